@@ -1,0 +1,50 @@
+/** `meta.json` of a block: Tempo's fields (spec/storage.md §2.1) and, under `vivace`, what only we need. */
+
+export interface BlockMeta {
+  format: string;
+  blockID: string;
+  tenantID: string;
+  /** RFC 3339, whole seconds, UTC. */
+  startTime: string;
+  endTime: string;
+  /** Traces. */
+  totalObjects: number;
+  /** Bytes of data.parquet. */
+  size: number;
+  compactionLevel: number;
+  encoding: string;
+  indexPageSize: number;
+  /** Row groups. */
+  totalRecords: number;
+  dataEncoding: string;
+  bloomShards: number;
+  footerSize: number;
+  vivace: {
+    spans: number;
+    /** Rows a page of data.parquet. */
+    pageRows: number;
+    /** Bytes of the file `traces`. */
+    tracesBytes: number;
+    /** The log whose records up to `sequence` (of this tenant) are in this block or in earlier ones. */
+    log?: { instance: string; sequence: number };
+  };
+}
+
+export const BLOCK_FORMAT = 'vivace1';
+
+/** The meta of a JSON text; undefined when it is not that of a block of ours. */
+export function parseMeta(text: string): BlockMeta | undefined {
+  try {
+    const meta = JSON.parse(text) as BlockMeta;
+    if (meta.format !== BLOCK_FORMAT || typeof meta.blockID !== 'string' || typeof meta.vivace?.pageRows !== 'number')
+      return undefined;
+    return meta;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seconds since 1970 as meta.json writes them. */
+export function rfc3339Seconds(seconds: number): string {
+  return `${new Date(Math.min(Math.max(seconds, 0), 8.64e12) * 1000).toISOString().slice(0, 19)}Z`;
+}

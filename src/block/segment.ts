@@ -1,0 +1,128 @@
+/**
+ * One read path: the live columns and a row group of a block look the same to a query. A query says which columns it needs,
+ * waits for them, and then works on typed arrays without waiting again.
+ */
+import type { TraceLines } from './traces-file.ts';
+
+/** Byte strings by code: entry `code` is bytes[start(code), end(code)). */
+export interface Dictionary {
+  readonly count: number;
+  readonly bytes: Uint8Array;
+  start(code: number): number;
+  end(code: number): number;
+}
+
+export type ColumnKind = 'string' | 'any' | 'bool' | 'int' | 'double' | 'int32' | 'fixed';
+
+/**
+ * The values of a run of rows. Exactly one of the value arrays is there, by the column's kind:
+ * string, any: `codes`; int: `words` (two a value, low first); double: `doubles`; bool: `bits`; int32: `ints`; fixed: `bytes`.
+ * Value i belongs to row `at[i]` when `at` is there, to the i-th row whose `present` is 1, or, with neither, to row `first + i`.
+ */
+export interface Part {
+  first: number;
+  rows: number;
+  count: number;
+  present?: Uint8Array;
+  at?: Uint32Array;
+  codes?: Uint32Array;
+  /** Of this part only, when its strings are not in the column's dictionary. */
+  dictionary?: Dictionary;
+  words?: Int32Array;
+  doubles?: Float64Array;
+  bits?: Uint8Array;
+  ints?: Int32Array;
+  bytes?: Uint8Array;
+}
+
+export interface Column {
+  kind: ColumnKind;
+  /**
+   * To be gone through, as often as one likes; a part's arrays are good only until the next part, since columns of blocks are
+   * decoded while they are gone through.
+   */
+  parts: Iterable<Part>;
+  /** string and any columns whose parts have none of their own. */
+  dictionary?: Dictionary;
+}
+
+export type FixedField =
+  | 'span_id'
+  | 'parent_span_id'
+  | 'parent_distance'
+  | 'name'
+  | 'kind'
+  | 'start'
+  | 'duration'
+  | 'status';
+export type RareField =
+  | 'status_message'
+  | 'trace_state'
+  | 'flags'
+  | 'dropped_attributes'
+  | 'dropped_events'
+  | 'dropped_links'
+  | 'more';
+export type ChildField = 'time' | 'name' | 'dropped' | 'trace_id' | 'span_id' | 'trace_state' | 'flags' | 'more';
+export type Space = 'span' | 'event' | 'link';
+export type AttributeType = 'string' | 'any' | 'bool' | 'int' | 'double';
+
+/** What a query wants of a segment. */
+export type Want =
+  | { of: 'fixed'; field: FixedField }
+  | { of: 'rare'; field: RareField }
+  | { of: 'attribute'; space: Space; key: string; type: AttributeType }
+  | { of: 'child'; space: 'event' | 'link'; field: ChildField }
+  | { of: 'resource' }
+  | { of: 'scope' };
+
+/** A range of rows; undefined = all. */
+export interface RowRange {
+  from: number;
+  to: number;
+}
+
+export interface ColumnOptions {
+  /** Ascending rows: pages without any of them are left out. */
+  rows?: Uint32Array;
+}
+
+export interface Segment {
+  readonly name: string;
+  readonly live: boolean;
+  readonly rows: number;
+  /** Seconds since 1970 that contain every span. */
+  readonly startSeconds: number;
+  readonly endSeconds: number;
+  /** Bytes of the whole segment, for metrics. */
+  readonly bytes: number;
+
+  /** Whether the trace may be here; false is certain. */
+  mayHold(traceId: Uint8Array): Promise<boolean>;
+  /** The same without waiting, for many traces: `hash` is the xxHash64 of the id. */
+  mayHoldHash?(): Promise<(hash: Int32Array) => boolean>;
+  lines(): Promise<TraceLines>;
+  /** The number of a trace, or -1, where that is known without searching the sorted ids of `lines`. */
+  traceNumber?(traceId: Uint8Array): number;
+  /** Rows of a trace of `lines`, in depth-first order. */
+  rowsOfTrace(trace: number): Promise<Uint32Array>;
+  /** The trace of each of these ascending rows. */
+  tracesOfRows(rows: Uint32Array): Promise<Uint32Array>;
+  /** Types that an attribute key has. */
+  typesOf(space: Space, key: string): AttributeType[];
+  keys(space: Space): string[];
+  /**
+   * Every attribute column that has values in the range of rows (of event or link numbers), where those are found without
+   * looking at all keys. Only those values are in the columns.
+   */
+  attributesOf?(space: Space, range: RowRange): { key: string; column: Column }[];
+  /** The column, or undefined when no row has a value. A `range` may give more rows, never fewer. */
+  column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined>;
+  /** Each resource as a ResourceSpans message without spans; column {of: 'resource'} has its codes. */
+  resources(): Promise<Uint8Array[]>;
+  scopes(): Promise<Uint8Array[]>;
+  /** Depth-first order of each trace: the row at each position (undefined: position = row), distances to parents and first positions of traces. */
+  tree(): Promise<{ order: Uint32Array | undefined; parents: Int32Array; starts: Uint32Array }>;
+  /** The row of each event or link whose number is in the range of rows; `first` is the number of the first. */
+  childRows(space: 'event' | 'link', range?: RowRange): Promise<{ first: number; rows: Uint32Array } | undefined>;
+}

@@ -1,0 +1,170 @@
+/**
+ * The file `traces` of a block: one line a trace, so that finding a trace, checking its time and describing it in a search
+ * result need no column of spans. Little-endian; see docs/formats/block.md.
+ *
+ * ```
+ *  0         8        12     16          20        24          28
+ *  ┌─────────┬────────┬──────┬───────────┬─────────┬───────────┬──────────────────┬─────────────────────────────┐
+ *  │VIVTRC1\n│ traces │ rows │ body raw  │ body    │ crc-32    │ ids, 16 bytes    │ body, zstd                  │
+ *  │         │ T      │      │ bytes     │ bytes   │ of body   │ each, ascending  │                             │
+ *  └─────────┴────────┴──────┴───────────┴─────────┴───────────┴──────────────────┴─────────────────────────────┘
+ *  body: first row u32[T+1] · start low, high u32[T] each · end low, high u32[T] each · root service u32[T] · root name u32[T]
+ *        · first stat u32[T+1] · stat service u32[S] · stat spans u32[S] · stat errors u32[S]
+ *        · number of strings u32 · string ends u32[N] · strings
+ * ```
+ * Strings are numbered from 1; 0 = no root is here. Trace start and end are the earliest start and latest end of its spans.
+ */
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { utf8 } from './any-value.ts';
+
+const MAGIC = 'VIVTRC1\n';
+export const TRACES_HEAD_BYTES = 28;
+
+/** What is known of the traces of a block. Arrays have one entry a trace unless said otherwise. */
+export interface TraceLines {
+  ids: Uint8Array;
+  firstRow: Uint32Array;
+  startLow: Uint32Array;
+  startHigh: Uint32Array;
+  endLow: Uint32Array;
+  endHigh: Uint32Array;
+  rootService: Uint32Array;
+  rootName: Uint32Array;
+  /** T + 1 entries into the stat arrays. */
+  firstStat: Uint32Array;
+  statService: Uint32Array;
+  statSpans: Uint32Array;
+  statErrors: Uint32Array;
+  strings: string[];
+}
+
+export function writeTraces(lines: TraceLines): Uint8Array {
+  const traces = lines.ids.length / 16;
+  const texts = lines.strings.map((text) => Buffer.from(text));
+  const ends = new Uint32Array(texts.length);
+  let length = 0;
+  for (let i = 0; i < texts.length; i++) ends[i] = length += texts[i].length;
+  const parts: Uint32Array[] = [
+    lines.firstRow,
+    lines.startLow,
+    lines.startHigh,
+    lines.endLow,
+    lines.endHigh,
+    lines.rootService,
+    lines.rootName,
+    lines.firstStat,
+    lines.statService,
+    lines.statSpans,
+    lines.statErrors,
+    Uint32Array.of(texts.length),
+    ends,
+  ];
+  const bodyBytes = Buffer.concat([
+    ...parts.map((part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength)),
+    ...texts,
+  ]);
+  const body = zstdCompressSync(bodyBytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+  const out = new Uint8Array(TRACES_HEAD_BYTES + lines.ids.length + body.length);
+  out.set(Buffer.from(MAGIC));
+  const view = new DataView(out.buffer);
+  view.setUint32(8, traces, true);
+  view.setUint32(12, lines.firstRow[traces], true);
+  view.setUint32(16, bodyBytes.length, true);
+  view.setUint32(20, body.length, true);
+  view.setUint32(24, crc32(body), true);
+  out.set(lines.ids, TRACES_HEAD_BYTES);
+  out.set(body, TRACES_HEAD_BYTES + lines.ids.length);
+  return out;
+}
+
+/** Throws VivaceError 'internal' when the file is damaged. */
+export function readTraces(file: Uint8Array): TraceLines {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  if (file.length < TRACES_HEAD_BYTES || Buffer.from(file.subarray(0, 8)).toString('latin1') !== MAGIC)
+    throw damaged('it does not begin as a traces file');
+  const traces = view.getUint32(8, true);
+  const rawBytes = view.getUint32(16, true);
+  const bodyAt = TRACES_HEAD_BYTES + 16 * traces;
+  const body = file.subarray(bodyAt, bodyAt + view.getUint32(20, true));
+  if (body.length !== view.getUint32(20, true) || crc32(body) !== view.getUint32(24, true))
+    throw damaged('its checksum differs');
+  const raw = decompressed(body, rawBytes);
+  if (raw.length !== rawBytes) throw damaged('its length differs');
+  const bytes = raw.byteOffset % 4 === 0 ? raw : new Uint8Array(raw);
+  let at = bytes.byteOffset;
+  const take = (count: number): Uint32Array => {
+    const part = new Uint32Array(bytes.buffer, at, count);
+    at += 4 * count;
+    return part;
+  };
+  const firstRow = take(traces + 1);
+  const startLow = take(traces);
+  const startHigh = take(traces);
+  const endLow = take(traces);
+  const endHigh = take(traces);
+  const rootService = take(traces);
+  const rootName = take(traces);
+  const firstStat = take(traces + 1);
+  const stats = firstStat[traces];
+  const statService = take(stats);
+  const statSpans = take(stats);
+  const statErrors = take(stats);
+  const ends = take(take(1)[0]);
+  const strings: string[] = [];
+  let from = at - bytes.byteOffset;
+  const base = from;
+  for (const end of ends) {
+    strings.push(utf8(bytes.subarray(from, base + end)));
+    from = base + end;
+  }
+  return {
+    ids: file.subarray(TRACES_HEAD_BYTES, bodyAt),
+    firstRow,
+    startLow,
+    startHigh,
+    endLow,
+    endHigh,
+    rootService,
+    rootName,
+    firstStat,
+    statService,
+    statSpans,
+    statErrors,
+    strings,
+  };
+}
+
+/** The number of the trace with this id, or -1. */
+export function findTrace(ids: Uint8Array, id: Uint8Array): number {
+  let from = 0;
+  let to = ids.length / 16;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    const order = compareId(ids, 16 * middle, id);
+    if (order === 0) return middle;
+    if (order < 0) from = middle + 1;
+    else to = middle;
+  }
+  return -1;
+}
+
+function compareId(ids: Uint8Array, at: number, id: Uint8Array): number {
+  for (let i = 0; i < 16; i++) {
+    const difference = ids[at + i] - id[i];
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function decompressed(body: Uint8Array, rawBytes: number): Buffer {
+  try {
+    return zstdDecompressSync(body, { maxOutputLength: rawBytes });
+  } catch (error) {
+    throw damaged(messageOf(error));
+  }
+}
+
+function damaged(reason: string): VivaceError {
+  return new VivaceError('internal', `cannot read the traces file of a block: ${reason}`);
+}

@@ -1,0 +1,551 @@
+/**
+ * Writes a block: data.parquet (docs/formats/block.md), the file `traces`, and what meta.json says of them. One column is in
+ * memory at a time, and the work stops between columns so that the thread can do something else.
+ */
+import type { ChunkData } from '../parquet/column.ts';
+import { ParquetWriter } from '../parquet/write.ts';
+import { type Attribute, attributesOf, bytesField, stringField, utf8 } from './any-value.ts';
+import { ChunkBuilder } from './chunks.ts';
+import { COLUMNS_KEY, ColumnNames, type ColumnUse, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION_KEY } from './schema.ts';
+import {
+  type EventTable,
+  type LinkTable,
+  type RareColumn,
+  type SpanTable,
+  type SparseValues,
+  type Strings,
+  stringsOf,
+} from './table.ts';
+import { type TraceLines, writeTraces } from './traces-file.ts';
+
+export interface WrittenBlock {
+  dataBytes: number;
+  footerBytes: number;
+  traces: Uint8Array;
+  traceCount: number;
+  /** Whole seconds since 1970 that contain every span. */
+  startSeconds: number;
+  endSeconds: number;
+}
+
+export interface BlockWriteOptions {
+  pageRows: number;
+  createdBy: string;
+  /** Receives data.parquet in order and owns the bytes. */
+  write: (bytes: Uint8Array) => void;
+}
+
+/** Attribute columns of resources in a file, for other programs. */
+const RESOURCE_COLUMNS_MAX = 128;
+
+const RARE_TYPES: Record<RareColumn['field'], ColumnUse['t']> = {
+  status_message: 'string',
+  trace_state: 'string',
+  flags: 'int',
+  dropped_attributes: 'int',
+  dropped_events: 'int',
+  dropped_links: 'int',
+  more: 'any',
+};
+
+interface PlannedColumn {
+  use: ColumnUse;
+  chunk: () => ChunkData;
+}
+
+/** Yields after every column; returns what meta.json needs. The table must have at least one row. */
+export function* writeBlock(table: SpanTable, options: BlockWriteOptions): Generator<void, WrittenBlock> {
+  const builder = new ChunkBuilder();
+  const planned = [
+    ...rareColumns(table, builder),
+    ...attributeColumns(table, builder),
+    ...resourceColumns(table, builder),
+    ...scopeColumns(table, builder),
+    ...eventColumns(table, builder),
+    ...linkColumns(table, builder),
+  ];
+  const names = new ColumnNames();
+  const uses = planned.map((column) => column.use);
+  const writer = new ParquetWriter({
+    schema: [...FIXED_COLUMNS, ...uses.map((use) => names.schema(use))],
+    pageRows: options.pageRows,
+    createdBy: options.createdBy,
+    keyValue: [
+      [VERSION_KEY, '1'],
+      [PAGE_ROWS_KEY, String(options.pageRows)],
+      [COLUMNS_KEY, JSON.stringify(uses)],
+    ],
+    write: options.write,
+  });
+  writer.startRowGroup(table.rows);
+  let index = 0;
+  for (const chunk of fixedChunks(table, builder)) {
+    writer.writeChunk(index++, chunk());
+    yield;
+  }
+  for (const column of planned) {
+    writer.writeChunk(index++, column.chunk());
+    yield;
+  }
+  writer.endRowGroup();
+  const { bytes, footerBytes } = writer.finish();
+  yield;
+  const lines = traceLines(table);
+  return {
+    dataBytes: bytes,
+    footerBytes,
+    traces: writeTraces(lines),
+    traceCount: lines.ids.length / 16,
+    ...secondsOf(lines),
+  };
+}
+
+function fixedChunks(table: SpanTable, builder: ChunkBuilder): (() => ChunkData)[] {
+  const { rows } = table;
+  return [
+    () => traceIdChunk(table),
+    () => ({
+      rows,
+      values: { type: 'fixed', bytes: table.spanIds, width: 8, count: rows },
+      encoding: 'plain',
+      codec: 'none',
+      statistics: false,
+    }),
+    () => builder.int32(rows, table.parents),
+    () => parentIdChunk(table),
+    () => builder.strings(rows, table.names.codes, rows, table.names.strings, {}, 'text'),
+    () => builder.int32(rows, table.kinds),
+    () => ({
+      rows,
+      values: { type: 'int64', words: table.starts, count: rows },
+      encoding: 'delta',
+      codec: 'none',
+    }),
+    () => ({
+      rows,
+      values: { type: 'int64', words: durations(table), count: rows },
+      encoding: 'delta',
+      codec: 'none',
+    }),
+    () => builder.int32(rows, table.statuses),
+    () => builder.strings(rows, table.resourceOf, rows, stringsOf(table.resources), {}, 'messages'),
+    () => builder.strings(rows, table.scopeOf, rows, stringsOf(table.scopes), {}, 'messages'),
+  ];
+}
+
+function traceIdChunk(table: SpanTable): ChunkData {
+  const traces = table.traceIds.length / 16;
+  const codes = new Uint32Array(table.rows);
+  for (let trace = 0; trace < traces; trace++)
+    codes.fill(trace, table.traceStarts[trace], table.traceStarts[trace + 1]);
+  return {
+    rows: table.rows,
+    values: { type: 'fixed', bytes: table.traceIds, width: 16, count: traces },
+    codes,
+    codeCount: table.rows,
+    codec: 'none',
+    bloom: 12,
+  };
+}
+
+function parentIdChunk(table: SpanTable): ChunkData {
+  const definition = new Uint8Array(table.rows);
+  let count = 0;
+  for (let row = 0; row < table.rows; row++)
+    if (table.parents[row] !== 0) {
+      definition[row] = 1;
+      count++;
+    }
+  const words = new Int32Array(2 * count);
+  const ids = new Int32Array(table.parentIds.buffer, table.parentIds.byteOffset, 2 * table.rows);
+  for (let row = 0, at = 0; row < table.rows; row++)
+    if (definition[row] === 1) {
+      words[at++] = ids[2 * row];
+      words[at++] = ids[2 * row + 1];
+    }
+  const bytes = new Uint8Array(words.buffer);
+  return {
+    rows: table.rows,
+    definition,
+    values: { type: 'fixed', bytes, width: 8, count },
+    encoding: 'plain',
+    codec: 'none',
+    statistics: false,
+  };
+}
+
+/** End minus start in 64 bits; it wraps as unsigned nanoseconds do, and comes back exactly. */
+function durations(table: SpanTable): Int32Array {
+  const { starts, ends, rows } = table;
+  const out = new Int32Array(2 * rows);
+  for (let row = 0; row < rows; row++) {
+    const low = (ends[2 * row] >>> 0) - (starts[2 * row] >>> 0);
+    out[2 * row] = low;
+    out[2 * row + 1] = ends[2 * row + 1] - starts[2 * row + 1] - (low < 0 ? 1 : 0);
+  }
+  return out;
+}
+
+function rareColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
+  return table.rare.map((rare) => ({
+    use: { s: 'rare', k: rare.field, t: RARE_TYPES[rare.field] },
+    chunk: () => builder.sparse(table.rows, rare.load(), RARE_TYPES[rare.field]),
+  }));
+}
+
+function attributeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
+  return table.columns.map((column) => ({
+    use: { s: 'span', k: column.key, t: column.type },
+    chunk: () => builder.sparse(table.rows, column.load(), column.type),
+  }));
+}
+
+/** Resource attributes again, one column a key, so that other programs can filter by them. */
+function resourceColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
+  const used = usedOf(table.resourceOf, table.resources.length);
+  const byKey = new Map<string, Map<number, Attribute>>();
+  for (let index = 0; index < table.resources.length; index++) {
+    if (used[index] === 0) continue;
+    for (const attribute of attributesOf(bytesField(table.resources[index], 1), 1)) {
+      const { type } = attribute.value;
+      if (type !== 'string' && type !== 'bool' && type !== 'int' && type !== 'double') continue;
+      const key = `${type} ${attribute.key}`;
+      let values = byKey.get(key);
+      if (values === undefined) {
+        if (byKey.size === RESOURCE_COLUMNS_MAX) continue;
+        values = new Map();
+        byKey.set(key, values);
+      }
+      if (!values.has(index)) values.set(index, attribute);
+    }
+  }
+  return [...byKey].map(([key, values]) => {
+    const type = key.slice(0, key.indexOf(' ')) as 'string' | 'bool' | 'int' | 'double';
+    return {
+      use: { s: 'resource', k: key.slice(key.indexOf(' ') + 1), t: type },
+      chunk: () => builder.sparse(table.rows, spread(table.resourceOf, table.resources.length, values, type), type),
+    };
+  });
+}
+
+function scopeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
+  return (['name', 'version'] as const).map((field, index) => {
+    const values = new Map<number, Attribute>();
+    for (let scope = 0; scope < table.scopes.length; scope++) {
+      const value = stringField(bytesField(table.scopes[scope], 1), index + 1);
+      if (value !== '') values.set(scope, { key: field, value: { type: 'string', value } });
+    }
+    return {
+      use: { s: 'scope', k: field, t: 'string', f: true },
+      chunk: () => builder.sparse(table.rows, spread(table.scopeOf, table.scopes.length, values, 'string'), 'string'),
+    };
+  });
+}
+
+/** The value of each row's resource or scope. */
+function spread(
+  of: Uint32Array,
+  total: number,
+  values: Map<number, Attribute>,
+  type: 'string' | 'bool' | 'int' | 'double',
+): SparseValues {
+  const rows = of.length;
+  const has = new Uint8Array(total);
+  for (const index of values.keys()) has[index] = 1;
+  const all = values.size === total;
+  const present = new Uint8Array(all ? 0 : rows);
+  let count = all ? rows : 0;
+  if (!all) for (let row = 0; row < rows; row++) count += present[row] = has[of[row]];
+  const levels = count === rows ? undefined : present;
+  if (type === 'string') {
+    const texts: Uint8Array[] = [];
+    const codeOf = new Uint32Array(total);
+    const known = new Map<string, number>();
+    for (const [index, { value }] of values) {
+      const text = value.type === 'string' ? value.value : '';
+      let code = known.get(text);
+      if (code === undefined) {
+        code = known.size;
+        known.set(text, code);
+        texts.push(Buffer.from(text));
+      }
+      codeOf[index] = code;
+    }
+    const codes = new Uint32Array(count);
+    // Most resource attributes are the same everywhere; zeros need no pass.
+    if (known.size === 1) return { present: levels, count, codes, strings: stringsOf(texts) };
+    if (levels === undefined) for (let row = 0; row < rows; row++) codes[row] = codeOf[of[row]];
+    else for (let row = 0, at = 0; row < rows; row++) if (present[row] === 1) codes[at++] = codeOf[of[row]];
+    return { present: levels, count, codes, strings: stringsOf(texts) };
+  }
+  const wordsOf = new Int32Array(2 * total);
+  const view = new DataView(wordsOf.buffer);
+  for (const [index, { value }] of values) {
+    if (value.type === 'int') view.setBigInt64(8 * index, value.value, true);
+    else if (value.type === 'double') view.setFloat64(8 * index, value.value, true);
+    else if (value.type === 'bool') wordsOf[2 * index] = value.value ? 1 : 0;
+  }
+  if (type === 'bool') {
+    const bits = new Uint8Array(count);
+    for (let row = 0, at = 0; row < rows; row++) if (has[of[row]] === 1) bits[at++] = wordsOf[2 * of[row]];
+    return { present: levels, count, bits };
+  }
+  const words = new Int32Array(2 * count);
+  for (let row = 0, at = 0; row < rows; row++)
+    if (has[of[row]] === 1) {
+      words[at++] = wordsOf[2 * of[row]];
+      words[at++] = wordsOf[2 * of[row] + 1];
+    }
+  return { present: levels, count, words };
+}
+
+function eventColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
+  const events = table.events;
+  if (events === undefined) return [];
+  const list = listLevels(events.starts, table.rows, events.count);
+  const full = (values: SparseValues, type: ColumnUse['t']): ChunkData =>
+    builder.valued(table.rows, values, type, list.levels(values.present));
+  return [
+    { use: { s: 'event', k: 'time', t: 'int', f: true }, chunk: () => fullWords(table.rows, events.times, list) },
+    {
+      use: { s: 'event', k: 'name', t: 'string', f: true },
+      chunk: () => full({ present: undefined, count: events.count, ...events.names }, 'string'),
+    },
+    { use: { s: 'event', k: 'dropped', t: 'int', f: true }, chunk: () => full(wide(events.dropped), 'int') },
+    ...childColumns(table.rows, events, builder, list),
+  ];
+}
+
+function linkColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
+  const links = table.links;
+  if (links === undefined) return [];
+  const list = listLevels(links.starts, table.rows, links.count);
+  const full = (values: SparseValues, type: ColumnUse['t']): ChunkData =>
+    builder.valued(table.rows, values, type, list.levels(values.present));
+  return [
+    {
+      use: { s: 'link', k: 'trace_id', t: 'any', f: true },
+      chunk: () => full(fixedStrings(links.traceIds, 16), 'any'),
+    },
+    { use: { s: 'link', k: 'span_id', t: 'any', f: true }, chunk: () => full(fixedStrings(links.spanIds, 8), 'any') },
+    {
+      use: { s: 'link', k: 'trace_state', t: 'string', f: true },
+      chunk: () => full({ present: undefined, count: links.count, ...links.traceStates }, 'string'),
+    },
+    { use: { s: 'link', k: 'flags', t: 'int', f: true }, chunk: () => full(wide(links.flags), 'int') },
+    { use: { s: 'link', k: 'dropped', t: 'int', f: true }, chunk: () => full(wide(links.dropped), 'int') },
+    ...childColumns(table.rows, links, builder, list),
+  ];
+}
+
+function childColumns(
+  rows: number,
+  children: EventTable | LinkTable,
+  builder: ChunkBuilder,
+  list: ListLevels,
+): PlannedColumn[] {
+  const columns: PlannedColumn[] = children.columns.map((column) => ({
+    use: { s: column.space, k: column.key, t: column.type },
+    chunk: () => {
+      const values = column.load();
+      return builder.valued(rows, values, column.type, list.levels(values.present));
+    },
+  }));
+  const more = children.more;
+  if (more !== undefined) {
+    const space = 'names' in children ? 'event' : 'link';
+    columns.push({
+      use: { s: space, k: 'more', t: 'any', f: true },
+      chunk: () => {
+        const values = more();
+        return builder.valued(rows, values, 'any', list.levels(values.present));
+      },
+    });
+  }
+  return columns;
+}
+
+interface ListLevels {
+  repetition: Uint8Array;
+  /** Levels for elements that are present (all when undefined) among all events or links. */
+  levels(present: Uint8Array | undefined): Pick<ChunkData, 'definition' | 'repetition'>;
+}
+
+/** One entry a row without children (null list), otherwise one entry a child. */
+function listLevels(starts: Uint32Array, rows: number, count: number): ListLevels {
+  let empty = 0;
+  for (let row = 0; row < rows; row++) if (starts[row] === starts[row + 1]) empty++;
+  const repetition = new Uint8Array(count + empty);
+  const entryOf = new Uint32Array(count);
+  for (let row = 0, entry = 0; row < rows; row++) {
+    if (starts[row] === starts[row + 1]) entry++;
+    for (let child = starts[row]; child < starts[row + 1]; child++) {
+      if (child > starts[row]) repetition[entry] = 1;
+      entryOf[child] = entry++;
+    }
+  }
+  return {
+    repetition,
+    levels(present) {
+      const definition = new Uint8Array(count + empty);
+      for (let child = 0; child < count; child++)
+        definition[entryOf[child]] = present === undefined || present[child] === 1 ? 3 : 2;
+      return { definition, repetition };
+    },
+  };
+}
+
+function fullWords(rows: number, words: Int32Array, list: ListLevels): ChunkData {
+  return {
+    rows,
+    ...list.levels(undefined),
+    values: { type: 'int64', words, count: words.length / 2 },
+    encoding: 'delta',
+    codec: 'none',
+  };
+}
+
+/** Unsigned 32-bit values as 64-bit ones. */
+function wide(values: Int32Array): SparseValues {
+  const words = new Int32Array(2 * values.length);
+  for (let i = 0; i < values.length; i++) words[2 * i] = values[i];
+  return { present: undefined, count: values.length, words };
+}
+
+function fixedStrings(bytes: Uint8Array, width: number): SparseValues {
+  const count = bytes.length / width;
+  const codes = new Uint32Array(count);
+  for (let i = 0; i < count; i++) codes[i] = i;
+  const starts = codes.map((code) => width * code);
+  const ends = codes.map((code) => width * code + width);
+  return { present: undefined, count, codes, strings: { count, bytes, starts, ends } };
+}
+
+function usedOf(of: Uint32Array, total: number): Uint8Array {
+  const used = new Uint8Array(total);
+  for (let row = 0; row < of.length; row++) used[of[row]] = 1;
+  return used;
+}
+
+/** One line a trace: time, root, and spans and errors by service. */
+function traceLines(table: SpanTable): TraceLines {
+  const traces = table.traceIds.length / 16;
+  const lines: TraceLines = {
+    ids: table.traceIds,
+    firstRow: table.traceStarts,
+    startLow: new Uint32Array(traces),
+    startHigh: new Uint32Array(traces),
+    endLow: new Uint32Array(traces),
+    endHigh: new Uint32Array(traces),
+    rootService: new Uint32Array(traces),
+    rootName: new Uint32Array(traces),
+    firstStat: new Uint32Array(traces + 1),
+    statService: new Uint32Array(0),
+    statSpans: new Uint32Array(0),
+    statErrors: new Uint32Array(0),
+    strings: [],
+  };
+  const strings = new Map<string, number>();
+  const number = (text: string): number => {
+    let found = strings.get(text);
+    if (found === undefined) {
+      found = strings.size + 1;
+      strings.set(text, found);
+      lines.strings.push(text);
+    }
+    return found;
+  };
+  const serviceOf = table.resources.map((resource) => number(serviceName(resource)));
+  const names = new Uint32Array(table.names.strings.count);
+  const spans = new Uint32Array(strings.size + 1);
+  const errors = new Uint32Array(strings.size + 1);
+  const seen = new Uint32Array(strings.size + 1);
+  let stats = 0;
+  let capacity = Math.max(64, 4 * traces);
+  let statService = new Uint32Array(capacity);
+  let statSpans = new Uint32Array(capacity);
+  let statErrors = new Uint32Array(capacity);
+  for (let trace = 0; trace < traces; trace++) {
+    let services = 0;
+    let low = 0xffffffff;
+    let high = 0xffffffff;
+    let endLow = 0;
+    let endHigh = 0;
+    let root = -1;
+    for (let row = table.traceStarts[trace]; row < table.traceStarts[trace + 1]; row++) {
+      const startLow = table.starts[2 * row] >>> 0;
+      const startHigh = table.starts[2 * row + 1] >>> 0;
+      if (startHigh < high || (startHigh === high && startLow < low)) {
+        low = startLow;
+        high = startHigh;
+      }
+      const rowEndLow = table.ends[2 * row] >>> 0;
+      const rowEndHigh = table.ends[2 * row + 1] >>> 0;
+      if (rowEndHigh > endHigh || (rowEndHigh === endHigh && rowEndLow > endLow)) {
+        endLow = rowEndLow;
+        endHigh = rowEndHigh;
+      }
+      if (table.parents[row] === 0) root = row;
+      const service = serviceOf[table.resourceOf[row]];
+      if (spans[service]++ === 0) seen[services++] = service;
+      if (table.statuses[row] === 2) errors[service]++;
+    }
+    lines.startLow[trace] = low;
+    lines.startHigh[trace] = high;
+    lines.endLow[trace] = endLow;
+    lines.endHigh[trace] = endHigh;
+    if (root >= 0) {
+      lines.rootService[trace] = serviceOf[table.resourceOf[root]];
+      const code = table.names.codes[root];
+      if (names[code] === 0) names[code] = number(textOf(table.names.strings, code));
+      lines.rootName[trace] = names[code];
+    }
+    if (stats + services > capacity) {
+      capacity = 2 * (stats + services);
+      statService = widen(statService, capacity);
+      statSpans = widen(statSpans, capacity);
+      statErrors = widen(statErrors, capacity);
+    }
+    for (let i = 0; i < services; i++) {
+      const service = seen[i];
+      statService[stats] = service;
+      statSpans[stats] = spans[service];
+      statErrors[stats++] = errors[service];
+      spans[service] = 0;
+      errors[service] = 0;
+    }
+    lines.firstStat[trace + 1] = stats;
+  }
+  lines.statService = statService.slice(0, stats);
+  lines.statSpans = statSpans.slice(0, stats);
+  lines.statErrors = statErrors.slice(0, stats);
+  return lines;
+}
+
+/** The service name of a resource (as a ResourceSpans message); '' when it has none. */
+export function serviceName(resource: Uint8Array): string {
+  for (const { key, value } of attributesOf(bytesField(resource, 1), 1))
+    if (key === 'service.name' && value.type === 'string') return value.value;
+  return '';
+}
+
+function textOf(strings: Strings, code: number): string {
+  const { bytes, starts, ends } = strings;
+  return utf8(bytes.subarray(starts[code], ends[code]));
+}
+
+function widen(values: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const wider = new Uint32Array(length);
+  wider.set(values);
+  return wider;
+}
+
+function secondsOf(lines: TraceLines): { startSeconds: number; endSeconds: number } {
+  let start = Number.POSITIVE_INFINITY;
+  let end = 0;
+  for (let trace = 0; trace < lines.startLow.length; trace++) {
+    start = Math.min(start, lines.startHigh[trace] * 4294967296 + lines.startLow[trace]);
+    end = Math.max(end, lines.endHigh[trace] * 4294967296 + lines.endLow[trace]);
+  }
+  return { startSeconds: Math.floor(start / 1e9), endSeconds: Math.ceil(end / 1e9) };
+}

@@ -1,0 +1,89 @@
+/**
+ * Which sockets a process opens. Endpoints of the same port share one socket when their addresses are equal or one of
+ * them is a wildcard; whoever accepts a connection tells the protocols apart by its first bytes and the handlers by path.
+ */
+import type { Configuration } from './load.ts';
+
+export type Service = 'api' | 'internal-grpc' | 'otlp-http' | 'otlp-grpc';
+
+export interface Listener {
+  /** Empty is every interface, IPv6 too where there is any: what Node takes a missing host for. */
+  host: string;
+  /** 0 lets the system choose. */
+  port: number;
+  /** In the order api, internal-grpc, otlp-http, otlp-grpc, without repetition. */
+  serves: Service[];
+}
+
+/** Targets that receive spans. */
+const receivingTargets = ['all', 'scalable-single-binary', 'distributor'];
+
+export function listenersOf(config: Configuration): Listener[] {
+  const listeners: Listener[] = [];
+  for (const endpoint of endpointsOf(config)) merge(listeners, endpoint);
+  return listeners;
+}
+
+type Endpoint = { host: string; port: number; service: Service };
+
+function* endpointsOf(config: Configuration): Generator<Endpoint> {
+  const { server, distributor } = config;
+  if (!server.httpListenDisabled) {
+    yield { host: server.httpListenAddress, port: server.httpListenPort, service: 'api' };
+  }
+  if (!server.grpcListenDisabled) {
+    yield { host: server.grpcListenAddress, port: server.grpcListenPort, service: 'internal-grpc' };
+  }
+  if (!receivingTargets.includes(config.target)) return;
+  const { otlp, otlpNamed } = distributor.receivers;
+  const receivers = [otlp, ...Object.values(otlpNamed)];
+  for (const { http } of receivers) if (http) yield { host: http.host, port: http.port, service: 'otlp-http' };
+  for (const { grpc } of receivers) if (grpc) yield { host: grpc.host, port: grpc.port, service: 'otlp-grpc' };
+}
+
+/** A wildcard swallows every socket of its port that it covers. */
+function merge(listeners: Listener[], { host, port, service }: Endpoint): void {
+  const wide = { host, port, serves: [service] };
+  if (port === 0) {
+    listeners.push(wide);
+    return;
+  }
+  const shared = listeners.filter((listener) => listener.port === port && overlap(listener.host, host));
+  if (shared.length === 0) {
+    listeners.push(wide);
+    return;
+  }
+  const kept = shared[0];
+  for (const other of shared.slice(1)) {
+    kept.host = wider(kept.host, other.host);
+    for (const served of other.serves) serve(kept, served);
+    listeners.splice(listeners.indexOf(other), 1);
+  }
+  kept.host = wider(kept.host, host);
+  serve(kept, service);
+}
+
+function serve(listener: Listener, service: Service): void {
+  if (!listener.serves.includes(service)) listener.serves.push(service);
+}
+
+function overlap(a: string, b: string): boolean {
+  return isWildcard(a) || isWildcard(b) || plainHost(a) === plainHost(b);
+}
+
+/** Of two addresses that overlap the one that accepts what either does. */
+function wider(a: string, b: string): string {
+  if (plainHost(a) === plainHost(b)) return a;
+  if (isWildcard(a) && isWildcard(b)) return '';
+  const [wildcard, other] = isWildcard(a) ? [a, b] : [b, a];
+  // 0.0.0.0 hears no IPv6, so it does not cover an IPv6 address.
+  return wildcard === '0.0.0.0' && other.includes(':') ? '' : wildcard;
+}
+
+function isWildcard(host: string): boolean {
+  return host === '' || host === '0.0.0.0' || host === '::';
+}
+
+function plainHost(host: string): string {
+  return host === 'localhost' ? '127.0.0.1' : host.toLowerCase();
+}

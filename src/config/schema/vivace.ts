@@ -1,0 +1,16 @@
+/** What only Vivace has. */
+import { active, choice, section, uint } from '../setting.ts';
+
+export const vivace = section('vivace.Config', {
+  live_bytes: active(uint(67_108_864, 'memory for spans that are not yet in a block, of the whole process')),
+  cache_bytes: active(uint(16_777_216, 'memory of each reader thread for dictionaries and trace lists of blocks')),
+  reader_threads: active(uint(0, 'threads that search blocks; 0 is one less than the cores, at least one')),
+  fsync: active(
+    choice(
+      'always',
+      ['always', 'never'],
+      'always: a span is answered for when it is on disk; never: when it is written',
+    ),
+  ),
+  log_segment_bytes: active(uint(67_108_864, 'size at which a file of the log is closed')),
+});

@@ -1,0 +1,1162 @@
+/**
+ * The single pass of receiving: walks the bytes of an OTLP ExportTraceServiceRequest (opentelemetry-proto trace/v1; rules of
+ * spec/ingestion.md §3.2) and appends to the columns of a live segment. No object is made for a span, an attribute or a string.
+ *
+ * The canonical shapes that every exporter writes (key then value, one value member) have straight paths; everything else
+ * that protobuf allows goes through `#oddAttribute`. Two guesses make the common case cheap: an attribute's column is the one
+ * that followed the previous attribute's column last time (`#successor`), and resources and scopes are looked up by all their bytes.
+ */
+import { VivaceError } from '../runtime/errors.ts';
+import type { LiveColumns } from './columns.ts';
+import {
+  COLUMN_LAST_ROW,
+  EVENT_CHUNK,
+  LINK_CHUNK,
+  META_DROPPED_ATTRIBUTES,
+  META_DROPPED_EVENTS,
+  META_DROPPED_LINKS,
+  META_FLAGS,
+  META_KIND,
+  META_REPEATED,
+  META_STATUS,
+  META_STATUS_MESSAGE,
+  META_TRACE_STATE,
+  ROW_CHUNK,
+  SPACE_EVENT,
+  SPACE_LINK,
+  SPACE_SPAN,
+  type Space,
+  TYPE_ANY,
+  TYPE_BOOL,
+  TYPE_DOUBLE,
+  TYPE_INT,
+  TYPE_REPEATED,
+  TYPE_STRING,
+  type ValueType,
+} from './layout.ts';
+import { concat, keyValueBytes, lengthDelimited } from './message.ts';
+
+export interface AppendLimits {
+  /** Longer attribute keys and string values are cut at a code point; 0 = never. */
+  attributeBytesMax: number;
+  /** Spans of a trace beyond this many bytes of the live segment are discarded; 0 = never. */
+  traceBytesMax: number;
+}
+
+export interface Appended {
+  spans: number;
+  /** Spans refused because their trace is too large. */
+  discarded: number;
+  /** Attribute keys and values that were cut. */
+  truncated: number;
+  /** Traces that this request began. */
+  traces: number;
+}
+
+/** Any nesting of AnyValue deeper than this is refused (spec/ingestion.md §12). */
+const VALUE_DEPTH_MAX = 256;
+const GROUP_DEPTH_MAX = 64;
+/** Strings of a column after which it is decided whether looking them up pays. */
+const SAMPLE = 2048;
+const DISTINCT = 0xffffffff;
+
+/** Appends requests to one live segment. After a throw the caller takes the segment back to its mark. */
+export class Appender {
+  readonly #segment: LiveColumns;
+  readonly #limits: AppendLimits;
+  #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  /** Where the next varint or field ends: the second result of the readers below. */
+  #at = 0;
+  #high = 0;
+  #successor = new Int32Array(64).fill(-1);
+  #firstColumn = [-1, -1, -1];
+  #column = -1;
+  /** Strings of each column since the last decision, and how many of them were new to the segment. */
+  #seen = new Uint32Array(64);
+  #fresh = new Uint32Array(64);
+  #traceBytes = new Float64Array(1024);
+  /** Longer keys, and strings on the straight path, are looked at more closely. */
+  readonly #keyBytesMax: number;
+  #spans = 0;
+  #discarded = 0;
+  #truncated = 0;
+
+  constructor(segment: LiveColumns, limits: AppendLimits) {
+    this.#segment = segment;
+    this.#limits = limits;
+    this.#keyBytesMax = Math.min(127, limits.attributeBytesMax || 127);
+  }
+
+  /** Appends one request. Throws VivaceError 'undecodable' (not OTLP) or 'invalid' (ids). */
+  append(body: Uint8Array): Appended {
+    const segment = this.#segment;
+    const tracesBefore = segment.traces.count;
+    this.#bytes = body;
+    this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    this.#spans = this.#discarded = this.#truncated = 0;
+    const request = segment.requests.push();
+    segment.u32[request] = segment.rows.count;
+    const end = body.length;
+    let at = 0;
+    while (at < end) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x0a) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        this.#resourceSpans(at, at + length);
+        at += length;
+      } else at = this.#skipUnknown(tag, 1, at, end);
+    }
+    this.#bytes = new Uint8Array(0);
+    this.#view = new DataView(new ArrayBuffer(0));
+    return {
+      spans: this.#spans,
+      discarded: this.#discarded,
+      truncated: this.#truncated,
+      traces: segment.traces.count - tracesBefore,
+    };
+  }
+
+  /**
+   * Forgets what it knows of the segment's columns, and of the bytes of the traces from number `firstTrace` on, after the
+   * segment was reset or taken back.
+   */
+  reset(firstTrace = 0): void {
+    this.#successor.fill(-1);
+    this.#firstColumn.fill(-1);
+    this.#traceBytes.fill(0, firstTrace);
+  }
+
+  #resourceSpans(from: number, end: number): void {
+    let resourceAt = from;
+    let resourceLength = 0;
+    let merged: Uint8Array | undefined;
+    let schemaAt = from;
+    let schemaLength = 0;
+    let scopes = 0;
+    let legacy = 0;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x12 || tag === 0x0a || tag === 0x1a || tag === 8002) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (tag === 0x12) scopes++;
+        else if (tag === 8002) legacy++;
+        else if (tag === 0x1a) {
+          schemaAt = at;
+          schemaLength = length;
+        } else if (resourceLength === 0) {
+          resourceAt = at;
+          resourceLength = length;
+        } else {
+          // A repeated message is merged, and concatenation is how protobuf merges.
+          merged = concat([
+            merged ?? this.#bytes.subarray(resourceAt, resourceAt + resourceLength),
+            this.#bytes.subarray(at, at + length),
+          ]);
+        }
+        at += length;
+      } else at = this.#skipUnknown(tag, 3, at, end);
+    }
+    const spansTag = scopes > 0 ? 0x12 : 8002;
+    if (scopes === 0 && legacy === 0) return;
+    const resource = this.#resource(merged, resourceAt, resourceLength, schemaAt, schemaLength);
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if ((tag & 7) !== 2) {
+        at = this.#skipUnknown(tag, 3, at, end);
+        continue;
+      }
+      const length = this.#length(at, end);
+      at = this.#at;
+      if (tag === spansTag) this.#scopeSpans(at, at + length, resource);
+      at += length;
+    }
+  }
+
+  #scopeSpans(from: number, end: number, resource: number): void {
+    let scopeAt = from;
+    let scopeLength = 0;
+    let merged: Uint8Array | undefined;
+    let schemaAt = from;
+    let schemaLength = 0;
+    let spans = 0;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x12 || tag === 0x0a || tag === 0x1a) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (tag === 0x12) spans++;
+        else if (tag === 0x1a) {
+          schemaAt = at;
+          schemaLength = length;
+        } else if (scopeLength === 0) {
+          scopeAt = at;
+          scopeLength = length;
+        } else
+          merged = concat([
+            merged ?? this.#bytes.subarray(scopeAt, scopeAt + scopeLength),
+            this.#bytes.subarray(at, at + length),
+          ]);
+        at += length;
+      } else at = this.#skipUnknown(tag, 3, at, end);
+    }
+    if (spans === 0) return;
+    const scope = this.#scope(merged, scopeAt, scopeLength, schemaAt, schemaLength);
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if ((tag & 7) !== 2) {
+        at = this.#skipUnknown(tag, 3, at, end);
+        continue;
+      }
+      const length = this.#length(at, end);
+      at = this.#at;
+      if (tag === 0x12) this.#span(at, at + length, resource, scope);
+      at += length;
+    }
+  }
+
+  #span(from: number, end: number, resource: number, scope: number): void {
+    const segment = this.#segment;
+    const bytes = this.#bytes;
+    const view = this.#view;
+    this.#spans++;
+    // The trace must be known before attributes are appended, because its spans may have to be discarded.
+    const traceAt =
+      end - from >= 18 && bytes[from] === 0x0a && bytes[from + 1] === 16 ? from + 2 : this.#findTraceId(from, end);
+    if (
+      (view.getUint32(traceAt, true) |
+        view.getUint32(traceAt + 4, true) |
+        view.getUint32(traceAt + 8, true) |
+        view.getUint32(traceAt + 12, true)) ===
+      0
+    )
+      throw invalidTraceId(0);
+    const trace = segment.trace(view, traceAt);
+    if (this.#limits.traceBytesMax > 0 && !this.#admit(trace, end - from)) {
+      this.#discarded++;
+      return;
+    }
+    const row = segment.rows.count;
+    let idLow = 0;
+    let idHigh = 0;
+    let parentLow = 0;
+    let parentHigh = 0;
+    let nameAt = from;
+    let nameLength = 0;
+    let kind = 0;
+    let status = 0;
+    let startLow = 0;
+    let startHigh = 0;
+    let endLow = 0;
+    let endHigh = 0;
+    this.#column = -1;
+    for (let at = from; at < end; ) {
+      let tag = bytes[at++];
+      if (tag > 127) {
+        tag = this.#varint(at - 1, end);
+        at = this.#at;
+      }
+      switch (tag) {
+        case 0x4a: {
+          let length = bytes[at++];
+          if (length > 127 || at > end) {
+            length = this.#varint(at - 1, end);
+            at = this.#at;
+          }
+          if (at + length > end) throw overrun(at);
+          this.#attribute(SPACE_SPAN, row, at, at + length);
+          at += length;
+          break;
+        }
+        case 0x0a: {
+          const length = this.#length(at, end);
+          at = this.#at + length;
+          if (length !== 16 && length !== 0) throw wrongIdLength('trace', length);
+          break;
+        }
+        case 0x12: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          if (length === 8) {
+            idLow = view.getUint32(at, true);
+            idHigh = view.getUint32(at + 4, true);
+          } else if (length === 0) idLow = idHigh = 0;
+          else throw wrongIdLength('span', length);
+          at += length;
+          break;
+        }
+        case 0x22: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          if (length === 8) {
+            parentLow = view.getUint32(at, true);
+            parentHigh = view.getUint32(at + 4, true);
+          } else if (length === 0) parentLow = parentHigh = 0;
+          else throw wrongIdLength('parent span', length);
+          at += length;
+          break;
+        }
+        case 0x2a: {
+          nameLength = this.#length(at, end);
+          nameAt = this.#at;
+          at = nameAt + nameLength;
+          break;
+        }
+        case 0x30:
+          kind = this.#varint64(at, end);
+          at = this.#at;
+          break;
+        case 0x39:
+          if (at + 8 > end) throw overrun(at);
+          startLow = view.getUint32(at, true);
+          startHigh = view.getUint32(at + 4, true);
+          at += 8;
+          break;
+        case 0x41:
+          if (at + 8 > end) throw overrun(at);
+          endLow = view.getUint32(at, true);
+          endHigh = view.getUint32(at + 4, true);
+          at += 8;
+          break;
+        case 0x5a: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          this.#event(row, at, at + length);
+          at += length;
+          break;
+        }
+        case 0x6a: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          this.#link(row, at, at + length);
+          at += length;
+          break;
+        }
+        case 0x7a: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          status = this.#status(row, at, at + length, status);
+          at += length;
+          break;
+        }
+        case 0x1a: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          this.#metaString(META_TRACE_STATE, row, at, length);
+          at += length;
+          break;
+        }
+        case 0x50:
+          at = this.#metaVarint(META_DROPPED_ATTRIBUTES, row, at, end);
+          break;
+        case 0x60:
+          at = this.#metaVarint(META_DROPPED_EVENTS, row, at, end);
+          break;
+        case 0x70:
+          at = this.#metaVarint(META_DROPPED_LINKS, row, at, end);
+          break;
+        case 0x85:
+          if (at + 4 > end) throw overrun(at);
+          if (view.getUint32(at, true) !== 0) this.#metaInt(META_FLAGS, row, view.getUint32(at, true), 0);
+          at += 4;
+          break;
+        default:
+          at = this.#skipUnknown(tag, 16, at, end);
+      }
+    }
+    if ((idLow | idHigh) === 0) throw invalidSpanId();
+    if (kind < 0 || kind > 254) {
+      this.#metaInt(META_KIND, row, kind, 0);
+      kind = 255;
+    }
+    if (status < 0 || status > 254) {
+      this.#metaInt(META_STATUS, row, status, 0);
+      status = 255;
+    }
+    const name = segment.internRecent(view, bytes, nameAt, nameLength);
+    const address = segment.rows.pushFields();
+    const u32 = segment.u32;
+    u32[address] = trace;
+    u32[address + ROW_CHUNK] = idLow;
+    u32[address + 2 * ROW_CHUNK] = idHigh;
+    u32[address + 3 * ROW_CHUNK] = parentLow;
+    u32[address + 4 * ROW_CHUNK] = parentHigh;
+    u32[address + 5 * ROW_CHUNK] = startLow;
+    u32[address + 6 * ROW_CHUNK] = startHigh;
+    u32[address + 7 * ROW_CHUNK] = endLow;
+    u32[address + 8 * ROW_CHUNK] = endHigh;
+    u32[address + 9 * ROW_CHUNK] = resource;
+    u32[address + 10 * ROW_CHUNK] = scope;
+    u32[address + 11 * ROW_CHUNK] = name;
+    u32[address + 12 * ROW_CHUNK] = kind | (status << 8);
+  }
+
+  /**
+   * One KeyValue of a span, event or link. The straight path: a key of less than 128 bytes, then a value with one scalar
+   * member of less than 128 bytes, and nothing after it.
+   */
+  #attribute(space: Space, row: number, from: number, end: number): void {
+    const bytes = this.#bytes;
+    const keyLength = bytes[from + 1];
+    const valueTag = from + 2 + keyLength;
+    const at = valueTag + 2;
+    if (
+      at >= end ||
+      bytes[from] !== 0x0a ||
+      keyLength > this.#keyBytesMax ||
+      bytes[valueTag] !== 0x12 ||
+      at + bytes[valueTag + 1] !== end
+    ) {
+      this.#longAttribute(space, row, from, end);
+      return;
+    }
+    const segment = this.#segment;
+    const tag = bytes[at];
+    if (tag === 0x0a) {
+      const length = bytes[at + 1];
+      // A string of less than 128 bytes is shorter than any limit that is worth setting; others take the long path.
+      if (at + 2 + length === end && length <= this.#keyBytesMax) {
+        const column = this.#columnOf(space, TYPE_STRING, from + 2, keyLength);
+        if (this.#repeats(column, row)) this.#repeated(space, row, from, end);
+        else segment.append1(column, row, this.#stringCode(column, at + 2, length));
+        return;
+      }
+    } else if (tag === 0x21 && at + 9 === end) {
+      const column = this.#columnOf(space, TYPE_DOUBLE, from + 2, keyLength);
+      if (this.#repeats(column, row)) this.#repeated(space, row, from, end);
+      else segment.append2(column, row, this.#view.getUint32(at + 1, true), this.#view.getUint32(at + 5, true));
+      return;
+    } else if (tag === 0x18 && at + 2 <= end) {
+      // Whole numbers of up to four bytes, without a call.
+      let value = bytes[at + 1];
+      let next = at + 2;
+      if (value > 127 && next < end) {
+        value = (value & 127) | (bytes[next++] << 7);
+        if (value > 16383 && next < end) {
+          value = (value & 16383) | (bytes[next++] << 14);
+          if (value > 2097151 && next < end) value = (value & 2097151) | (bytes[next++] << 21);
+        }
+      }
+      if (next === end && bytes[end - 1] < 128) {
+        const column = this.#columnOf(space, TYPE_INT, from + 2, keyLength);
+        if (this.#repeats(column, row)) this.#repeated(space, row, from, end);
+        else segment.append2(column, row, value, 0);
+        return;
+      }
+    }
+    this.#value(space, row, from + 2, keyLength, at, end, from);
+  }
+
+  /**
+   * The code of a column's string. A column whose strings are nearly all new (addresses, paths with numbers in them) is not
+   * worth a look-up: from then on each string gets a code of its own, equal or not (saves a tenth of the whole pass).
+   */
+  #stringCode(column: number, offset: number, length: number): number {
+    const segment = this.#segment;
+    if (column >= this.#seen.length) {
+      this.#seen = widened(this.#seen, column);
+      this.#fresh = widened(this.#fresh, column);
+    }
+    const seen = this.#seen[column];
+    if (seen === DISTINCT) return segment.addString(this.#bytes, offset, length);
+    const before = segment.strings.count;
+    const code = segment.internRecent(this.#view, this.#bytes, offset, length);
+    if (code === before) this.#fresh[column]++;
+    this.#seen[column] = seen + 1;
+    if (seen + 1 === SAMPLE) {
+      this.#seen[column] = this.#fresh[column] > SAMPLE / 2 ? DISTINCT : 0;
+      this.#fresh[column] = 0;
+    }
+    return code;
+  }
+
+  /** A KeyValue whose value takes more than 127 bytes, or that is none of the usual shapes. */
+  #longAttribute(space: Space, row: number, from: number, end: number): void {
+    const bytes = this.#bytes;
+    const keyLength = bytes[from + 1];
+    const keyAt = from + 2;
+    const valueTag = keyAt + keyLength;
+    if (
+      end - from < 4 ||
+      bytes[from] !== 0x0a ||
+      keyLength > this.#keyBytesMax ||
+      valueTag + 1 >= end ||
+      bytes[valueTag] !== 0x12
+    ) {
+      this.#oddAttribute(space, row, from, end);
+      return;
+    }
+    const length = this.#varint(valueTag + 1, end);
+    if (this.#at + length !== end) this.#oddAttribute(space, row, from, end);
+    else this.#value(space, row, keyAt, keyLength, this.#at, end, from);
+  }
+
+  #value(
+    space: Space,
+    row: number,
+    keyAt: number,
+    keyLength: number,
+    from: number,
+    end: number,
+    keyValueAt: number,
+  ): void {
+    const segment = this.#segment;
+    const bytes = this.#bytes;
+    const view = this.#view;
+    const tag = from < end ? bytes[from] : 0;
+    if (tag === 0x0a) {
+      let at = from + 2;
+      let length = bytes[from + 1];
+      if (from + 1 >= end || length > 127) {
+        length = this.#varint(from + 1, end);
+        at = this.#at;
+      }
+      if (at + length === end) {
+        const column = this.#columnOf(space, TYPE_STRING, keyAt, keyLength);
+        const max = this.#limits.attributeBytesMax;
+        if (max > 0 && length > max) {
+          length = cutAtCodePoint(bytes, at, max);
+          this.#truncated++;
+        }
+        if (this.#repeats(column, row)) {
+          if (at + length === end) this.#repeated(space, row, keyValueAt, end);
+          else this.#repeatedString(space, row, keyAt, keyLength, at, length);
+        } else segment.append1(column, row, segment.intern(view, bytes, at, length));
+        return;
+      }
+    } else if (tag === 0x18) {
+      const low = this.#varint64(from + 1, end);
+      if (this.#at === end) {
+        const high = this.#high;
+        const column = this.#columnOf(space, TYPE_INT, keyAt, keyLength);
+        if (this.#repeats(column, row)) this.#repeated(space, row, keyValueAt, end);
+        else segment.append2(column, row, low, high);
+        return;
+      }
+    } else if (tag === 0x21) {
+      if (from + 9 === end) {
+        const column = this.#columnOf(space, TYPE_DOUBLE, keyAt, keyLength);
+        if (this.#repeats(column, row)) this.#repeated(space, row, keyValueAt, end);
+        else segment.append2(column, row, view.getUint32(from + 1, true), view.getUint32(from + 5, true));
+        return;
+      }
+    } else if (tag === 0x10) {
+      const low = this.#varint64(from + 1, end);
+      if (this.#at === end) {
+        const column = this.#columnOf(space, TYPE_BOOL, keyAt, keyLength);
+        if (this.#repeats(column, row)) this.#repeated(space, row, keyValueAt, end);
+        else segment.append1(column, row, (low | this.#high) !== 0 ? 1 : 0);
+        return;
+      }
+    }
+    const last = this.#checkAnyValue(from, end, 0);
+    if (last >= 0 && last !== from && isScalarTag(bytes[last])) {
+      // Several members: the last one is the value, appended from a KeyValue of its own in case the key comes twice.
+      const key = bytes.subarray(keyAt, keyAt + keyLength);
+      this.#normalised(space, row, key, bytes.subarray(last, this.#endOfField(last, end)));
+      return;
+    }
+    const column = this.#columnOf(space, TYPE_ANY, keyAt, keyLength);
+    if (this.#repeats(column, row)) this.#repeated(space, row, keyValueAt, end);
+    else segment.append1(column, row, segment.intern(view, bytes, from, end - from));
+  }
+
+  /** A KeyValue that is not written as exporters write it: normalised into a buffer of its own and appended from there. */
+  #oddAttribute(space: Space, row: number, from: number, end: number): void {
+    let keyAt = from;
+    let keyLength = 0;
+    let value: Uint8Array = new Uint8Array(0);
+    let hasValue = false;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x0a || tag === 0x12) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (tag === 0x0a) {
+          keyAt = at;
+          keyLength = length;
+        } else {
+          value = hasValue
+            ? concat([value, this.#bytes.subarray(at, at + length)])
+            : this.#bytes.slice(at, at + length);
+          hasValue = true;
+        }
+        at += length;
+      } else at = this.#skipUnknown(tag, 2, at, end);
+    }
+    const max = this.#limits.attributeBytesMax;
+    if (max > 0 && keyLength > max) {
+      keyLength = cutAtCodePoint(this.#bytes, keyAt, max);
+      this.#truncated++;
+    }
+    this.#normalised(space, row, this.#bytes.subarray(keyAt, keyAt + keyLength), value);
+  }
+
+  /** Appends key and value (an AnyValue) from a KeyValue that is written as exporters write it. */
+  #normalised(space: Space, row: number, key: Uint8Array, value: Uint8Array): void {
+    const normal = keyValueBytes(key, value);
+    const bytes = this.#bytes;
+    const view = this.#view;
+    const before = this.#at;
+    this.#bytes = normal.bytes;
+    this.#view = new DataView(normal.bytes.buffer, normal.bytes.byteOffset, normal.bytes.byteLength);
+    try {
+      this.#value(space, row, normal.keyAt, key.length, normal.valueAt, normal.bytes.length, 0);
+    } finally {
+      this.#bytes = bytes;
+      this.#view = view;
+      this.#at = before;
+    }
+  }
+
+  /** A key that the row already has: kept as the whole KeyValue, so that it comes back. */
+  #repeated(space: Space, row: number, from: number, end: number): void {
+    this.#repeatedBytes(space, row, this.#view, this.#bytes, from, end);
+  }
+
+  #repeatedString(space: Space, row: number, keyAt: number, keyLength: number, at: number, length: number): void {
+    const key = this.#bytes.subarray(keyAt, keyAt + keyLength);
+    const { bytes } = keyValueBytes(key, lengthDelimited(0x0a, this.#bytes.subarray(at, at + length)));
+    this.#repeatedBytes(space, row, new DataView(bytes.buffer), bytes, 0, bytes.length);
+  }
+
+  #repeatedBytes(space: Space, row: number, view: DataView, bytes: Uint8Array, from: number, end: number): void {
+    const segment = this.#segment;
+    const code = segment.intern(view, bytes, from, end - from);
+    segment.append1(segment.metaColumn(TYPE_REPEATED, META_REPEATED | (space << 8)), row, code);
+  }
+
+  #repeats(column: number, row: number): boolean {
+    const segment = this.#segment;
+    return segment.u32[segment.columnAddress[column] + COLUMN_LAST_ROW] === row + 1;
+  }
+
+  #columnOf(space: Space, type: ValueType, keyAt: number, keyLength: number): number {
+    const segment = this.#segment;
+    const previous = this.#column;
+    const guess = previous < 0 ? this.#firstColumn[space] : this.#successor[previous];
+    if (guess >= 0 && segment.isColumn(guess, space | (type << 8), this.#view, keyAt, keyLength)) {
+      this.#column = guess;
+      return guess;
+    }
+    const hash = segment.hash(this.#view, keyAt, keyLength);
+    const column = segment.column(space, type, this.#view, this.#bytes, keyAt, keyLength, hash);
+    if (segment.columns.count > this.#successor.length) {
+      const wider = new Int32Array(2 * segment.columns.count).fill(-1);
+      wider.set(this.#successor);
+      this.#successor = wider;
+    }
+    if (previous < 0) this.#firstColumn[space] = column;
+    else this.#successor[previous] = column;
+    this.#column = column;
+    return column;
+  }
+
+  #event(row: number, from: number, end: number): void {
+    const segment = this.#segment;
+    const before = this.#column;
+    const index = segment.events.count;
+    let timeLow = 0;
+    let timeHigh = 0;
+    let nameAt = from;
+    let nameLength = 0;
+    let dropped = 0;
+    this.#column = -1;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x09) {
+        if (at + 8 > end) throw overrun(at);
+        timeLow = this.#view.getUint32(at, true);
+        timeHigh = this.#view.getUint32(at + 4, true);
+        at += 8;
+      } else if (tag === 0x12) {
+        nameLength = this.#length(at, end);
+        nameAt = this.#at;
+        at = nameAt + nameLength;
+      } else if (tag === 0x1a) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        this.#attribute(SPACE_EVENT, index, at, at + length);
+        at += length;
+      } else if (tag === 0x20) {
+        dropped = this.#varint64(at, end);
+        at = this.#at;
+      } else at = this.#skipUnknown(tag, 4, at, end);
+    }
+    const name = segment.intern(this.#view, this.#bytes, nameAt, nameLength);
+    const address = segment.events.pushFields();
+    const u32 = segment.u32;
+    u32[address] = row;
+    u32[address + EVENT_CHUNK] = timeLow;
+    u32[address + 2 * EVENT_CHUNK] = timeHigh;
+    u32[address + 3 * EVENT_CHUNK] = name;
+    u32[address + 4 * EVENT_CHUNK] = dropped;
+    this.#column = before;
+  }
+
+  #link(row: number, from: number, end: number): void {
+    const segment = this.#segment;
+    const view = this.#view;
+    const before = this.#column;
+    const index = segment.links.count;
+    const ids = new Uint32Array(6);
+    let stateAt = from;
+    let stateLength = 0;
+    let dropped = 0;
+    let flags = 0;
+    this.#column = -1;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x0a) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (length !== 16 && length !== 0) throw wrongIdLength('link trace', length);
+        for (let word = 0; word < 4; word++) ids[word] = length === 0 ? 0 : view.getUint32(at + 4 * word, true);
+        at += length;
+      } else if (tag === 0x12) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (length !== 8 && length !== 0) throw wrongIdLength('link span', length);
+        for (let word = 0; word < 2; word++) ids[4 + word] = length === 0 ? 0 : view.getUint32(at + 4 * word, true);
+        at += length;
+      } else if (tag === 0x1a) {
+        stateLength = this.#length(at, end);
+        stateAt = this.#at;
+        at = stateAt + stateLength;
+      } else if (tag === 0x22) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        this.#attribute(SPACE_LINK, index, at, at + length);
+        at += length;
+      } else if (tag === 0x28) {
+        dropped = this.#varint64(at, end);
+        at = this.#at;
+      } else if (tag === 0x35) {
+        if (at + 4 > end) throw overrun(at);
+        flags = view.getUint32(at, true);
+        at += 4;
+      } else at = this.#skipUnknown(tag, 6, at, end);
+    }
+    const state = segment.intern(view, this.#bytes, stateAt, stateLength);
+    const address = segment.links.pushFields();
+    const u32 = segment.u32;
+    u32[address] = row;
+    for (let word = 0; word < 6; word++) u32[address + (1 + word) * LINK_CHUNK] = ids[word];
+    u32[address + 7 * LINK_CHUNK] = state;
+    u32[address + 8 * LINK_CHUNK] = flags;
+    u32[address + 9 * LINK_CHUNK] = dropped;
+    this.#column = before;
+  }
+
+  #status(row: number, from: number, end: number, before: number): number {
+    let code = before;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x18) {
+        code = this.#varint64(at, end);
+        at = this.#at;
+      } else if (tag === 0x12) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        this.#metaString(META_STATUS_MESSAGE, row, at, length);
+        at += length;
+      } else at = this.#skipUnknown(tag, 3, at, end, 1);
+    }
+    return code;
+  }
+
+  #metaString(key: number, row: number, at: number, length: number): void {
+    const segment = this.#segment;
+    const code = segment.intern(this.#view, this.#bytes, at, length);
+    this.#metaPut(segment.metaColumn(TYPE_STRING, key), row, code, 0, 1);
+  }
+
+  #metaVarint(key: number, row: number, at: number, end: number): number {
+    const low = this.#varint64(at, end);
+    const next = this.#at;
+    if (low !== 0) this.#metaInt(key, row, low, 0);
+    return next;
+  }
+
+  #metaInt(key: number, row: number, low: number, high: number): void {
+    this.#metaPut(this.#segment.metaColumn(TYPE_INT, key), row, low, high, 2);
+  }
+
+  /** A singular field that comes again replaces what it said before. */
+  #metaPut(column: number, row: number, low: number, high: number, width: number): void {
+    const segment = this.#segment;
+    if (this.#repeats(column, row)) segment.replaceLast(column, low, high, width);
+    else if (width === 1) segment.append1(column, row, low);
+    else segment.append2(column, row, low, high);
+  }
+
+  #resource(
+    merged: Uint8Array | undefined,
+    at: number,
+    length: number,
+    schemaAt: number,
+    schemaLength: number,
+  ): number {
+    const segment = this.#segment;
+    const schema = segment.intern(this.#view, this.#bytes, schemaAt, schemaLength);
+    const known = segment.resources.count;
+    const resource = segment.resource(this.#message(merged, at, length, 1), schema);
+    if (resource === known && merged === undefined) this.#checkAttributed(at, at + length, 1);
+    return resource;
+  }
+
+  #scope(merged: Uint8Array | undefined, at: number, length: number, schemaAt: number, schemaLength: number): number {
+    const segment = this.#segment;
+    const schema = segment.intern(this.#view, this.#bytes, schemaAt, schemaLength);
+    const known = segment.scopes.count;
+    const scope = segment.scope(this.#message(merged, at, length, 3), schema);
+    if (scope === known && merged === undefined) this.#checkAttributed(at, at + length, 3);
+    return scope;
+  }
+
+  /**
+   * The code of a resource's (attributes in field 1) or scope's (field 3) message, cut to the limit. That its string is known
+   * does not say that it was checked: an attribute's text may have the same bytes. The caller checks what is new to its list.
+   */
+  #message(merged: Uint8Array | undefined, at: number, length: number, attributeField: number): number {
+    const segment = this.#segment;
+    const max = this.#limits.attributeBytesMax;
+    if (merged === undefined && (max === 0 || length <= max))
+      return segment.intern(this.#view, this.#bytes, at, length);
+    const source = merged ?? this.#bytes.slice(at, at + length);
+    const bytes = this.#bytes;
+    const view = this.#view;
+    this.#bytes = source;
+    this.#view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+    try {
+      this.#checkAttributed(0, source.length, attributeField);
+      const cut = this.#cutAttributes(source, attributeField);
+      return segment.intern(new DataView(cut.buffer, cut.byteOffset, cut.byteLength), cut, 0, cut.length);
+    } finally {
+      this.#bytes = bytes;
+      this.#view = view;
+    }
+  }
+
+  /** Checks the wire form of a resource or scope, whose bytes are kept whole. */
+  #checkAttributed(from: number, end: number, attributeField: number): void {
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === ((attributeField << 3) | 2)) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        this.#checkKeyValue(at, at + length, 0);
+        at += length;
+      } else at = this.#skipAny(tag, at, end, 0);
+    }
+  }
+
+  #checkKeyValue(from: number, end: number, depth: number): void {
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x12 || tag === 0x0a) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (tag === 0x12) this.#checkAnyValue(at, at + length, depth);
+        at += length;
+      } else at = this.#skipUnknown(tag, 2, at, end);
+    }
+  }
+
+  /** Checks an AnyValue; returns where its last member begins, -1 when it has none. */
+  #checkAnyValue(from: number, end: number, depth: number): number {
+    if (depth > VALUE_DEPTH_MAX)
+      throw new VivaceError(
+        'undecodable',
+        `cannot decode an attribute value: it is nested deeper than ${VALUE_DEPTH_MAX} levels`,
+      );
+    let last = -1;
+    for (let at = from; at < end; ) {
+      const begin = at;
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      switch (tag) {
+        case 0x0a:
+        case 0x3a: {
+          at = this.#at;
+          const length = this.#length(at, end);
+          at = this.#at + length;
+          last = begin;
+          break;
+        }
+        case 0x10:
+        case 0x18:
+          this.#varint64(at, end);
+          at = this.#at;
+          last = begin;
+          break;
+        case 0x21:
+          if (at + 8 > end) throw overrun(at);
+          at += 8;
+          last = begin;
+          break;
+        case 0x2a:
+        case 0x32: {
+          const length = this.#length(at, end);
+          at = this.#at;
+          const memberEnd = at + length;
+          while (at < memberEnd) {
+            const inner = this.#varint(at, memberEnd);
+            at = this.#at;
+            if (inner === 0x0a) {
+              const innerLength = this.#length(at, memberEnd);
+              at = this.#at;
+              if (tag === 0x2a) this.#checkAnyValue(at, at + innerLength, depth + 1);
+              else this.#checkKeyValue(at, at + innerLength, depth + 1);
+              at += innerLength;
+            } else at = this.#skipUnknown(inner, 1, at, memberEnd);
+          }
+          last = begin;
+          break;
+        }
+        default:
+          at = this.#skipUnknown(tag, 7, at, end);
+      }
+    }
+    return last;
+  }
+
+  /** A copy of a resource or scope whose attribute keys and string values are cut to the limit. */
+  #cutAttributes(source: Uint8Array, attributeField: number): Uint8Array {
+    const max = this.#limits.attributeBytesMax;
+    if (max === 0) return source;
+    const parts: Uint8Array[] = [];
+    let changed = false;
+    for (let at = 0; at < source.length; ) {
+      const begin = at;
+      const tag = this.#varint(at, source.length);
+      at = this.#at;
+      if (tag !== ((attributeField << 3) | 2)) {
+        at = this.#skipAny(tag, at, source.length, 0);
+        parts.push(source.subarray(begin, at));
+        continue;
+      }
+      const length = this.#length(at, source.length);
+      at = this.#at;
+      const cut = length > max ? this.#cutKeyValue(source, at, at + length, max) : undefined;
+      at += length;
+      if (cut === undefined) parts.push(source.subarray(begin, at));
+      else {
+        changed = true;
+        parts.push(lengthDelimited(tag, cut));
+      }
+    }
+    return changed ? concat(parts) : source;
+  }
+
+  #cutKeyValue(source: Uint8Array, from: number, end: number, max: number): Uint8Array | undefined {
+    let key = source.subarray(from, from);
+    let value = source.subarray(from, from);
+    let changed = false;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag !== 0x0a && tag !== 0x12) {
+        at = this.#skipAny(tag, at, end, 0);
+        continue;
+      }
+      const length = this.#length(at, end);
+      at = this.#at;
+      if (tag === 0x0a) key = source.subarray(at, at + length);
+      else value = source.subarray(at, at + length);
+      at += length;
+    }
+    if (key.length > max) {
+      key = key.subarray(0, cutAtCodePoint(key, 0, max));
+      this.#truncated++;
+      changed = true;
+    }
+    if (value[0] === 0x0a) {
+      const at = value.byteOffset - source.byteOffset;
+      const length = this.#length(at + 1, at + value.length);
+      const text = this.#at;
+      if (text + length === at + value.length && length > max) {
+        value = lengthDelimited(0x0a, source.subarray(text, text + cutAtCodePoint(source, text, max)));
+        this.#truncated++;
+        changed = true;
+      }
+    }
+    return changed ? keyValueBytes(key, value).bytes : undefined;
+  }
+
+  #admit(trace: number, spanBytes: number): boolean {
+    if (trace >= this.#traceBytes.length) {
+      const wider = new Float64Array(Math.max(2 * this.#traceBytes.length, trace + 1));
+      wider.set(this.#traceBytes);
+      this.#traceBytes = wider;
+    }
+    this.#traceBytes[trace] += spanBytes;
+    return this.#traceBytes[trace] <= this.#limits.traceBytesMax;
+  }
+
+  #findTraceId(from: number, end: number): number {
+    let found = -1;
+    for (let at = from; at < end; ) {
+      const tag = this.#varint(at, end);
+      at = this.#at;
+      if (tag === 0x0a) {
+        const length = this.#length(at, end);
+        at = this.#at;
+        if (length !== 16 && length !== 0) throw wrongIdLength('trace', length);
+        found = length === 16 ? at : -1;
+        at += length;
+      } else at = this.#skipUnknown(tag, 1, at, end);
+    }
+    if (found < 0) throw invalidTraceId(0);
+    return found;
+  }
+
+  #endOfField(at: number, end: number): number {
+    const tag = this.#varint(at, end);
+    return this.#skipAny(tag, this.#at, end, 0);
+  }
+
+  /** Skips a field that the message does not know; one that it knows has the wrong wire type, which is an error. */
+  #skipUnknown(tag: number, fieldMax: number, at: number, end: number, fieldMin = 1): number {
+    const field = tag >>> 3;
+    if (field >= fieldMin && field <= fieldMax && (tag & 7) !== 3 && (tag & 7) !== 4)
+      throw new VivaceError(
+        'undecodable',
+        `cannot decode the request: field ${field} at byte ${at} has wire type ${tag & 7}`,
+      );
+    return this.#skipAny(tag, at, end, 0);
+  }
+
+  #skipAny(tag: number, at: number, end: number, depth: number): number {
+    if (tag >>> 3 === 0)
+      throw new VivaceError('undecodable', `cannot decode the request: field number 0 at byte ${at}`);
+    switch (tag & 7) {
+      case 0:
+        this.#varint64(at, end);
+        return this.#at;
+      case 1:
+        if (at + 8 > end) throw overrun(at);
+        return at + 8;
+      case 2: {
+        const length = this.#length(at, end);
+        return this.#at + length;
+      }
+      case 5:
+        if (at + 4 > end) throw overrun(at);
+        return at + 4;
+      case 3: {
+        if (depth > GROUP_DEPTH_MAX)
+          throw new VivaceError('undecodable', 'cannot decode the request: groups nested too deep');
+        for (;;) {
+          if (at >= end) throw overrun(at);
+          const inner = this.#varint(at, end);
+          at = this.#at;
+          if (inner === tag + 1) return at;
+          if ((inner & 7) === 4) break;
+          at = this.#skipAny(inner, at, end, depth + 1);
+        }
+        break;
+      }
+    }
+    throw new VivaceError('undecodable', `cannot decode the request: wire type ${tag & 7} at byte ${at}`);
+  }
+
+  /** A length that fits before `end`; #at is where the bytes begin. */
+  #length(at: number, end: number): number {
+    let length: number;
+    if (at < end && this.#bytes[at] < 128) {
+      length = this.#bytes[at];
+      this.#at = at + 1;
+    } else length = this.#varint(at, end);
+    if (length < 0 || this.#at + length > end) throw overrun(at);
+    return length;
+  }
+
+  /** A varint of at most 32 significant bits, as tags and lengths are; more bits make it -1. */
+  #varint(at: number, end: number): number {
+    const bytes = this.#bytes;
+    if (at < end && bytes[at] < 128) {
+      this.#at = at + 1;
+      return bytes[at];
+    }
+    const low = this.#varint64(at, end);
+    return this.#high !== 0 || low < 0 ? -1 : low;
+  }
+
+  /** Any varint: returns its low 32 bits (signed), #high the rest. */
+  #varint64(at: number, end: number): number {
+    const bytes = this.#bytes;
+    let low = 0;
+    let high = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (at >= end) throw overrun(at);
+      const byte = bytes[at++];
+      const bits = byte & 0x7f;
+      if (shift < 28) low |= bits << shift;
+      else if (shift === 28) {
+        low |= bits << 28;
+        high = bits >>> 4;
+      } else if (shift < 63) high |= bits << (shift - 32);
+      else high |= (bits & 1) << 31;
+      if (byte < 128) {
+        this.#at = at;
+        this.#high = high;
+        return low;
+      }
+    }
+    throw new VivaceError(
+      'undecodable',
+      `cannot decode the request: a varint at byte ${at - 10} has more than ten bytes`,
+    );
+  }
+}
+
+function widened(values: Uint32Array, index: number): Uint32Array<ArrayBuffer> {
+  const wider = new Uint32Array(2 * (index + 1));
+  wider.set(values);
+  return wider;
+}
+
+/** Number of bytes, at most `max`, after which no code point is split. */
+export function cutAtCodePoint(bytes: Uint8Array, at: number, max: number): number {
+  let length = max;
+  while (length > 0 && length > max - 4 && (bytes[at + length] & 0xc0) === 0x80) length--;
+  return (bytes[at + length] & 0xc0) === 0x80 ? max : length;
+}
+
+function isScalarTag(tag: number): boolean {
+  return tag === 0x0a || tag === 0x10 || tag === 0x18 || tag === 0x21;
+}
+
+function overrun(at: number): VivaceError {
+  return new VivaceError('undecodable', `cannot decode the request: it ends inside a field at byte ${at}`);
+}
+
+function wrongIdLength(what: string, length: number): VivaceError {
+  const want = what.endsWith('trace') ? 16 : 8;
+  return new VivaceError(
+    'undecodable',
+    `cannot decode the request: a ${what} id has ${length} bytes instead of ${want}`,
+  );
+}
+
+function invalidTraceId(bits: number): VivaceError {
+  return new VivaceError('invalid', `trace ids must be 128 bit and not all zero, received ${bits} bits`);
+}
+
+function invalidSpanId(): VivaceError {
+  return new VivaceError('invalid', 'span ids must be 64 bit and not all zero, received 0 bits');
+}

@@ -1,0 +1,668 @@
+/**
+ * The writing side of a live segment (layout.ts): bump allocation, interned strings, columns, and taking back what a
+ * refused request or a failed log write had added. Hash tables are private to the writer; readers walk the lists.
+ */
+import { isUtf8 } from 'node:buffer';
+import { VivaceError } from '../runtime/errors.ts';
+import {
+  COLUMN_CAPACITY,
+  COLUMN_CHUNK,
+  COLUMN_COUNT,
+  COLUMN_FIRST,
+  COLUMN_KEY,
+  COLUMN_KIND,
+  COLUMN_LAST,
+  COLUMN_LAST_ROW,
+  COLUMN_USED,
+  COLUMN_WORDS,
+  ENTRY_FIRST,
+  ENTRY_MAX,
+  EVENT_CHUNK,
+  EVENT_FIELDS,
+  HEADER_WORDS,
+  LINK_CHUNK,
+  LINK_FIELDS,
+  type LiveSnapshot,
+  REQUEST_CHUNK,
+  ROOT_COLUMNS,
+  ROOT_EVENTS,
+  ROOT_LINKS,
+  ROOT_REQUESTS,
+  ROOT_RESOURCES,
+  ROOT_ROWS,
+  ROOT_SCOPES,
+  ROOT_STRINGS,
+  ROOT_TRACES,
+  ROW_CHUNK,
+  ROW_FIELDS,
+  type Space,
+  STRING_CHUNK,
+  TABLE_CHUNK,
+  TRACE_CHUNK,
+  type ValueType,
+} from './layout.ts';
+
+/** A point to which a segment can be taken back. */
+export interface Mark {
+  used: number;
+  rows: number;
+  events: number;
+  links: number;
+  traces: number;
+  resources: number;
+  scopes: number;
+  strings: number;
+  columns: number;
+  requests: number;
+}
+
+const INITIAL_BYTES = 256 * 1024;
+const RECENT_MASK = 1023;
+
+/**
+ * One live segment. `bytesMax` bounds the whole of it; going over throws VivaceError 'too-large' and the caller takes the
+ * segment back to its mark. `seed` keys the hashes, so that nobody can choose colliding keys.
+ */
+export class LiveColumns {
+  readonly buffer: SharedArrayBuffer;
+  u32: Uint32Array;
+  u8: Uint8Array;
+  readonly rows: ChunkList;
+  readonly events: ChunkList;
+  readonly links: ChunkList;
+  readonly traces: ChunkList;
+  readonly resources: ChunkList;
+  readonly scopes: ChunkList;
+  readonly strings: ChunkList;
+  readonly columns: ChunkList;
+  readonly requests: ChunkList;
+  /** Address of each column's record. */
+  columnAddress = new Uint32Array(64);
+  #used = HEADER_WORDS;
+  #capacity: number;
+  readonly #bytesMax: number;
+  readonly #seed: number;
+  #stringTable = new Uint32Array(2048);
+  /** Addresses of strings that came lately (internRecent). */
+  #interned = 0;
+  readonly #recent = new Uint32Array(RECENT_MASK + 1);
+  #columnTable = new Uint32Array(256);
+  #traceTable = new Uint32Array(2048);
+  #metaColumns = new Map<number, number>();
+  #resourceTable = new Map<number, number>();
+  #scopeTable = new Map<number, number>();
+
+  constructor(bytesMax: number, seed: number) {
+    this.#bytesMax = bytesMax;
+    this.#seed = seed | 0;
+    const initial = Math.min(INITIAL_BYTES, bytesMax);
+    this.buffer = new SharedArrayBuffer(initial, { maxByteLength: bytesMax });
+    this.#capacity = initial >>> 2;
+    this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
+    this.u8 = new Uint8Array(this.buffer, 0, initial);
+    this.rows = new ChunkList(this, ROOT_ROWS, ROW_CHUNK, ROW_FIELDS);
+    this.events = new ChunkList(this, ROOT_EVENTS, EVENT_CHUNK, EVENT_FIELDS);
+    this.links = new ChunkList(this, ROOT_LINKS, LINK_CHUNK, LINK_FIELDS);
+    this.traces = new ChunkList(this, ROOT_TRACES, TRACE_CHUNK, 4);
+    this.resources = new ChunkList(this, ROOT_RESOURCES, TABLE_CHUNK, 2);
+    this.scopes = new ChunkList(this, ROOT_SCOPES, TABLE_CHUNK, 2);
+    this.strings = new ChunkList(this, ROOT_STRINGS, STRING_CHUNK, 1);
+    this.columns = new ChunkList(this, ROOT_COLUMNS, COLUMN_CHUNK, COLUMN_WORDS);
+    this.requests = new ChunkList(this, ROOT_REQUESTS, REQUEST_CHUNK, 1);
+  }
+
+  get bytes(): number {
+    return this.#used * 4;
+  }
+
+  /** Takes `words` words, zeroed; returns their address. The views may be new afterwards. */
+  allocate(words: number): number {
+    const at = this.#used;
+    const end = at + words;
+    if (end > this.#capacity) this.#grow(end);
+    this.#used = end;
+    return at;
+  }
+
+  /** The code of the string at [offset, offset + length) of `bytes` (with its DataView), adding it when it is new. */
+  intern(view: DataView, bytes: Uint8Array, offset: number, length: number): number {
+    const hash = hashBytes(view, offset, length, this.#seed);
+    const table = this.#stringTable;
+    const mask = (table.length >>> 1) - 1;
+    let slot = hash & mask;
+    for (;;) {
+      const at = table[2 * slot + 1];
+      if (at === 0) break;
+      if (table[2 * slot] === hash >>> 0) {
+        const u32 = this.u32;
+        if (u32[at + 1] === length && equalBytes(u32, at + 2, view, offset, length)) return u32[at];
+      }
+      slot = (slot + 1) & mask;
+    }
+    const code = this.addString(bytes, offset, length);
+    table[2 * slot] = hash;
+    table[2 * slot + 1] = this.u32[this.strings.address(code)];
+    if (4 * ++this.#interned > table.length) this.#rebuildStrings(table.length * 2);
+    return code;
+  }
+
+  /**
+   * `intern` for strings that often come again: a small table by length, first and last bytes answers without hashing all
+   * of the string (26 of 80 ns an attribute).
+   */
+  internRecent(view: DataView, bytes: Uint8Array, offset: number, length: number): number {
+    if (length < 4) return this.intern(view, bytes, offset, length);
+    const first = view.getUint32(offset, true);
+    const last = view.getUint32(offset + length - 4, true);
+    const mixed = Math.imul(first ^ Math.imul(last, 0x85ebca6b) ^ length, 0x9e3779b1);
+    const slot = (mixed ^ (mixed >>> 15)) & RECENT_MASK;
+    const at = this.#recent[slot];
+    if (at !== 0) {
+      const u32 = this.u32;
+      if (u32[at + 1] === length && u32[at + 2] === first && equalBytes(u32, at + 2, view, offset, length))
+        return u32[at];
+    }
+    const code = this.intern(view, bytes, offset, length);
+    this.#recent[slot] = this.u32[this.strings.address(code)];
+    return code;
+  }
+
+  /** The string with this code as a view of the segment's memory. */
+  stringBytes(code: number): Uint8Array {
+    const at = this.u32[this.strings.address(code)];
+    return this.u8.subarray(4 * (at + 2), 4 * (at + 2) + this.u32[at + 1]);
+  }
+
+  /** The number of the trace whose 16 bytes stand at `offset`. */
+  trace(view: DataView, offset: number): number {
+    const a = view.getUint32(offset, true);
+    const b = view.getUint32(offset + 4, true);
+    const c = view.getUint32(offset + 8, true);
+    const d = view.getUint32(offset + 12, true);
+    const table = this.#traceTable;
+    const mask = table.length - 1;
+    let slot = hashTrace(a, b, c, d, this.#seed) & mask;
+    for (;;) {
+      const found = table[slot];
+      if (found === 0) break;
+      const at = this.traces.address(found - 1);
+      const u32 = this.u32;
+      if (u32[at] === a && u32[at + 1] === b && u32[at + 2] === c && u32[at + 3] === d) return found - 1;
+      slot = (slot + 1) & mask;
+    }
+    const index = this.traces.count;
+    const at = this.traces.push();
+    const u32 = this.u32;
+    u32[at] = a;
+    u32[at + 1] = b;
+    u32[at + 2] = c;
+    u32[at + 3] = d;
+    table[slot] = index + 1;
+    if (2 * this.traces.count > table.length) this.#rebuildTraces(table.length * 2);
+    return index;
+  }
+
+  /** The number of a resource: the code of its message's bytes and of its schema URL. */
+  resource(message: number, schemaUrl: number): number {
+    return this.#pair(this.resources, this.#resourceTable, message, schemaUrl);
+  }
+
+  scope(message: number, schemaUrl: number): number {
+    return this.#pair(this.scopes, this.#scopeTable, message, schemaUrl);
+  }
+
+  /** The column of (space, type, key), where the key's bytes stand at `offset`. */
+  column(
+    space: Space,
+    type: ValueType,
+    view: DataView,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    hash: number,
+  ): number {
+    const kind = space | (type << 8);
+    const mixed = Math.imul(hash ^ kind, 0x9e3779b1);
+    const table = this.#columnTable;
+    const mask = table.length - 1;
+    let slot = (mixed ^ (mixed >>> 15)) & mask;
+    for (;;) {
+      const found = table[slot];
+      if (found === 0) break;
+      if (this.isColumn(found - 1, kind, view, offset, length)) return found - 1;
+      slot = (slot + 1) & mask;
+    }
+    const name = bytes.subarray(offset, offset + length);
+    if (!isUtf8(name)) {
+      // Two keys that read the same would be two columns of one name.
+      const text = Buffer.from(new TextDecoder('utf-8', { ignoreBOM: true }).decode(name));
+      const textView = new DataView(text.buffer, text.byteOffset, text.length);
+      return this.column(space, type, textView, text, 0, text.length, this.hash(textView, 0, text.length));
+    }
+    const key = this.intern(view, bytes, offset, length);
+    return this.#addColumn(kind, key, slot);
+  }
+
+  /** The column of a rare span field; META columns are keyed by number. */
+  metaColumn(type: ValueType, key: number): number {
+    const known = this.#metaColumns.get(type * 65536 + key);
+    if (known !== undefined) return known;
+    const column = this.#addColumn(3 | (type << 8), key, -1);
+    this.#metaColumns.set(type * 65536 + key, column);
+    return column;
+  }
+
+  /** Whether column `column` is the one of this kind (space | type << 8) and key. */
+  isColumn(column: number, kind: number, view: DataView, offset: number, length: number): boolean {
+    const u32 = this.u32;
+    const at = this.columnAddress[column];
+    if (u32[at + COLUMN_KIND] !== kind) return false;
+    const key = u32[this.strings.address(u32[at + COLUMN_KEY])];
+    return u32[key + 1] === length && equalBytes(u32, key + 2, view, offset, length);
+  }
+
+  hash(view: DataView, offset: number, length: number): number {
+    return hashBytes(view, offset, length, this.#seed);
+  }
+
+  /** Appends (row, value) to a column of one-word values. */
+  append1(column: number, row: number, value: number): void {
+    const at = this.columnAddress[column];
+    let u32 = this.u32;
+    let used = u32[at + COLUMN_USED];
+    if (used === u32[at + COLUMN_CAPACITY]) {
+      this.#addEntries(at, 1);
+      u32 = this.u32;
+      used = 0;
+    }
+    const rows = u32[at + COLUMN_LAST] + 2;
+    u32[rows + used] = row;
+    u32[rows + u32[at + COLUMN_CAPACITY] + used] = value;
+    u32[at + COLUMN_USED] = used + 1;
+    u32[at + COLUMN_COUNT]++;
+    u32[at + COLUMN_LAST_ROW] = row + 1;
+  }
+
+  /** Appends (row, value) to a column of two-word values. */
+  append2(column: number, row: number, low: number, high: number): void {
+    const at = this.columnAddress[column];
+    let u32 = this.u32;
+    let used = u32[at + COLUMN_USED];
+    if (used === u32[at + COLUMN_CAPACITY]) {
+      this.#addEntries(at, 2);
+      u32 = this.u32;
+      used = 0;
+    }
+    const rows = u32[at + COLUMN_LAST] + 2;
+    u32[rows + used] = row;
+    const values = rows + u32[at + COLUMN_CAPACITY] + 2 * used;
+    u32[values] = low;
+    u32[values + 1] = high;
+    u32[at + COLUMN_USED] = used + 1;
+    u32[at + COLUMN_COUNT]++;
+    u32[at + COLUMN_LAST_ROW] = row + 1;
+  }
+
+  /** Replaces the value of the column's last entry. */
+  replaceLast(column: number, low: number, high: number, width: number): void {
+    const u32 = this.u32;
+    const at = this.columnAddress[column];
+    const values = u32[at + COLUMN_LAST] + 2 + u32[at + COLUMN_CAPACITY] + (u32[at + COLUMN_USED] - 1) * width;
+    u32[values] = low;
+    if (width === 2) u32[values + 1] = high;
+  }
+
+  mark(): Mark {
+    return {
+      used: this.#used,
+      rows: this.rows.count,
+      events: this.events.count,
+      links: this.links.count,
+      traces: this.traces.count,
+      resources: this.resources.count,
+      scopes: this.scopes.count,
+      strings: this.strings.count,
+      columns: this.columns.count,
+      requests: this.requests.count,
+    };
+  }
+
+  /** Forgets everything that was added since `mark`. Costs as much as the segment has columns; refusals are rare. */
+  takeBack(mark: Mark): void {
+    this.columns.truncate(mark.columns);
+    for (let column = 0; column < mark.columns; column++) this.#truncateColumn(column, mark);
+    const end = this.#used;
+    this.#used = mark.used;
+    for (const [list, count] of [
+      [this.rows, mark.rows],
+      [this.events, mark.events],
+      [this.links, mark.links],
+      [this.traces, mark.traces],
+      [this.resources, mark.resources],
+      [this.scopes, mark.scopes],
+      [this.strings, mark.strings],
+      [this.requests, mark.requests],
+    ] as const)
+      list.truncate(count);
+    // allocate() promises zeroed words.
+    this.u32.fill(0, mark.used, end);
+    this.#rebuildTraces(this.#traceTable.length);
+    this.#rebuildStrings(this.#stringTable.length);
+    this.#recent.fill(0);
+    this.#rebuildColumns(this.#columnTable.length);
+    dropFrom(this.#metaColumns, mark.columns);
+    dropFrom(this.#resourceTable, mark.resources);
+    dropFrom(this.#scopeTable, mark.scopes);
+  }
+
+  /** Empties the segment for its next life; its memory stays. */
+  reset(): void {
+    this.u32.fill(0, 0, this.#used);
+    this.#used = HEADER_WORDS;
+    for (const list of [
+      this.rows,
+      this.events,
+      this.links,
+      this.traces,
+      this.resources,
+      this.scopes,
+      this.strings,
+      this.columns,
+      this.requests,
+    ])
+      list.truncate(0);
+    this.#stringTable.fill(0);
+    this.#interned = 0;
+    this.#recent.fill(0);
+    this.#columnTable.fill(0);
+    this.#traceTable.fill(0);
+    this.#metaColumns.clear();
+    this.#resourceTable.clear();
+    this.#scopeTable.clear();
+  }
+
+  snapshot(id: number, tenant: string, mark: Mark = this.mark()): LiveSnapshot {
+    return {
+      id,
+      tenant,
+      buffer: this.buffer,
+      used: mark.used,
+      rows: mark.rows,
+      events: mark.events,
+      links: mark.links,
+      traces: mark.traces,
+      resources: mark.resources,
+      scopes: mark.scopes,
+      strings: mark.strings,
+      columns: mark.columns,
+      requests: mark.requests,
+    };
+  }
+
+  #grow(words: number): void {
+    const bytes = Math.min(this.#bytesMax, Math.max(words * 4 + 65536, Math.ceil(this.#capacity * 4 * 1.5)));
+    if (words * 4 > bytes)
+      throw new VivaceError(
+        'too-large',
+        `cannot hold the request in memory: it needs more than the ${this.#bytesMax} bytes of a live segment; send smaller batches or raise vivace.live_bytes`,
+      );
+    this.buffer.grow(bytes & ~7);
+    this.#capacity = this.buffer.byteLength >>> 2;
+    this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
+    this.u8 = new Uint8Array(this.buffer, 0, this.#capacity * 4);
+  }
+
+  /** Adds a string without asking whether it is there already. */
+  addString(bytes: Uint8Array, offset: number, length: number): number {
+    const code = this.strings.count;
+    const entry = this.strings.push();
+    const at = this.allocate(2 + ((length + 3) >>> 2));
+    const u32 = this.u32;
+    u32[entry] = at;
+    u32[at] = code;
+    u32[at + 1] = length;
+    const to = 4 * (at + 2);
+    if (length < 64) {
+      const u8 = this.u8;
+      for (let i = 0; i < length; i++) u8[to + i] = bytes[offset + i];
+    } else this.u8.set(bytes.subarray(offset, offset + length), to);
+    return code;
+  }
+
+  #pair(list: ChunkList, table: Map<number, number>, first: number, second: number): number {
+    const key = first * 0x100000000 + second;
+    const found = table.get(key);
+    if (found !== undefined) return found;
+    const index = list.count;
+    const at = list.push();
+    this.u32[at] = first;
+    this.u32[at + 1] = second;
+    table.set(key, index);
+    return index;
+  }
+
+  #addColumn(kind: number, key: number, slot: number): number {
+    const column = this.columns.count;
+    const at = this.columns.push();
+    if (column === this.columnAddress.length) {
+      const wider = new Uint32Array(2 * column);
+      wider.set(this.columnAddress);
+      this.columnAddress = wider;
+    }
+    this.columnAddress[column] = at;
+    this.u32.fill(0, at, at + COLUMN_WORDS);
+    this.u32[at + COLUMN_KIND] = kind;
+    this.u32[at + COLUMN_KEY] = key;
+    if (slot >= 0) this.#columnTable[slot] = column + 1;
+    if (2 * this.columns.count > this.#columnTable.length) this.#rebuildColumns(this.#columnTable.length * 2);
+    return column;
+  }
+
+  #addEntries(at: number, width: number): void {
+    const capacity = Math.min(ENTRY_MAX, this.u32[at + COLUMN_CAPACITY] * 2 || ENTRY_FIRST);
+    const chunk = this.allocate(2 + capacity * (1 + width));
+    const u32 = this.u32;
+    u32[chunk + 1] = capacity;
+    if (u32[at + COLUMN_FIRST] === 0) u32[at + COLUMN_FIRST] = chunk;
+    else u32[u32[at + COLUMN_LAST]] = chunk;
+    u32[at + COLUMN_LAST] = chunk;
+    u32[at + COLUMN_USED] = 0;
+    u32[at + COLUMN_CAPACITY] = capacity;
+  }
+
+  #truncateColumn(column: number, mark: Mark): void {
+    const u32 = this.u32;
+    const at = this.columnAddress[column];
+    // The rows of a META column are counted in the space that its key names (META_REPEATED) or in spans.
+    const own = u32[at + COLUMN_KIND] & 0xff;
+    const space = own === 3 ? u32[at + COLUMN_KEY] >>> 8 : own;
+    const limit = space === 1 ? mark.events : space === 2 ? mark.links : mark.rows;
+    if (u32[at + COLUMN_LAST_ROW] <= limit) return;
+    let count = 0;
+    let chunk = u32[at + COLUMN_FIRST];
+    let last = 0;
+    let used = 0;
+    let lastRow = 0;
+    while (chunk !== 0 && chunk < mark.used) {
+      const capacity = u32[chunk + 1];
+      let kept = 0;
+      const remaining = u32[at + COLUMN_COUNT] - count;
+      while (kept < capacity && kept < remaining && u32[chunk + 2 + kept] < limit) kept++;
+      if (kept === 0 && last !== 0) break;
+      count += kept;
+      last = chunk;
+      used = kept;
+      if (kept > 0) lastRow = u32[chunk + 2 + kept - 1] + 1;
+      if (kept < capacity) break;
+      chunk = u32[chunk];
+    }
+    u32[at + COLUMN_COUNT] = count;
+    u32[at + COLUMN_LAST_ROW] = lastRow;
+    u32[at + COLUMN_LAST] = last;
+    u32[at + COLUMN_USED] = used;
+    u32[at + COLUMN_CAPACITY] = last === 0 ? 0 : u32[last + 1];
+    if (last === 0) u32[at + COLUMN_FIRST] = 0;
+    else u32[last] = 0;
+  }
+
+  #rebuildStrings(length: number): void {
+    const table = new Uint32Array(length);
+    const mask = (length >>> 1) - 1;
+    const view = new DataView(this.buffer);
+    const old = this.#stringTable;
+    let interned = 0;
+    for (let from = 1; from < old.length; from += 2) {
+      const at = old[from];
+      // Taken back ones are beyond the end.
+      if (at === 0 || at >= this.#used) continue;
+      interned++;
+      const hash = hashBytes(view, 4 * (at + 2), this.u32[at + 1], this.#seed);
+      let slot = hash & mask;
+      while (table[2 * slot + 1] !== 0) slot = (slot + 1) & mask;
+      table[2 * slot] = hash;
+      table[2 * slot + 1] = at;
+    }
+    this.#stringTable = table;
+    this.#interned = interned;
+  }
+
+  #rebuildTraces(length: number): void {
+    const table = new Uint32Array(length);
+    const u32 = this.u32;
+    for (let index = 0; index < this.traces.count; index++) {
+      const at = this.traces.address(index);
+      let slot = hashTrace(u32[at], u32[at + 1], u32[at + 2], u32[at + 3], this.#seed) & (length - 1);
+      while (table[slot] !== 0) slot = (slot + 1) & (length - 1);
+      table[slot] = index + 1;
+    }
+    this.#traceTable = table;
+  }
+
+  #rebuildColumns(length: number): void {
+    const table = new Uint32Array(length);
+    const view = new DataView(this.buffer);
+    for (let column = 0; column < this.columns.count; column++) {
+      const at = this.columnAddress[column];
+      const kind = this.u32[at + COLUMN_KIND];
+      if ((kind & 0xff) === 3) continue;
+      const key = this.u32[this.strings.address(this.u32[at + COLUMN_KEY])];
+      const hash = hashBytes(view, 4 * (key + 2), this.u32[key + 1], this.#seed);
+      const mixed = Math.imul(hash ^ kind, 0x9e3779b1);
+      let slot = (mixed ^ (mixed >>> 15)) & (length - 1);
+      while (table[slot] !== 0) slot = (slot + 1) & (length - 1);
+      table[slot] = column + 1;
+    }
+    this.#columnTable = table;
+  }
+}
+
+/** A list of equal records in chunks that are linked in shared memory and addressed through a private directory. */
+class ChunkList {
+  count = 0;
+  readonly #segment: LiveColumns;
+  readonly #root: number;
+  readonly #shift: number;
+  readonly #mask: number;
+  readonly #width: number;
+  #chunks: Uint32Array = new Uint32Array(8);
+  #chunkCount = 0;
+
+  constructor(segment: LiveColumns, root: number, entries: number, width: number) {
+    this.#segment = segment;
+    this.#root = root;
+    this.#shift = Math.log2(entries);
+    this.#mask = entries - 1;
+    this.#width = width;
+  }
+
+  /** Adds a record; returns the address of its first word (records of more than one word stand together). */
+  push(): number {
+    const index = this.count;
+    if (index >>> this.#shift === this.#chunkCount) this.#addChunk();
+    this.count = index + 1;
+    return this.address(index);
+  }
+
+  /** Where record `index` begins. */
+  address(index: number): number {
+    return this.#chunks[index >>> this.#shift] + 1 + (index & this.#mask) * this.#width;
+  }
+
+  /** Where field 0 of record `index` stands in a chunk of one array a field; field f is f * chunk length further on. */
+  fieldAddress(index: number): number {
+    return this.#chunks[index >>> this.#shift] + 1 + (index & this.#mask);
+  }
+
+  /** Adds a record to a list of one array a field. */
+  pushFields(): number {
+    const index = this.count;
+    if (index >>> this.#shift === this.#chunkCount) this.#addChunk();
+    this.count = index + 1;
+    return this.fieldAddress(index);
+  }
+
+  truncate(count: number): void {
+    this.count = count;
+    const chunks = (count + this.#mask) >>> this.#shift;
+    if (chunks === this.#chunkCount) return;
+    this.#chunkCount = chunks;
+    if (chunks === 0) this.#segment.u32[this.#root] = 0;
+    else this.#segment.u32[this.#chunks[chunks - 1]] = 0;
+  }
+
+  #addChunk(): void {
+    const chunk = this.#segment.allocate(1 + (this.#mask + 1) * this.#width);
+    const previous = this.#chunkCount === 0 ? this.#root : this.#chunks[this.#chunkCount - 1];
+    this.#segment.u32[previous] = chunk;
+    if (this.#chunkCount === this.#chunks.length) {
+      const wider = new Uint32Array(2 * this.#chunkCount);
+      wider.set(this.#chunks);
+      this.#chunks = wider;
+    }
+    this.#chunks[this.#chunkCount++] = chunk;
+  }
+}
+
+/** A seeded multiplicative hash over whole words; the rest is taken byte by byte so that nothing past the end is read. */
+export function hashBytes(view: DataView, offset: number, length: number, seed: number): number {
+  let hash = seed ^ Math.imul(length, 0x85ebca6b);
+  const words = offset + (length & ~3);
+  let at = offset;
+  for (; at < words; at += 4) {
+    hash = Math.imul(hash ^ view.getUint32(at, true), 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  const end = offset + length;
+  if (at < end) {
+    let tail = 0;
+    for (let shift = 0; at < end; at++, shift += 8) tail |= view.getUint8(at) << shift;
+    hash = Math.imul(hash ^ tail, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
+
+function hashTrace(a: number, b: number, c: number, d: number, seed: number): number {
+  let hash = Math.imul(seed ^ a, 0x9e3779b1) ^ b;
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ c;
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35) ^ d;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x9e3779b1);
+  return hash ^ (hash >>> 15);
+}
+
+/** Whether the padded words at `address` hold the bytes at `offset`. */
+function equalBytes(u32: Uint32Array, address: number, view: DataView, offset: number, length: number): boolean {
+  const words = offset + (length & ~3);
+  let at = offset;
+  for (; at < words; at += 4, address++) if (u32[address] !== view.getUint32(at, true)) return false;
+  const end = offset + length;
+  if (at === end) return true;
+  let tail = 0;
+  for (let shift = 0; at < end; at++, shift += 8) tail |= view.getUint8(at) << shift;
+  return u32[address] === tail >>> 0;
+}
+
+function dropFrom(table: Map<number, number>, count: number): void {
+  for (const [key, index] of table) if (index >= count) table.delete(key);
+}

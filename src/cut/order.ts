@@ -1,0 +1,364 @@
+/**
+ * The order of rows in a block: traces by id, and within a trace depth first, children by start time. A row then says where
+ * its parent is by one small number, the distance upwards, and every subtree is a run of rows.
+ *
+ * ```
+ *   row  distance to parent
+ *    0   0    root
+ *    1   1    ├─ child of row 0
+ *    2   1    │  └─ child of row 1
+ *    3   3    └─ child of row 0
+ *    4  -1    a span whose parent is not here (its parent's id is stored)
+ * ```
+ *
+ * A span that came again in a later request (same id, kind and start) is left out. Spans whose parents form a ring are
+ * reached from no root; they come last in their trace, each as one without its parent.
+ */
+import type { LiveView } from './live-view.ts';
+import { META_KIND, ROW_BITS, ROW_PARENT_ID, ROW_SPAN_ID, ROW_START, ROW_TRACE, SPACE_META } from './layout.ts';
+
+export interface RowOrder {
+  /** Live row of each row of the block. */
+  rows: Uint32Array;
+  /** Live trace number of each trace of the block. */
+  traces: Uint32Array;
+  /** First row of each trace, and the number of rows at the end. */
+  starts: Uint32Array;
+  /** Distance upwards to the parent; 0 = no parent id, -1 = the parent is not among the trace's rows. */
+  parents: Int32Array;
+}
+
+/** Orders the rows of a live segment; `only` restricts it to one trace (by live number). */
+export function orderRows(view: LiveView, only?: number): RowOrder {
+  const traceOf = view.field(ROW_TRACE);
+  const traces = only === undefined ? sortedTraces(view.traceWords()) : Uint32Array.of(only);
+  const { grouped, groupStarts } = groupByTrace(traceOf, traces, view.snapshot.traces);
+  const rows = new Uint32Array(grouped.length);
+  const parents = new Int32Array(grouped.length);
+  const starts = new Uint32Array(traces.length + 1);
+  const kept = new Uint32Array(traces.length);
+  const tree = new TraceTree(view);
+  let filled = 0;
+  let traceCount = 0;
+  for (let index = 0; index < traces.length; index++) {
+    const from = groupStarts[index];
+    const to = groupStarts[index + 1];
+    if (from === to) continue;
+    kept[traceCount] = traces[index];
+    starts[traceCount++] = filled;
+    filled = tree.emit(grouped, from, to, rows, parents, filled);
+  }
+  starts[traceCount] = filled;
+  return {
+    rows: rows.subarray(0, filled),
+    parents: parents.subarray(0, filled),
+    traces: kept.subarray(0, traceCount),
+    starts: starts.subarray(0, traceCount + 1),
+  };
+}
+
+/** Trace numbers in the order of their ids' bytes. */
+function sortedTraces(words: Uint32Array): Uint32Array {
+  const count = words.length >>> 2;
+  // The first 32 bits of the id and the number in one double: the engine's numeric sort needs no comparator.
+  const keys = new Float64Array(count);
+  for (let trace = 0; trace < count; trace++) keys[trace] = bigEndian(words[4 * trace]) * 2097152 + trace;
+  keys.sort();
+  const sorted = new Uint32Array(count);
+  for (let index = 0; index < count; index++) sorted[index] = keys[index] % 2097152;
+  for (let from = 0; from < count; ) {
+    let to = from + 1;
+    while (to < count && words[4 * sorted[to]] === words[4 * sorted[from]]) to++;
+    if (to - from > 1) sorted.subarray(from, to).sort((a, b) => compareIds(words, a, b));
+    from = to;
+  }
+  return sorted;
+}
+
+function bigEndian(word: number): number {
+  return (((word & 0xff) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0;
+}
+
+function compareIds(words: Uint32Array, a: number, b: number): number {
+  for (let word = 0; word < 4; word++) {
+    const difference = bigEndian(words[4 * a + word]) - bigEndian(words[4 * b + word]);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function groupByTrace(
+  traceOf: Uint32Array,
+  traces: Uint32Array,
+  traceCount: number,
+): { grouped: Uint32Array; groupStarts: Uint32Array } {
+  const place = new Int32Array(traceCount).fill(-1);
+  for (let index = 0; index < traces.length; index++) place[traces[index]] = index;
+  const groupStarts = new Uint32Array(traces.length + 1);
+  for (let row = 0; row < traceOf.length; row++) {
+    const index = place[traceOf[row]];
+    if (index >= 0) groupStarts[index + 1]++;
+  }
+  for (let index = 0; index < traces.length; index++) groupStarts[index + 1] += groupStarts[index];
+  const grouped = new Uint32Array(groupStarts[traces.length]);
+  const next = groupStarts.slice(0, traces.length);
+  for (let row = 0; row < traceOf.length; row++) {
+    const index = place[traceOf[row]];
+    if (index >= 0) grouped[next[index]++] = row;
+  }
+  return { grouped, groupStarts };
+}
+
+/** Depth-first order of one trace at a time, with scratch space that grows to the largest trace. */
+class TraceTree {
+  readonly #idLow: Uint32Array;
+  readonly #idHigh: Uint32Array;
+  readonly #parentLow: Uint32Array;
+  readonly #parentHigh: Uint32Array;
+  readonly #startLow: Uint32Array;
+  readonly #startHigh: Uint32Array;
+  readonly #bits: Uint32Array;
+  readonly #view: LiveView;
+  #requestStarts: Uint32Array | undefined;
+  #wideKinds: Map<number, number> | undefined;
+  #table = new Int32Array(64);
+  #byStart = new Int32Array(32);
+  #keys = new Float64Array(32);
+  #parent = new Int32Array(32);
+  #firstChild = new Int32Array(32);
+  #nextSibling = new Int32Array(32);
+  #position = new Int32Array(32);
+  #stack = new Int32Array(32);
+
+  constructor(view: LiveView) {
+    this.#view = view;
+    this.#idLow = view.field(ROW_SPAN_ID);
+    this.#idHigh = view.field(ROW_SPAN_ID + 1);
+    this.#parentLow = view.field(ROW_PARENT_ID);
+    this.#parentHigh = view.field(ROW_PARENT_ID + 1);
+    this.#startLow = view.field(ROW_START);
+    this.#startHigh = view.field(ROW_START + 1);
+    this.#bits = view.field(ROW_BITS);
+  }
+
+  /** Writes the rows grouped[from, to) in depth-first order to `rows` at `filled`; returns the new end. */
+  emit(grouped: Uint32Array, from: number, to: number, rows: Uint32Array, parents: Int32Array, filled: number): number {
+    const count = to - from;
+    this.#reserve(count);
+    const mask = this.#insertIds(grouped, from, count);
+    const table = this.#table;
+    const parent = this.#parent;
+    const firstChild = this.#firstChild;
+    const nextSibling = this.#nextSibling;
+    const byStart = this.#byStart;
+    for (let i = 0; i < count; i++) {
+      firstChild[i] = -1;
+      if (parent[i] === -3) continue;
+      const row = grouped[from + i];
+      const low = this.#parentLow[row];
+      const high = this.#parentHigh[row];
+      parent[i] = (low | high) === 0 ? -2 : this.#find(table, mask, grouped, from, low, high);
+      if (parent[i] === i) parent[i] = -1;
+    }
+    this.#sortByStart(grouped, from, count);
+    // Latest first, each put in front of its siblings: the lists end up by start time.
+    let firstRoot = -1;
+    let firstOrphan = -1;
+    for (let k = count - 1; k >= 0; k--) {
+      const i = byStart[k];
+      const of = parent[i];
+      if (of === -3) continue;
+      if (of === -2) {
+        nextSibling[i] = firstRoot;
+        firstRoot = i;
+      } else if (of === -1) {
+        nextSibling[i] = firstOrphan;
+        firstOrphan = i;
+      } else {
+        nextSibling[i] = firstChild[of];
+        firstChild[of] = i;
+      }
+    }
+    const begin = filled;
+    const position = this.#position;
+    position.fill(-1, 0, count);
+    filled = this.#walk(firstRoot, grouped, from, rows, parents, filled, 0);
+    filled = this.#walk(firstOrphan, grouped, from, rows, parents, filled, -1);
+    let missing = count;
+    for (let i = 0; i < count; i++) if (parent[i] === -3) missing--;
+    if (filled - begin < missing) {
+      for (let k = 0; k < count; k++) {
+        const i = byStart[k];
+        if (position[i] >= 0 || parent[i] === -3) continue;
+        position[i] = filled;
+        parents[filled] = -1;
+        rows[filled++] = grouped[from + i];
+      }
+    }
+    return filled;
+  }
+
+  #walk(
+    first: number,
+    grouped: Uint32Array,
+    from: number,
+    rows: Uint32Array,
+    parents: Int32Array,
+    filled: number,
+    ofTop: number,
+  ): number {
+    const stack = this.#stack;
+    const position = this.#position;
+    const parent = this.#parent;
+    const nextSibling = this.#nextSibling;
+    let depth = 0;
+    for (let i = first; i >= 0 || depth > 0; ) {
+      if (i < 0) {
+        i = stack[--depth];
+        continue;
+      }
+      position[i] = filled;
+      parents[filled] = parent[i] < 0 ? ofTop : filled - position[parent[i]];
+      rows[filled++] = grouped[from + i];
+      stack[depth++] = nextSibling[i];
+      i = this.#firstChild[i];
+    }
+    return filled;
+  }
+
+  #insertIds(grouped: Uint32Array, from: number, count: number): number {
+    let size = 16;
+    while (size < 2 * count) size *= 2;
+    if (this.#table.length < size) this.#table = new Int32Array(size);
+    const table = this.#table;
+    table.fill(0, 0, size);
+    const mask = size - 1;
+    for (let i = 0; i < count; i++) {
+      const row = grouped[from + i];
+      const low = this.#idLow[row];
+      const high = this.#idHigh[row];
+      let slot = hashId(low, high) & mask;
+      this.#parent[i] = 0;
+      for (;;) {
+        const found = table[slot];
+        if (found === 0) {
+          table[slot] = i + 1;
+          break;
+        }
+        const other = grouped[from + found - 1];
+        if (this.#idLow[other] === low && this.#idHigh[other] === high && this.#isSame(other, row)) {
+          this.#parent[i] = -3;
+          break;
+        }
+        slot = (slot + 1) & mask;
+      }
+    }
+    return mask;
+  }
+
+  #isSame(earlier: number, row: number): boolean {
+    if (
+      this.#startLow[earlier] !== this.#startLow[row] ||
+      this.#startHigh[earlier] !== this.#startHigh[row] ||
+      (this.#bits[earlier] & 0xff) !== (this.#bits[row] & 0xff)
+    )
+      return false;
+    if ((this.#bits[row] & 0xff) === 255 && this.#wideKind(earlier) !== this.#wideKind(row)) return false;
+    this.#requestStarts ??= this.#view.requestStarts();
+    return requestOf(this.#requestStarts, earlier) !== requestOf(this.#requestStarts, row);
+  }
+
+  /** The kind of a row whose kind does not fit its byte. */
+  #wideKind(row: number): number | undefined {
+    if (this.#wideKinds === undefined) {
+      this.#wideKinds = new Map();
+      const head = this.#view.columnHeads().find((each) => each.space === SPACE_META && each.key === META_KIND);
+      if (head !== undefined) {
+        const { rows, values } = this.#view.load(head);
+        for (let i = 0; i < rows.length; i++) this.#wideKinds.set(rows[i], values[2 * i]);
+      }
+    }
+    return this.#wideKinds.get(row);
+  }
+
+  #find(table: Int32Array, mask: number, grouped: Uint32Array, from: number, low: number, high: number): number {
+    let slot = hashId(low, high) & mask;
+    for (;;) {
+      const found = table[slot];
+      if (found === 0) return -1;
+      const row = grouped[from + found - 1];
+      if (this.#idLow[row] === low && this.#idHigh[row] === high) return found - 1;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  #sortByStart(grouped: Uint32Array, from: number, count: number): void {
+    const order = this.#byStart;
+    const keys = this.#keys;
+    const low = this.#startLow;
+    const high = this.#startHigh;
+    // Start times as doubles from the first row's: exact for all that is within 50 days of it, and only an order is wanted.
+    const first = grouped[from];
+    let sorted = true;
+    let most = 0;
+    for (let i = 0; i < count; i++) {
+      const row = grouped[from + i];
+      const key = (high[row] - high[first]) * 4294967296 + (low[row] - low[first]);
+      keys[i] = key;
+      order[i] = i;
+      if (i > 0 && key < keys[i - 1]) sorted = false;
+      if (key > most) most = key;
+      else if (-key > most) most = -key;
+    }
+    if (sorted) return;
+    if (count <= 24) {
+      for (let k = 1; k < count; k++) {
+        const key = keys[k];
+        let j = k - 1;
+        for (; j >= 0 && keys[order[j]] > key; j--) order[j + 1] = order[j];
+        order[j + 1] = k;
+      }
+      return;
+    }
+    if (most * count >= 2 ** 52) {
+      order.subarray(0, count).sort((a, b) => keys[a] - keys[b] || a - b);
+      return;
+    }
+    // Key and place in one double: the engine's numeric sort needs no comparator.
+    const joined = keys.subarray(0, count);
+    for (let i = 0; i < count; i++) joined[i] = joined[i] * count + i;
+    joined.sort();
+    for (let k = 0; k < count; k++) {
+      const place = joined[k] % count;
+      order[k] = place < 0 ? place + count : place;
+    }
+  }
+
+  #reserve(count: number): void {
+    if (count <= this.#byStart.length) return;
+    const size = 2 ** Math.ceil(Math.log2(count));
+    this.#byStart = new Int32Array(size);
+    this.#keys = new Float64Array(size);
+    this.#parent = new Int32Array(size);
+    this.#firstChild = new Int32Array(size);
+    this.#nextSibling = new Int32Array(size);
+    this.#position = new Int32Array(size);
+    this.#stack = new Int32Array(size);
+  }
+}
+
+function hashId(low: number, high: number): number {
+  const hash = Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
+  return hash ^ (hash >>> 15);
+}
+
+function requestOf(starts: Uint32Array, row: number): number {
+  let from = 0;
+  let to = starts.length;
+  while (to - from > 1) {
+    const middle = (from + to) >>> 1;
+    if (starts[middle] <= row) from = middle;
+    else to = middle;
+  }
+  return from;
+}

@@ -1,0 +1,411 @@
+/** A live segment as the table from which a block is written: every column gathered into the block's order of rows. */
+import {
+  type AttributeColumn,
+  type CodedRows,
+  type ColumnSpace,
+  type ColumnType,
+  type EventTable,
+  type LinkTable,
+  type RareColumn,
+  type SpanTable,
+  type SparseValues,
+  type Strings,
+  stringsOf,
+} from '../block/table.ts';
+import {
+  EVENT_DROPPED,
+  EVENT_NAME,
+  EVENT_ROW,
+  EVENT_TIME,
+  LINK_DROPPED,
+  LINK_FLAGS,
+  LINK_ROW,
+  LINK_SPAN_ID,
+  LINK_TRACE_ID,
+  LINK_TRACE_STATE,
+  META_DROPPED_ATTRIBUTES,
+  META_DROPPED_EVENTS,
+  META_DROPPED_LINKS,
+  META_FLAGS,
+  META_KIND,
+  META_REPEATED,
+  META_STATUS,
+  META_STATUS_MESSAGE,
+  META_TRACE_STATE,
+  ROW_BITS,
+  ROW_END,
+  ROW_NAME,
+  ROW_PARENT_ID,
+  ROW_RESOURCE,
+  ROW_SCOPE,
+  ROW_SPAN_ID,
+  ROW_START,
+  SPACE_EVENT,
+  SPACE_LINK,
+  SPACE_META,
+  SPACE_SPAN,
+  TYPE_BOOL,
+  TYPE_DOUBLE,
+  TYPE_INT,
+} from './layout.ts';
+import type { LiveView } from './live-view.ts';
+import { concat, lengthDelimited, wrapMessage } from './message.ts';
+import type { RowOrder } from './order.ts';
+import { encodeKeyValue } from './key-value.ts';
+
+type Head = ReturnType<LiveView['columnHeads']>[number];
+
+/** Attribute columns of a space beyond this many (the rarest) go to its `more` column. */
+export const ATTRIBUTE_COLUMNS_MAX = 512;
+
+const SPACES: readonly ColumnSpace[] = ['span', 'event', 'link'];
+const TYPES: readonly ColumnType[] = ['string', 'bool', 'int', 'double', 'any'];
+/** The tag of the attributes field in Span, Event and Link. */
+const ATTRIBUTE_TAGS = [0x4a, 0x1a, 0x22] as const;
+
+const RARE: readonly [RareColumn['field'], number][] = [
+  ['status_message', META_STATUS_MESSAGE],
+  ['trace_state', META_TRACE_STATE],
+  ['flags', META_FLAGS],
+  ['dropped_attributes', META_DROPPED_ATTRIBUTES],
+  ['dropped_events', META_DROPPED_EVENTS],
+  ['dropped_links', META_DROPPED_LINKS],
+];
+
+/** The table of the rows that `order` names. Columns are read from the segment when they are loaded. */
+export function tableOf(view: LiveView, order: RowOrder): SpanTable {
+  const rows = order.rows.length;
+  const live = view.rows;
+  const place = new Int32Array(live).fill(-1);
+  for (let row = 0; row < rows; row++) place[order.rows[row]] = row;
+  const strings = view.strings();
+  const scratch = new GatherScratch();
+  const heads = view.columnHeads();
+  const { kept, overflow } = chooseColumns(heads, view);
+  const bits = view.field(ROW_BITS);
+  const kinds = new Int32Array(rows);
+  const statuses = new Int32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const word = bits[order.rows[row]];
+    kinds[row] = word & 0xff;
+    statuses[row] = (word >>> 8) & 0xff;
+  }
+  overwrite(view, heads, META_KIND, place, kinds);
+  overwrite(view, heads, META_STATUS, place, statuses);
+  const spanIds = words2(view, order.rows, ROW_SPAN_ID);
+  const parentIds = words2(view, order.rows, ROW_PARENT_ID);
+  const spanMore = moreColumn(view, heads, overflow, SPACE_SPAN, place, rows);
+  const rare: RareColumn[] = [];
+  for (const [field, key] of RARE) {
+    const head = heads.find((each) => each.space === SPACE_META && each.key === key);
+    if (head !== undefined) rare.push({ field, load: () => gather(view, head, place, rows, strings, scratch) });
+  }
+  if (spanMore !== undefined) rare.push({ field: 'more', load: spanMore });
+  const events = eventTable(view, heads, kept, overflow, place, rows, strings, scratch);
+  const links = linkTable(view, heads, kept, overflow, place, rows, strings, scratch);
+  return {
+    rows,
+    traceIds: traceIds(view, order.traces),
+    traceStarts: order.starts,
+    parents: order.parents,
+    spanIds: new Uint8Array(spanIds.buffer),
+    parentIds: new Uint8Array(parentIds.buffer),
+    starts: words2(view, order.rows, ROW_START),
+    ends: words2(view, order.rows, ROW_END),
+    kinds,
+    statuses,
+    names: { codes: words1(view.field(ROW_NAME), order.rows), strings },
+    resourceOf: words1(view.field(ROW_RESOURCE), order.rows),
+    resources: messages(view, view.resources()),
+    scopeOf: words1(view.field(ROW_SCOPE), order.rows),
+    scopes: messages(view, view.scopes()),
+    rare,
+    columns: attributeColumns(view, kept, SPACE_SPAN, place, rows, strings, scratch),
+    ...(events && { events }),
+    ...(links && { links }),
+  };
+}
+
+/** Each (message, schema URL) as a ResourceSpans or ScopeSpans message that has no spans: field 1, then field 3. */
+function messages(view: LiveView, pairs: Uint32Array): Uint8Array[] {
+  const all: Uint8Array[] = [];
+  for (let index = 0; index < pairs.length; index += 2)
+    all.push(wrapMessage(view.stringBytes(pairs[index]), view.stringBytes(pairs[index + 1])));
+  return all;
+}
+
+/** The columns that get a column of the block, and those (the rarest beyond the limit) that do not. */
+function chooseColumns(heads: Head[], view: LiveView): { kept: Head[]; overflow: Head[] } {
+  const attributes = heads.filter((head) => head.space !== SPACE_META);
+  const kept: Head[] = [];
+  const overflow: Head[] = [];
+  for (const space of [SPACE_SPAN, SPACE_EVENT, SPACE_LINK]) {
+    const own = attributes.filter((head) => head.space === space);
+    if (own.length > ATTRIBUTE_COLUMNS_MAX) {
+      const counts = new Map(own.map((head) => [head, view.countOf(head)]));
+      const ranked = [...own].sort((a, b) => counts.get(b)! - counts.get(a)!);
+      const dropped = new Set(ranked.slice(ATTRIBUTE_COLUMNS_MAX));
+      kept.push(...own.filter((head) => !dropped.has(head)));
+      overflow.push(...dropped);
+    } else kept.push(...own);
+  }
+  return { kept, overflow };
+}
+
+function attributeColumns(
+  view: LiveView,
+  kept: Head[],
+  space: 0 | 1 | 2,
+  place: Int32Array,
+  rows: number,
+  strings: Strings,
+  scratch: GatherScratch,
+): AttributeColumn[] {
+  return kept
+    .filter((head) => head.space === space)
+    .map((head) => ({
+      space: SPACES[space],
+      key: view.string(head.key),
+      type: TYPES[head.type],
+      load: () => gather(view, head, place, rows, strings, scratch),
+    }));
+}
+
+/** Arrays that every column of a table uses again: at 20 columns and 150,000 rows new ones would be 60 MB a block. */
+class GatherScratch {
+  addressOf = new Int32Array(0);
+  present = new Uint8Array(0);
+  words = new Int32Array(0);
+
+  reserve(rows: number): void {
+    if (this.addressOf.length >= rows) return;
+    this.addressOf = new Int32Array(rows);
+    this.present = new Uint8Array(rows);
+    this.words = new Int32Array(2 * rows + 2);
+  }
+}
+
+/** The values of a column in the table's order: scattered by place, then read off row by row. */
+function gather(
+  view: LiveView,
+  head: Head,
+  place: Int32Array,
+  rows: number,
+  strings: Strings,
+  scratch: GatherScratch,
+): SparseValues {
+  scratch.reserve(rows);
+  const addressOf = scratch.addressOf.fill(-1, 0, rows);
+  const count = view.scatter(head, place, addressOf);
+  const values = view.words;
+  const dense = count === rows;
+  const present = scratch.present;
+  const words = scratch.words;
+  const levels = dense ? undefined : present.subarray(0, rows);
+  const type = head.type;
+  // Rows with and without a value alternate at random, so there is no branch to mispredict: a missing value is read from
+  // address 0 and overwritten by the next one.
+  if (type === TYPE_INT || type === TYPE_DOUBLE) {
+    for (let row = 0, filled = 0; row < rows; row++) {
+      const address = addressOf[row];
+      const has = (address >>> 31) ^ 1;
+      present[row] = has;
+      const at = address & -has;
+      words[filled] = values[at];
+      words[filled + 1] = values[at + 1];
+      filled += 2 * has;
+    }
+    return { present: levels, count, words: words.subarray(0, 2 * count) };
+  }
+  if (type === TYPE_BOOL) {
+    const bits = new Uint8Array(words.buffer, 0, rows + 1);
+    for (let row = 0, filled = 0; row < rows; row++) {
+      const address = addressOf[row];
+      const has = (address >>> 31) ^ 1;
+      present[row] = has;
+      bits[filled] = values[address & -has];
+      filled += has;
+    }
+    return { present: levels, count, bits: bits.subarray(0, count) };
+  }
+  const codes = new Uint32Array(words.buffer, 0, rows + 1);
+  for (let row = 0, filled = 0; row < rows; row++) {
+    const address = addressOf[row];
+    const has = (address >>> 31) ^ 1;
+    present[row] = has;
+    codes[filled] = values[address & -has];
+    filled += has;
+  }
+  return { present: levels, count, codes: codes.subarray(0, count), strings };
+}
+
+/** KeyValues of keys that a row has twice and of columns beyond the limit: one byte string a row. */
+function moreColumn(
+  view: LiveView,
+  heads: Head[],
+  overflow: Head[],
+  space: 0 | 1 | 2,
+  place: Int32Array,
+  rows: number,
+): (() => SparseValues) | undefined {
+  const repeated = heads.find((head) => head.space === SPACE_META && head.key === (META_REPEATED | (space << 8)));
+  const rest = overflow.filter((head) => head.space === space);
+  if (repeated === undefined && rest.length === 0) return undefined;
+  return () => {
+    const parts = new Map<number, Uint8Array[]>();
+    const tag = ATTRIBUTE_TAGS[space];
+    const add = (row: number, keyValue: Uint8Array): void => {
+      const at = place[row];
+      if (at < 0) return;
+      const list = parts.get(at);
+      if (list === undefined) parts.set(at, [lengthDelimited(tag, keyValue)]);
+      else list.push(lengthDelimited(tag, keyValue));
+    };
+    for (const head of rest) {
+      const column = view.load(head);
+      const key = view.stringBytes(head.key);
+      for (let entry = 0; entry < column.rows.length; entry++)
+        add(column.rows[entry], encodeKeyValue(key, head.type, column.values, entry, view));
+    }
+    if (repeated !== undefined) {
+      const column = view.load(repeated);
+      for (let entry = 0; entry < column.rows.length; entry++)
+        add(column.rows[entry], view.stringBytes(column.values[entry]));
+    }
+    return byteStrings(parts, rows);
+  };
+}
+
+function byteStrings(parts: Map<number, Uint8Array[]>, rows: number): SparseValues {
+  const present = new Uint8Array(rows);
+  const order = [...parts.keys()].sort((a, b) => a - b);
+  const joined = order.map((row) => {
+    present[row] = 1;
+    return concat(parts.get(row)!);
+  });
+  return {
+    present,
+    count: order.length,
+    codes: Uint32Array.from(order, (_, index) => index),
+    strings: stringsOf(joined),
+  };
+}
+
+function eventTable(
+  view: LiveView,
+  heads: Head[],
+  kept: Head[],
+  overflow: Head[],
+  place: Int32Array,
+  rows: number,
+  strings: Strings,
+  scratch: GatherScratch,
+): EventTable | undefined {
+  if (view.snapshot.events === 0) return undefined;
+  const { order, starts, inner } = childOrder(view.eventField(EVENT_ROW), place, rows);
+  if (order.length === 0) return undefined;
+  const more = moreColumn(view, heads, overflow, SPACE_EVENT, inner, order.length);
+  return {
+    count: order.length,
+    starts,
+    times: pairs(view.eventField(EVENT_TIME), view.eventField(EVENT_TIME + 1), order),
+    names: { codes: words1(view.eventField(EVENT_NAME), order), strings },
+    dropped: new Int32Array(words1(view.eventField(EVENT_DROPPED), order).buffer),
+    columns: attributeColumns(view, kept, SPACE_EVENT, inner, order.length, strings, scratch),
+    ...(more && { more }),
+  };
+}
+
+function linkTable(
+  view: LiveView,
+  heads: Head[],
+  kept: Head[],
+  overflow: Head[],
+  place: Int32Array,
+  rows: number,
+  strings: Strings,
+  scratch: GatherScratch,
+): LinkTable | undefined {
+  if (view.snapshot.links === 0) return undefined;
+  const { order, starts, inner } = childOrder(view.linkField(LINK_ROW), place, rows);
+  if (order.length === 0) return undefined;
+  const traceIds = new Uint32Array(4 * order.length);
+  for (let word = 0; word < 4; word++) {
+    const field = view.linkField(LINK_TRACE_ID + word);
+    for (let link = 0; link < order.length; link++) traceIds[4 * link + word] = field[order[link]];
+  }
+  const spanIds = pairs(view.linkField(LINK_SPAN_ID), view.linkField(LINK_SPAN_ID + 1), order);
+  const more = moreColumn(view, heads, overflow, SPACE_LINK, inner, order.length);
+  return {
+    count: order.length,
+    starts,
+    traceIds: new Uint8Array(traceIds.buffer),
+    spanIds: new Uint8Array(spanIds.buffer),
+    traceStates: { codes: words1(view.linkField(LINK_TRACE_STATE), order), strings } satisfies CodedRows,
+    flags: new Int32Array(words1(view.linkField(LINK_FLAGS), order).buffer),
+    dropped: new Int32Array(words1(view.linkField(LINK_DROPPED), order).buffer),
+    columns: attributeColumns(view, kept, SPACE_LINK, inner, order.length, strings, scratch),
+    ...(more && { more }),
+  };
+}
+
+/** Events or links in the order of their rows: live numbers, first of each row, and the place of each live number. */
+function childOrder(
+  rowOf: Uint32Array,
+  place: Int32Array,
+  rows: number,
+): { order: Uint32Array; starts: Uint32Array; inner: Int32Array } {
+  const starts = new Uint32Array(rows + 1);
+  for (let child = 0; child < rowOf.length; child++) {
+    const row = place[rowOf[child]];
+    if (row >= 0) starts[row + 1]++;
+  }
+  for (let row = 0; row < rows; row++) starts[row + 1] += starts[row];
+  const order = new Uint32Array(starts[rows]);
+  const inner = new Int32Array(rowOf.length).fill(-1);
+  const next = starts.slice(0, rows);
+  for (let child = 0; child < rowOf.length; child++) {
+    const row = place[rowOf[child]];
+    if (row < 0) continue;
+    inner[child] = next[row];
+    order[next[row]++] = child;
+  }
+  return { order, starts, inner };
+}
+
+function overwrite(view: LiveView, heads: Head[], key: number, place: Int32Array, into: Int32Array): void {
+  const head = heads.find((each) => each.space === SPACE_META && each.key === key);
+  if (head === undefined) return;
+  const column = view.load(head);
+  for (let entry = 0; entry < column.rows.length; entry++) {
+    const row = place[column.rows[entry]];
+    if (row >= 0) into[row] = column.values[2 * entry];
+  }
+}
+
+function traceIds(view: LiveView, traces: Uint32Array): Uint8Array {
+  const words = view.traceWords();
+  const ids = new Uint32Array(4 * traces.length);
+  for (let index = 0; index < traces.length; index++)
+    for (let word = 0; word < 4; word++) ids[4 * index + word] = words[4 * traces[index] + word];
+  return new Uint8Array(ids.buffer);
+}
+
+function words1(field: Uint32Array, rows: Uint32Array): Uint32Array {
+  const out = new Uint32Array(rows.length);
+  for (let row = 0; row < rows.length; row++) out[row] = field[rows[row]];
+  return out;
+}
+
+function words2(view: LiveView, rows: Uint32Array, field: number): Int32Array {
+  return pairs(view.field(field), view.field(field + 1), rows);
+}
+
+function pairs(low: Uint32Array, high: Uint32Array, rows: Uint32Array): Int32Array {
+  const out = new Int32Array(2 * rows.length);
+  for (let row = 0; row < rows.length; row++) {
+    out[2 * row] = low[rows[row]];
+    out[2 * row + 1] = high[rows[row]];
+  }
+  return out;
+}

@@ -1,0 +1,181 @@
+/** Finds the rows of a column whose value satisfies a test: once a dictionary entry where there is a dictionary. */
+import { decodeAnyValue } from '../block/any-value.ts';
+import type { Column, Dictionary, Part } from '../block/segment.ts';
+import type { Bits } from './bits.ts';
+import { testAny, type ValueTest } from './test-value.ts';
+
+let hits = new Uint8Array(1 << 16);
+
+/** Sets the bits of the rows that satisfy `test`. */
+export function matchColumn(column: Column, test: ValueTest, into: Bits): void {
+  switch (column.kind) {
+    case 'string':
+      if (test.string !== undefined) matchStrings(column, test.string, into);
+      return;
+    case 'any':
+      matchStrings(column, (bytes, from, to) => testAny(test, decodeAnyValue(bytes.subarray(from, to))), into);
+      return;
+    case 'int':
+      if (test.int !== undefined)
+        for (const part of column.parts) {
+          testWords(part.words!, part.count, test.int.low, test.int.high, test.int.mask);
+          scatter(part, into);
+        }
+      return;
+    case 'double':
+      if (test.double !== undefined)
+        for (const part of column.parts) {
+          testDoubles(part.doubles!, part.count, test.double.value, test.double.mask);
+          scatter(part, into);
+        }
+      return;
+    case 'bool':
+      if (test.bool !== undefined)
+        for (const part of column.parts) {
+          const wanted = test.bool.equal ? test.bool.value : 1 - test.bool.value;
+          const out = reserve(part.count);
+          for (let i = 0; i < part.count; i++) out[i] = part.bits![i] === wanted ? 1 : 0;
+          scatter(part, into);
+        }
+      return;
+    case 'int32':
+      throw new Error('an int32 column is matched by matchInts');
+    case 'fixed':
+      throw new Error('a fixed column is matched by matchFixed');
+  }
+}
+
+/** Rows of an int32 column whose value is flagged: `wanted(value)` is called once a distinct small value. */
+export function matchInts(column: Column, wanted: (value: number) => boolean, into: Bits): void {
+  const known = new Map<number, number>();
+  for (const part of column.parts) {
+    const ints = part.ints!;
+    const out = reserve(part.count);
+    let last = Number.NaN;
+    let lastHit = 0;
+    for (let i = 0; i < part.count; i++) {
+      const value = ints[i];
+      if (value !== last) {
+        let hit = known.get(value);
+        if (hit === undefined) {
+          hit = wanted(value) ? 1 : 0;
+          known.set(value, hit);
+        }
+        last = value;
+        lastHit = hit;
+      }
+      out[i] = lastHit;
+    }
+    scatter(part, into);
+  }
+}
+
+/** Rows of a coded column (resource, scope) whose code is flagged. */
+export function matchCodes(column: Column, flags: Uint8Array, into: Bits): void {
+  for (const part of column.parts) {
+    const codes = part.codes!;
+    const out = reserve(part.count);
+    for (let i = 0; i < part.count; i++) out[i] = flags[codes[i]];
+    scatter(part, into);
+  }
+}
+
+/** Rows of a fixed-width column for which `test` holds. */
+export function matchFixed(
+  column: Column,
+  width: number,
+  test: (bytes: Uint8Array, at: number) => boolean,
+  into: Bits,
+): void {
+  for (const part of column.parts) {
+    const out = reserve(part.count);
+    for (let i = 0; i < part.count; i++) out[i] = test(part.bytes!, i * width) ? 1 : 0;
+    scatter(part, into);
+  }
+}
+
+/** Rows that have a value at all. */
+export function matchPresent(column: Column, into: Bits): void {
+  for (const part of column.parts) {
+    reserve(part.count).fill(1, 0, part.count);
+    scatter(part, into);
+  }
+}
+
+/** Rows of a string or any column whose entry satisfies `test`. */
+export function matchStrings(
+  column: Column,
+  test: (bytes: Uint8Array, from: number, to: number) => boolean,
+  into: Bits,
+): void {
+  const shared = column.dictionary === undefined ? undefined : new EntryFlags(column.dictionary, test);
+  for (const part of column.parts) {
+    const flags = part.dictionary === undefined ? shared! : new EntryFlags(part.dictionary, test);
+    if (flags.matchCodes(part.codes!, part.count, reserve(part.count))) scatter(part, into);
+  }
+}
+
+/** Answers of a test on dictionary entries: 0 not asked yet, 1 no, 2 yes. A live dictionary holds the strings of all columns, so only those that occur are tested. */
+class EntryFlags {
+  readonly #dictionary: Dictionary;
+  readonly #test: (bytes: Uint8Array, from: number, to: number) => boolean;
+  readonly #flags: Uint8Array;
+
+  constructor(dictionary: Dictionary, test: (bytes: Uint8Array, from: number, to: number) => boolean) {
+    this.#dictionary = dictionary;
+    this.#test = test;
+    this.#flags = new Uint8Array(dictionary.count);
+  }
+
+  matchCodes(codes: Uint32Array, count: number, out: Uint8Array): boolean {
+    const flags = this.#flags;
+    let any = 0;
+    for (let i = 0; i < count; i++) {
+      const code = codes[i];
+      let flag = flags[code];
+      if (flag === 0) {
+        const { bytes } = this.#dictionary;
+        flag = flags[code] = this.#test(bytes, this.#dictionary.start(code), this.#dictionary.end(code)) ? 2 : 1;
+      }
+      any |= out[i] = flag - 1;
+    }
+    return any !== 0;
+  }
+}
+
+function testWords(words: Int32Array, count: number, low: number, high: number, mask: number): void {
+  const out = reserve(count);
+  for (let i = 0; i < count; i++) {
+    const valueHigh = words[2 * i + 1];
+    const valueLow = words[2 * i] >>> 0;
+    const order = valueHigh < high ? 1 : valueHigh > high ? 4 : valueLow < low ? 1 : valueLow > low ? 4 : 2;
+    out[i] = (mask & order) === 0 ? 0 : 1;
+  }
+}
+
+function testDoubles(values: Float64Array, count: number, wanted: number, mask: number): void {
+  const out = reserve(count);
+  for (let i = 0; i < count; i++) {
+    const value = values[i];
+    const order = value < wanted ? 1 : value > wanted ? 4 : value === wanted ? 2 : 8;
+    out[i] = (mask & order) === 0 ? 0 : 1;
+  }
+}
+
+function reserve(count: number): Uint8Array {
+  if (hits.length < count) hits = new Uint8Array(2 * count);
+  return hits;
+}
+
+/** Sets the bits of the rows whose value was a hit. */
+function scatter(part: Part, into: Bits): void {
+  const { first, count, present, at } = part;
+  if (at !== undefined) {
+    for (let i = 0; i < count; i++) if (hits[i] === 1) into[at[i] >>> 5] |= 1 << (at[i] & 31);
+  } else if (present !== undefined) {
+    for (let row = 0, i = 0; row < part.rows; row++)
+      if (present[row] === 1 && hits[i++] === 1) into[(first + row) >>> 5] |= 1 << ((first + row) & 31);
+  } else {
+    for (let i = 0; i < count; i++) if (hits[i] === 1) into[(first + i) >>> 5] |= 1 << ((first + i) & 31);
+  }
+}

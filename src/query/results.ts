@@ -1,0 +1,45 @@
+/** What a search finds, as plain data: the reader thread sends it to whoever renders it. */
+
+export interface SearchOutcome {
+  traces: FoundTraceSummary[];
+  inspectedTraces: number;
+}
+
+export interface FoundTraceSummary {
+  /** 32 lower-case hex digits. */
+  traceId: string;
+  /** undefined while the root span is unknown. */
+  rootServiceName?: string;
+  rootTraceName?: string;
+  startUnixNano: bigint;
+  durationMs: number;
+  /** undefined in a legacy tag search, like serviceStats. */
+  spanSets?: FoundSpanSet[];
+  serviceStats?: Map<string, { spanCount: number; errorCount: number }>;
+}
+
+export interface FoundSpanSet {
+  spans: FoundSpan[];
+  matched: number;
+  attributes?: FoundAttribute[];
+}
+
+export interface FoundSpan {
+  spanId: string;
+  name?: string;
+  startUnixNano: bigint;
+  durationNs: bigint;
+  attributes: FoundAttribute[];
+}
+
+export interface FoundAttribute {
+  key: string;
+  value: FoundValue;
+}
+
+export type FoundValue =
+  | { type: 'string'; value: string }
+  | { type: 'int'; value: bigint }
+  | { type: 'double'; value: number }
+  | { type: 'bool'; value: boolean }
+  | { type: 'array'; values: FoundValue[] };

@@ -1,0 +1,357 @@
+/**
+ * One process of Vivace on local disk: listeners, receivers, the query API, and the threads behind them. The target decides
+ * what it does: `all` (and the others that receive) takes spans; `query-frontend` and `querier` only answer.
+ *
+ *   sockets ─▶ OTLP receivers ─▶ writer thread (log, live columns, blocks)
+ *           └▶ API ─▶ reader threads ◀─ leases ─┘
+ */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import os from 'node:os';
+import { listenersOf, type Service } from '../config/listeners.ts';
+import type { Configuration } from '../config/load.ts';
+import { renderConfiguration } from '../config/render.ts';
+import { hasLivingPeer } from '../log/ownership.ts';
+import type { Accept, ReceiveHooks } from '../receive/accept.ts';
+import { repairIds } from '../receive/id-repair.ts';
+import { otlpGrpc } from '../receive/otlp-grpc.ts';
+import { otlpHttp } from '../receive/otlp-http.ts';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
+import type { Log } from '../runtime/log.ts';
+import { ownMetrics } from '../runtime/metrics.ts';
+import { answerNotFound, api } from '../serve/api.ts';
+import { BodyBudget } from '../wire/body.ts';
+import { Decompressor } from '../wire/decompress.ts';
+import { grpcHealth } from '../wire/grpc-health.ts';
+import { grpcReflection } from '../wire/grpc-reflection.ts';
+import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
+import { type Listener, listen } from '../wire/listener.ts';
+import { answerPeers, withPeers } from './peers.ts';
+import { startReaders, startWriter } from './threads.ts';
+import type { WriterStats } from './writer-thread.ts';
+
+export interface RunningServer {
+  /** Where each service listens, as bound. */
+  addresses: { service: Service; host: string; port: number }[];
+  /** Stops in order; resolves with the exit code. */
+  stop(): Promise<number>;
+}
+
+export interface ServerOptions {
+  config: Configuration;
+  version: { version: string; revision: string; branch: string };
+  log: Log;
+  nowMs: () => number;
+  /** Somebody asked to stop over HTTP, or a thread died: the process should end with this code. */
+  onStop: (code: number) => void;
+}
+
+const RECEIVING_TARGETS = new Set(['all', 'scalable-single-binary', 'distributor', 'ingester', 'live-store']);
+const PAGE_ROWS = 4096;
+const REBIND_MS = 5000;
+const TELL_SPANS_MS = 60_000;
+
+/** Starts everything; resolves when spans can be taken and found. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { config, log, version } = options;
+  const receives = RECEIVING_TARGETS.has(config.target);
+  const instance = receives ? randomBytes(6).toString('hex') : undefined;
+  const wal = config.storage.trace.wal.path;
+  const blocks = config.storage.trace.local.path;
+  makeDirectory(wal);
+  makeDirectory(blocks);
+  const metrics = ownMetrics(version);
+  let state: 'starting' | 'running' | 'stopping' = 'starting';
+  let last: WriterStats | undefined;
+  let spansSinceTold = 0;
+
+  // The socket comes first: it is what tells other processes that this log has an owner.
+  const gate: { open?: (queries: ReturnType<typeof withPeers>) => void } = {};
+  const opened = new Promise<ReturnType<typeof withPeers>>((resolve) => {
+    gate.open = resolve;
+  });
+  const peers =
+    instance === undefined
+      ? undefined
+      : await answerPeers(wal, instance, {
+          trace: async (r, s) => (await opened).trace(r, s),
+          search: async (r, s) => (await opened).search(r, s),
+          tagNames: async (r, s) => (await opened).tagNames(r, s),
+          tagValues: async (r, s) => (await opened).tagValues(r, s),
+        });
+  const writer = startWriter(
+    {
+      instance,
+      walDirectory: wal,
+      blocksDirectory: blocks,
+      liveBytes: config.vivace.liveBytes,
+      logSegmentBytes: config.vivace.logSegmentBytes,
+      maxBlockDurationMs: config.live.maxBlockDurationMs,
+      maxBlockBytes: config.live.maxBlockBytes,
+      traceIdleMs: config.live.traceIdleMs,
+      traceLiveMs: config.live.traceLiveMs,
+      pageRows: PAGE_ROWS,
+      createdBy: `vivace version ${version.version}`,
+      fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
+      limits: {
+        attributeBytesMax:
+          config.overrides.defaults.ingestion.maxAttributeBytes || config.distributor.maxAttributeBytes,
+        traceBytesMax: config.overrides.defaults.global.maxBytesPerTrace,
+      },
+      blocklistPollMs: config.storage.trace.blocklistPollMs,
+    },
+    {
+      onStats(stats) {
+        last = stats;
+        countStats(stats);
+      },
+      onLog: (level, message, fields) => log.log(level, message, fields),
+      onGone(error) {
+        log.log('error', `a thread has failed: ${error.message}`, { stack: error.stack });
+        options.onStop(1);
+      },
+    },
+  );
+  const readers = startReaders(
+    config.vivace.readerThreads || Math.max(1, os.availableParallelism() - 1),
+    { cacheBytes: config.vivace.cacheBytes, traceBytesMax: config.overrides.defaults.global.maxBytesPerTrace },
+    writer,
+    (error) => {
+      log.log('error', `a reader thread has failed: ${error.message}`, { stack: error.stack });
+      options.onStop(1);
+    },
+  );
+  gate.open!(readers.queries);
+  const queries = withPeers(readers.queries, wal, instance);
+
+  const accept: Accept = async (tenant, body) => {
+    // While it stops, what was under way is taken to its end, and in the shutdown delay everything else, too.
+    if (state === 'starting')
+      throw new VivaceError('unavailable', 'cannot take spans: the process is starting', { retryAfterMs: 1000 });
+    const bytes = body.length;
+    metrics.ingressBytes(tenant, bytes);
+    const began = performance.now();
+    try {
+      return await writer.push(tenant, body);
+    } catch (error) {
+      if (error instanceof VivaceError && error.code === 'exhausted') metrics.limitReached('exhausted');
+      throw error;
+    } finally {
+      metrics.pushed((performance.now() - began) / 1000);
+    }
+  };
+  const hooks: ReceiveHooks = {
+    onAccepted: (from, spans) => metrics.acceptedSpans(from.receiver, from.transport, spans),
+    onRefused: (from, spans) => metrics.refusedSpans(from.receiver, from.transport, spans),
+  };
+  /** grpcurl turns the hex ids of an OTLP/JSON file into base64: such requests are refused, repaired and taken. */
+  const acceptRepaired: Accept = async (tenant, body, from) => {
+    const repaired = body.length < 1 << 16 ? repairIds(body) : undefined;
+    return accept(tenant, repaired ?? body, from);
+  };
+
+  const apiHandler = api({
+    queries,
+    limits: () => ({
+      defaultResultLimit: config.queryFrontend.search.defaultResultLimit,
+      maxResultLimit: config.queryFrontend.search.maxResultLimit,
+      maxSearchSeconds:
+        (config.overrides.defaults.read.maxSearchDurationMs || config.queryFrontend.search.maxDurationMs) / 1000,
+      defaultSpss: config.queryFrontend.search.defaultSpansPerSpanSet,
+      maxSpss: config.queryFrontend.search.maxSpansPerSpanSet,
+      queryBytesMax: config.queryFrontend.maxQueryExpressionSizeBytes,
+      queryEndCutoffMs: 0,
+      leftPadTraceIds: config.overrides.defaults.read.leftPadTraceIds,
+      tagBytesMax: config.overrides.defaults.read.maxBytesPerTagValuesQuery,
+    }),
+    tenants: {
+      multitenancyEnabled: config.multitenancyEnabled,
+      multiTenantQueriesEnabled: config.queryFrontend.multiTenantQueriesEnabled,
+    },
+    pathPrefix: config.httpApiPrefix,
+    timeoutMs: config.queryFrontend.apiTimeoutMs,
+    nowMs: options.nowMs,
+    ready: () =>
+      state === 'running'
+        ? { ok: true }
+        : {
+            ok: false,
+            reason: state === 'stopping' ? 'Application is stopping' : 'Some services are not Running:\nStarting: 1',
+          },
+    metrics: () => metrics.text(),
+    flush: (tenant) => writer.flush(tenant),
+    shutdown: () => options.onStop(0),
+    buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
+    configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
+    onRequest: metrics.request,
+    onQuery: metrics.query,
+    onError: (route, error) =>
+      log.log('error', `cannot answer ${route}: ${messageOf(error)}`, {
+        ...(error instanceof Error && { stack: String(error.cause ?? error.stack) }),
+      }),
+  });
+
+  function countStats(stats: WriterStats): void {
+    for (const [tenant, counts] of stats.tenants) {
+      metrics.received(tenant, counts.spans, counts.bytes);
+      metrics.tracesCreated(tenant, counts.tracesCreated);
+      spansSinceTold += counts.spans;
+      if (counts.discarded > 0) {
+        metrics.discardedSpans('trace_too_large', tenant, counts.discarded);
+        metrics.limitReached('trace_too_large');
+        log.log(
+          'warn',
+          `TRACE_TOO_LARGE: max size of trace (${config.overrides.defaults.global.maxBytesPerTrace}) exceeded for tenant ${tenant}: spans are discarded; raise overrides.defaults.global.max_bytes_per_trace`,
+          { tenant, spans: counts.discarded },
+        );
+      }
+      if (counts.truncated > 0) {
+        metrics.attributesTruncated(tenant, 'span', counts.truncated);
+        metrics.limitReached('max_attribute_bytes');
+        log.log('warn', 'attributes were cut to max_attribute_bytes', { tenant, attributes: counts.truncated });
+      }
+    }
+    for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
+    for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
+  }
+  metrics.observe({
+    liveTraces: () => last?.liveTraces ?? new Map(),
+    liveBytes: () => new Map([['', last?.liveBytes ?? 0]]),
+    blocks: () => last?.blocks ?? new Map(),
+    logBytes: () => last?.logBytes ?? 0,
+    logSegments: () => last?.logSegments ?? 0,
+  });
+  const teller = setInterval(() => {
+    if (spansSinceTold > 0) log.log('info', 'spans received', { spans: spansSinceTold });
+    spansSinceTold = 0;
+  }, TELL_SPANS_MS);
+  teller.unref();
+
+  // ---- sockets ----
+  const budget = new BodyBudget();
+  const decompressor = new Decompressor();
+  const listeners: Listener[] = [];
+  const addresses: RunningServer['addresses'] = [];
+  const retries: NodeJS.Timeout[] = [];
+  const health = grpcHealth(() => state === 'running');
+  const open = async (wanted: { host: string; port: number; serves: Service[] }): Promise<void> => {
+    const { otlp } = config.distributor.receivers;
+    const http: ((req: IncomingMessage, res: ServerResponse) => boolean)[] = [];
+    const grpc: GrpcService[] = [];
+    if (wanted.serves.includes('otlp-http') && otlp.http !== undefined)
+      http.push(
+        otlpHttp({
+          ...hooks,
+          accept,
+          multitenancy: config.multitenancyEnabled,
+          path: otlp.http.tracesUrlPath,
+          bodyBytesMax: otlp.http.maxRequestBodySizeBytes,
+          cors: otlp.http.cors,
+          compressionAlgorithms: otlp.http.compressionAlgorithms,
+          budget,
+          decompressor,
+        }),
+      );
+    if (wanted.serves.includes('otlp-grpc') && otlp.grpc !== undefined)
+      grpc.push(
+        otlpGrpc({
+          ...hooks,
+          accept: acceptRepaired,
+          multitenancy: config.multitenancyEnabled,
+          messageBytesMax: otlp.grpc.maxReceiveMessageBytes,
+        }),
+      );
+    const serves = wanted.serves.some((service) => service === 'api' || service === 'otlp-http');
+    if (serves) http.push(apiHandler);
+    const router = wanted.serves.some((service) => service === 'internal-grpc' || service === 'otlp-grpc')
+      ? grpcRouter(...grpc, health, grpcReflection(...grpc, health))
+      : undefined;
+    const listener = await listen({
+      host: wanted.host,
+      port: wanted.port,
+      ...(serves && {
+        http: (req: IncomingMessage, res: ServerResponse) => {
+          for (const handler of http) if (handler(req, res)) return;
+          answerNotFound(req, res);
+        },
+      }),
+      ...(router && { grpc: router }),
+      budget,
+      decompressor,
+    });
+    listeners.push(listener);
+    for (const service of wanted.serves) addresses.push({ service, host: wanted.host, port: listener.port });
+  };
+  const wanted = listenersOf(config);
+  try {
+    for (const each of wanted) {
+      try {
+        await open(each);
+      } catch (error) {
+        const takesSpans = each.serves.some((service) => service === 'otlp-http' || service === 'otlp-grpc');
+        if (!isInUse(error) || !takesSpans || !(await hasLivingPeer(wal, instance))) throw error;
+        log.log(
+          'warn',
+          `port ${each.port} is held by another process on the same data; this one goes on without ${each.serves.join(', ')} and takes the port over when it is free`,
+          {},
+        );
+        const retry = setInterval(() => {
+          open(each).then(
+            () => clearInterval(retry),
+            () => {},
+          );
+        }, REBIND_MS);
+        retries.push(retry);
+      }
+    }
+    const { replayedSpans, damage } = await writer.ready;
+    if (replayedSpans > 0) {
+      metrics.replayedSpans(replayedSpans);
+      log.log('info', 'spans read back from the log', { spans: replayedSpans });
+    }
+    if (damage.length > 0) metrics.corruptRecords(damage.length);
+    for (const line of damage) log.log('warn', `the log is damaged: ${line}`, {});
+  } catch (error) {
+    for (const retry of retries) clearInterval(retry);
+    await Promise.all(listeners.map((listener) => listener.close(0)));
+    peers?.close();
+    throw error;
+  }
+  state = 'running';
+
+  return {
+    addresses,
+    async stop() {
+      state = 'stopping';
+      for (const retry of retries) clearInterval(retry);
+      clearInterval(teller);
+      if (config.shutdownDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, config.shutdownDelayMs));
+      const graceMs = config.server.gracefulShutdownTimeoutMs;
+      await Promise.all(listeners.map((listener) => listener.close(graceMs)));
+      const cut = await writer.close();
+      if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
+      await readers.close();
+      peers?.close();
+      metrics.close();
+      return 0;
+    },
+  };
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    fs.accessSync(directory, fs.constants.W_OK);
+  } catch (error) {
+    throw new VivaceError(
+      'internal',
+      `cannot use the directory ${directory}: ${messageOf(error)}; make it writable or name another one (storage.trace.local.path, storage.trace.wal.path)`,
+      { cause: error },
+    );
+  }
+}
+
+function isInUse(error: unknown): boolean {
+  return /EADDRINUSE|in use/i.test(messageOf(error));
+}

@@ -1,0 +1,192 @@
+/** The main thread's side of the writer and reader threads: requests with numbers, answers as promises. */
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { VivaceError } from '../runtime/errors.ts';
+import type { Queries, SearchAnswer, TagNamesAnswer, TagValuesAnswer, TraceAnswer } from '../serve/queries.ts';
+import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
+import type { FromWriter, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
+
+export interface WriterEvents {
+  onStats(stats: WriterStats): void;
+  onLog(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>): void;
+  /** The thread has ended though nobody asked it to: the process cannot go on. */
+  onGone(error: Error): void;
+}
+
+export interface Writer {
+  /** Resolves when the log is replayed. */
+  ready: Promise<{ replayedSpans: number; damage: string[] }>;
+  /** Resolves with the number of spans when the request is durable. The body's memory is taken. */
+  push(tenant: string, body: Uint8Array<ArrayBuffer>): Promise<number>;
+  flush(tenant: string | undefined): Promise<void>;
+  /** Cuts everything and ends the thread; whether all is in blocks. */
+  close(): Promise<boolean>;
+  connect(reader: Worker): void;
+}
+
+/** Starts the writer thread. */
+export function startWriter(settings: WriterSettings, events: WriterEvents): Writer {
+  const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), { workerData: settings });
+  const pushes = new Map<number, { resolve: (spans: number) => void; reject: (error: VivaceError) => void }>();
+  const others = new Map<number, (ok: boolean) => void>();
+  let next = 1;
+  let closing = false;
+  let gone = false;
+  const post = (message: ToWriter, transfer: (ArrayBuffer | import('node:worker_threads').MessagePort)[] = []): void =>
+    worker.postMessage(message, transfer);
+  const ready = new Promise<{ replayedSpans: number; damage: string[] }>((resolve, reject) => {
+    worker.on('message', (message: FromWriter) => {
+      switch (message.type) {
+        case 'ready':
+          resolve(message);
+          break;
+        case 'failed':
+          reject(new VivaceError('internal', message.message));
+          break;
+        case 'pushed':
+          for (const { id, spans, error } of message.answers) {
+            const push = pushes.get(id)!;
+            pushes.delete(id);
+            if (error === undefined) push.resolve(spans);
+            else push.reject(new VivaceError(error.code, error.message, { retryAfterMs: error.retryAfterMs }));
+          }
+          break;
+        case 'done':
+          others.get(message.id)?.(message.ok);
+          others.delete(message.id);
+          break;
+        case 'log':
+          events.onLog(message.level, message.message, message.fields);
+          break;
+        case 'stats':
+          events.onStats(message.stats);
+      }
+    });
+    worker.on('error', (error) => {
+      reject(error);
+      events.onGone(error as Error);
+    });
+    worker.on('exit', () => {
+      // Nobody waits for a thread that is not there any more.
+      gone = true;
+      for (const { reject } of pushes.values()) reject(new VivaceError('unavailable', 'the writer thread has ended'));
+      for (const done of others.values()) done(false);
+      pushes.clear();
+      others.clear();
+      if (!closing) events.onGone(new Error('the writer thread has ended'));
+    });
+  });
+  ready.catch(() => {});
+  const call = (message: (id: number) => ToWriter): Promise<boolean> =>
+    new Promise((resolve) => {
+      if (gone) return resolve(false);
+      const id = next++;
+      others.set(id, resolve);
+      post(message(id));
+    });
+  return {
+    ready,
+    push: (tenant, body) =>
+      new Promise((resolve, reject) => {
+        if (gone) return reject(new VivaceError('unavailable', 'the writer thread has ended'));
+        const id = next++;
+        pushes.set(id, { resolve, reject });
+        post({ type: 'push', id, tenant, body }, [body.buffer]);
+      }),
+    async flush(tenant) {
+      if (!(await call((id) => ({ type: 'flush', id, tenant }))))
+        throw new VivaceError('not-found', `cannot flush tenant ${tenant}: nothing of it is known`);
+    },
+    async close() {
+      const ok = await call((id) => ({ type: 'close', id }));
+      closing = true;
+      await worker.terminate();
+      return ok;
+    },
+    connect(reader) {
+      const { port1, port2 } = new MessageChannel();
+      post({ type: 'reader', port: port1 }, [port1]);
+      const hello: ToReader = { type: 'port', port: port2 };
+      reader.postMessage(hello, [port2]);
+    },
+  };
+}
+
+const SLOTS = 4096;
+const READER_YOUNG_MB = 12;
+
+/** Starts reader threads on demand, up to `count`, and spreads queries over them: each goes to the one with the fewest. */
+export function startReaders(
+  count: number,
+  settings: Omit<ReaderSettings, 'cancelled'>,
+  writer: Writer,
+  onGone: (error: Error) => void,
+): { queries: Queries; close(): Promise<void> } {
+  const cancelled = new SharedArrayBuffer(4 * SLOTS);
+  const flags = new Int32Array(cancelled);
+  const readers: { worker: Worker; busy: number }[] = [];
+  const waiting = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();
+  let next = 1;
+  let closing = false;
+
+  const start = (): { worker: Worker; busy: number } => {
+    const worker = new Worker(new URL('./reader-thread.ts', import.meta.url), {
+      workerData: { ...settings, cancelled } satisfies ReaderSettings,
+      // Answers live until they are sent; a young generation of 1 MB would copy a large one again and again.
+      resourceLimits: { maxYoungGenerationSizeMb: READER_YOUNG_MB },
+    });
+    worker.on('message', (message: FromReader) => {
+      if (message.type === 'started') return;
+      const asked = waiting.get(message.id);
+      waiting.delete(message.id);
+      if (message.type === 'answer') asked?.resolve(message.answer);
+      else asked?.reject(new VivaceError(message.code, message.message, { cause: message.stack }));
+    });
+    worker.on('error', (error) => onGone(error as Error));
+    worker.on('exit', () => {
+      if (!closing) onGone(new Error('a reader thread has ended'));
+    });
+    writer.connect(worker);
+    const reader = { worker, busy: 0 };
+    readers.push(reader);
+    return reader;
+  };
+  start();
+
+  const ask = async (question: Question, signal: AbortSignal): Promise<unknown> => {
+    if (signal.aborted) throw new VivaceError('cancelled', 'the client has gone');
+    let reader = readers.reduce((least, each) => (each.busy < least.busy ? each : least));
+    if (reader.busy > 0 && readers.length < count) reader = start();
+    const id = next++;
+    const slot = id % SLOTS;
+    Atomics.store(flags, slot, 0);
+    const cancel = (): void => {
+      Atomics.store(flags, slot, 1);
+    };
+    signal.addEventListener('abort', cancel, { once: true });
+    reader.busy++;
+    try {
+      return await new Promise((resolve, reject) => {
+        waiting.set(id, { resolve, reject });
+        const message: ToReader = { type: 'ask', id, slot, question };
+        reader.worker.postMessage(message);
+      });
+    } finally {
+      reader.busy--;
+      signal.removeEventListener('abort', cancel);
+    }
+  };
+
+  return {
+    queries: {
+      trace: (request, signal) => ask({ op: 'trace', request }, signal) as Promise<TraceAnswer | undefined>,
+      search: (request, signal) => ask({ op: 'search', request }, signal) as Promise<SearchAnswer>,
+      searchBody: (request, form, signal) => ask({ op: 'search', request, form }, signal) as Promise<Uint8Array>,
+      tagNames: (request, signal) => ask({ op: 'tagNames', request }, signal) as Promise<TagNamesAnswer>,
+      tagValues: (request, signal) => ask({ op: 'tagValues', request }, signal) as Promise<TagValuesAnswer>,
+    },
+    async close() {
+      closing = true;
+      await Promise.all(readers.map(({ worker }) => worker.terminate()));
+    },
+  };
+}

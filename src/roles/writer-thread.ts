@@ -1,0 +1,369 @@
+/**
+ * The writer thread: owns the log, the live columns, cutting, and the list of blocks. The main thread sends it requests;
+ * reader threads ask it, over ports of their own, for what is there now.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { BlockCatalog, type BlockRef } from '../block/catalog.ts';
+import type { AppendLimits } from '../cut/append.ts';
+import type { LiveSnapshot } from '../cut/layout.ts';
+import { type LiveLog, LiveStore } from '../cut/live-store.ts';
+import { LocalLog } from '../log/local-log.ts';
+import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ownership.ts';
+import { RECORD_CUT } from '../log/record.ts';
+import { replayLog } from '../log/replay.ts';
+import type { ErrorCode } from '../runtime/errors.ts';
+import { messageOf } from '../runtime/errors.ts';
+
+export interface WriterSettings {
+  /** undefined: this process takes no spans and only lists blocks. */
+  instance: string | undefined;
+  walDirectory: string;
+  blocksDirectory: string;
+  liveBytes: number;
+  logSegmentBytes: number;
+  maxBlockDurationMs: number;
+  maxBlockBytes: number;
+  traceIdleMs: number;
+  traceLiveMs: number;
+  pageRows: number;
+  createdBy: string;
+  fsync: 'always' | 'never';
+  limits: AppendLimits;
+  blocklistPollMs: number;
+}
+
+export type ToWriter =
+  | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
+  | { type: 'reader'; port: MessagePort }
+  | { type: 'flush'; id: number; tenant: string | undefined }
+  | { type: 'close'; id: number };
+
+export type FromWriter =
+  | { type: 'ready'; replayedSpans: number; damage: string[] }
+  | { type: 'failed'; message: string }
+  | { type: 'pushed'; answers: PushAnswer[] }
+  | { type: 'done'; id: number; ok: boolean }
+  | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, string | number> }
+  | { type: 'stats'; stats: WriterStats };
+
+export interface PushAnswer {
+  id: number;
+  spans: number;
+  error?: { code: ErrorCode; message: string; retryAfterMs?: number };
+}
+
+/** Counters since the last message (by tenant where it says so), and gauges. */
+export interface WriterStats {
+  tenants: Map<string, { spans: number; bytes: number; tracesCreated: number; discarded: number; truncated: number }>;
+  liveTraces: Map<string, number>;
+  liveBytes: number;
+  logBytes: number;
+  logSegments: number;
+  blocks: Map<string, number>;
+  cuts: { ms: number; bytes: number }[];
+  failedCuts: number;
+}
+
+/** What a reader thread asks over its port, and the answers. */
+export type ReaderAsks =
+  | { type: 'lease'; id: number; tenant: string; knownVersion: number; liveOnly?: boolean }
+  | { type: 'release'; lease: number };
+export interface LeaseAnswer {
+  id: number;
+  lease: number;
+  segments: LiveSnapshot[];
+  version: number;
+  /** undefined when the reader's version is current. */
+  blocks: BlockRef[] | undefined;
+}
+
+const settings = workerData as WriterSettings;
+const main = parentPort!;
+
+const catalog = new BlockCatalog(settings.blocksDirectory);
+/** The store of this process first, then those of replayed logs until they are cut. */
+const stores: LiveStore[] = [];
+let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
+const leases = new Map<number, { store: LiveStore; lease: number }[]>();
+let nextLease = 1;
+let answers: PushAnswer[] = [];
+let stats = emptyStats();
+const timers: NodeJS.Timeout[] = [];
+
+start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
+
+async function start(): Promise<void> {
+  fs.mkdirSync(settings.blocksDirectory, { recursive: true, mode: 0o700 });
+  removeLeftovers();
+  for (const problem of catalog.refresh()) log('warn', problem, {});
+  let replayedSpans = 0;
+  const damage: string[] = [];
+  if (settings.instance !== undefined) {
+    const directory = path.join(settings.walDirectory, settings.instance);
+    const localLog = new LocalLog({
+      directory,
+      fsync: settings.fsync,
+      segmentBytesMax: settings.logSegmentBytes,
+      reserveBytes: () => stores.reduce((sum, store) => sum + store.blockBytesExpected, 0),
+    });
+    await localLog.open();
+    writeOwner(settings.walDirectory, settings.instance);
+    const store = new LiveStore(storeOptions(localLog, settings.instance));
+    own = { store, log: localLog, directory };
+    stores.push(store);
+    const replayed = await takeOver();
+    replayedSpans = replayed.spans;
+    damage.push(...replayed.damage);
+    every(HEARTBEAT_MS, () => {
+      heartbeat(settings.walDirectory, settings.instance!);
+      takeOver().catch((error: unknown) => log('error', messageOf(error), {}));
+    });
+  }
+  every(1000, () => {
+    for (const store of stores) store.tick();
+    sendStats();
+  });
+  every(Math.min(settings.blocklistPollMs, 5000), () => {
+    for (const problem of catalog.refresh()) log('warn', problem, {});
+  });
+  send({ type: 'ready', replayedSpans, damage });
+}
+
+main.on('message', (message: ToWriter) => {
+  switch (message.type) {
+    case 'push': {
+      const { id, body } = message;
+      own!.store.push(message.tenant, body, (error, spans) => {
+        // The request's memory is given back now, not when the garbage collector comes round.
+        body.buffer.transfer(0);
+        answer(
+          error === undefined
+            ? { id, spans }
+            : { id, spans, error: { code: error.code, message: error.message, retryAfterMs: error.retryAfterMs } },
+        );
+      });
+      break;
+    }
+    case 'reader':
+      serveReader(message.port);
+      break;
+    case 'flush':
+      if (message.tenant !== undefined && !isKnown(message.tenant)) {
+        send({ type: 'done', id: message.id, ok: false });
+        break;
+      }
+      Promise.all(stores.map((store) => store.flush(message.tenant))).then(
+        () => send({ type: 'done', id: message.id, ok: true }),
+        () => send({ type: 'done', id: message.id, ok: false }),
+      );
+      break;
+    case 'close':
+      close().then(
+        (ok) => send({ type: 'done', id: message.id, ok }),
+        (error: unknown) => {
+          log('error', `cannot stop in order: ${messageOf(error)}`, {});
+          send({ type: 'done', id: message.id, ok: false });
+        },
+      );
+  }
+});
+
+function isKnown(tenant: string): boolean {
+  return stores.some((store) => store.traces.has(tenant)) || catalog.blocks(tenant).length > 0;
+}
+
+/** Answers that become ready in one turn go in one message. */
+function answer(one: PushAnswer): void {
+  if (answers.length === 0)
+    queueMicrotask(() => {
+      const all = answers;
+      answers = [];
+      send({ type: 'pushed', answers: all });
+    });
+  answers.push(one);
+}
+
+function serveReader(port: MessagePort): void {
+  port.on('message', (message: ReaderAsks) => {
+    if (message.type === 'release') {
+      for (const { store, lease } of leases.get(message.lease) ?? []) store.release(lease);
+      leases.delete(message.lease);
+      return;
+    }
+    const lease = nextLease++;
+    const held: { store: LiveStore; lease: number }[] = [];
+    const segments: LiveSnapshot[] = [];
+    for (const store of stores) {
+      const taken = store.lease(message.tenant);
+      held.push({ store, lease: taken.lease });
+      segments.push(...taken.segments);
+    }
+    leases.set(lease, held);
+    if (!message.liveOnly) catalog.refreshIfChanged(message.tenant);
+    const current = message.knownVersion === catalog.version;
+    const reply: LeaseAnswer = {
+      id: message.id,
+      lease,
+      segments,
+      version: catalog.version,
+      blocks: current ? undefined : catalog.blocks(message.tenant),
+    };
+    port.postMessage(reply);
+  });
+}
+
+function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters<typeof LiveStore>[0] {
+  return {
+    log: liveLog,
+    instance,
+    blocksDirectory: settings.blocksDirectory,
+    liveBytes: settings.liveBytes,
+    maxBlockDurationMs: settings.maxBlockDurationMs,
+    maxBlockBytes: settings.maxBlockBytes,
+    traceIdleMs: settings.traceIdleMs,
+    traceLiveMs: settings.traceLiveMs,
+    pageRows: settings.pageRows,
+    createdBy: settings.createdBy,
+    fsync: settings.fsync,
+    limits: () => settings.limits,
+    now: Date.now,
+    onBlock(block, cutMs) {
+      catalog.add(block);
+      stats.cuts.push({ ms: cutMs, bytes: block.meta.size + block.meta.vivace.tracesBytes });
+    },
+    onCutFailed(error) {
+      stats.failedCuts++;
+      log('error', `cannot cut a block, trying again: ${error.message}`, { error: error.message });
+    },
+    onAppended(tenant, appended, bytes) {
+      let counts = stats.tenants.get(tenant);
+      if (counts === undefined) {
+        counts = { spans: 0, bytes: 0, tracesCreated: 0, discarded: 0, truncated: 0 };
+        stats.tenants.set(tenant, counts);
+      }
+      counts.spans += appended.spans;
+      counts.bytes += bytes;
+      counts.tracesCreated += appended.traces;
+      counts.discarded += appended.discarded;
+      counts.truncated += appended.truncated;
+    },
+  };
+}
+
+/** Replays the logs that dead processes left; their spans are searchable at once and cut to blocks in the background. */
+async function takeOver(): Promise<{ spans: number; damage: string[] }> {
+  const result = { spans: 0, damage: [] as string[] };
+  for (const { instance, directory } of await takeOverDeadLogs(settings.walDirectory, settings.instance!)) {
+    // What its process cut last may be newer than the list.
+    for (const problem of catalog.refresh()) log('warn', problem, {});
+    const cutTo = new Map<string, number>();
+    for (const tenant of catalog.tenants())
+      for (const block of catalog.blocks(tenant)) {
+        const of = block.meta.vivace.log;
+        if (of?.instance === instance) cutTo.set(tenant, Math.max(cutTo.get(tenant) ?? 0, of.sequence));
+      }
+    await replayLog(directory, (record) => {
+      if (record.type !== RECORD_CUT || record.body.length !== 8) return;
+      const sequence = new DataView(record.body.buffer, record.body.byteOffset).getFloat64(0, true);
+      cutTo.set(record.tenant, Math.max(cutTo.get(record.tenant) ?? 0, sequence));
+    });
+    const store = new LiveStore({ ...storeOptions(NO_LOG, instance), onAppended: () => {} });
+    stores.push(store);
+    let refused = 0;
+    const report = await replayLog(directory, async (record) => {
+      if (record.type === RECORD_CUT || record.sequence <= (cutTo.get(record.tenant) ?? 0)) return;
+      try {
+        result.spans += (await store.replay(record.tenant, record.body, record.sequence)).spans;
+      } catch {
+        refused++;
+      }
+    });
+    result.damage.push(...report.damage);
+    if (refused > 0) result.damage.push(`${directory}: ${refused} records hold no valid request and were skipped`);
+    // Not awaited: the process is ready as soon as the spans can be found.
+    void finishTakeOver(store, directory);
+  }
+  return result;
+}
+
+async function finishTakeOver(store: LiveStore, directory: string): Promise<void> {
+  if (await store.close()) {
+    await fs.promises.rm(directory, { recursive: true, force: true });
+    stores.splice(stores.indexOf(store), 1);
+  } else log('error', `cannot cut the spans of ${directory}; they stay in memory and in that folder`, {});
+}
+
+/** A replayed log is not written to; its folder goes when everything in it is in blocks. */
+const NO_LOG: LiveLog = {
+  hasPending: false,
+  add: () => 0,
+  addCut: () => {},
+  commit: async () => {},
+  discardPending: () => {},
+  rotate: () => {},
+  release: async () => {},
+};
+
+async function close(): Promise<boolean> {
+  for (const timer of timers) clearInterval(timer);
+  let ok = true;
+  for (const store of [...stores].reverse()) ok = (await store.close()) && ok;
+  if (own !== undefined) {
+    if (ok) await own.log.destroy();
+    else await own.log.close();
+  }
+  sendStats();
+  return ok;
+}
+
+/** Folders of blocks that were never finished; those of living processes are young. */
+function removeLeftovers(): void {
+  for (const tenant of fs.readdirSync(settings.blocksDirectory, { withFileTypes: true })) {
+    if (!tenant.isDirectory()) continue;
+    const directory = path.join(settings.blocksDirectory, tenant.name);
+    for (const name of fs.readdirSync(directory)) {
+      if (!name.startsWith('.')) continue;
+      const changedMs = fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+      if (Date.now() - changedMs > 10 * 60_000) fs.rmSync(path.join(directory, name), { recursive: true, force: true });
+    }
+  }
+}
+
+function sendStats(): void {
+  stats.liveBytes = stores.reduce((sum, store) => sum + store.bytes, 0);
+  for (const store of stores)
+    for (const [tenant, traces] of store.traces)
+      stats.liveTraces.set(tenant, (stats.liveTraces.get(tenant) ?? 0) + traces);
+  stats.logBytes = own?.log.bytes ?? 0;
+  stats.logSegments = own?.log.segments ?? 0;
+  for (const tenant of catalog.tenants()) stats.blocks.set(tenant, catalog.blocks(tenant).length);
+  send({ type: 'stats', stats });
+  stats = emptyStats();
+}
+
+function emptyStats(): WriterStats {
+  return {
+    tenants: new Map(),
+    liveTraces: new Map(),
+    liveBytes: 0,
+    logBytes: 0,
+    logSegments: 0,
+    blocks: new Map(),
+    cuts: [],
+    failedCuts: 0,
+  };
+}
+
+function every(periodMs: number, work: () => void): void {
+  timers.push(setInterval(work, periodMs));
+}
+
+function log(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>): void {
+  send({ type: 'log', level, message, fields });
+}
+
+function send(message: FromWriter): void {
+  main.postMessage(message);
+}

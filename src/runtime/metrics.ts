@@ -1,0 +1,311 @@
+/**
+ * The process's own metrics under the names that Tempo's dashboards and alerts ask for (operations.md §5), and `vivace_…`
+ * for what only we have. One registry per process instance, so that several can live in one process.
+ *
+ * Counting is a function call with plain arguments, meant for once a request, not once a span. What is a level rather
+ * than a count (live traces, bytes of the log) is read from its owner when somebody scrapes. Nothing here runs on a timer.
+ * The parts of prom-client are imported one by one: its index loads cluster support and default metrics, 8 MB of memory.
+ * Where releases of Tempo renamed a metric both names are served from one count.
+ */
+import fs from 'node:fs';
+import { constants, PerformanceObserver } from 'node:perf_hooks';
+import Counter from 'prom-client/lib/counter.js';
+import Gauge from 'prom-client/lib/gauge.js';
+import Histogram from 'prom-client/lib/histogram.js';
+import Registry from 'prom-client/lib/registry.js';
+import Summary from 'prom-client/lib/summary.js';
+
+export interface BuildLabels {
+  version: string;
+  revision: string;
+  branch: string;
+}
+
+/** Levels, asked for at every scrape; those by tenant as pairs of tenant and value. */
+export interface Levels {
+  liveTraces?(): Iterable<readonly [tenant: string, value: number]>;
+  liveBytes?(): Iterable<readonly [tenant: string, value: number]>;
+  blocks?(): Iterable<readonly [tenant: string, value: number]>;
+  logBytes?(): number;
+  logSegments?(): number;
+  connections?(): Iterable<readonly [protocol: string, value: number]>;
+}
+
+export type OwnMetrics = ReturnType<typeof ownMetrics>;
+
+const REQUEST_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 25, 50, 100];
+const DEFAULT_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const TRACES_PER_BATCH = doubling(2);
+const FLUSH_SECONDS = doubling(1);
+const FLUSH_BYTES = doubling(1024 * 1024);
+
+/** Makes all metrics of one instance. `close` stops the observation of garbage collections. */
+export function ownMetrics(build: BuildLabels) {
+  const registry = new Registry();
+  const make = makers(registry);
+  const levels: Levels = {};
+  const gc = processMetrics(registry);
+  make
+    .gauge('tempo_build_info', 'Always 1; the labels say what runs.', [
+      'branch',
+      'goarch',
+      'goos',
+      'goversion',
+      'revision',
+      'tags',
+      'version',
+    ])
+    .set(
+      { ...build, goarch: process.arch, goos: process.platform, goversion: `node${process.versions.node}`, tags: '' },
+      1,
+    );
+  return {
+    ...serverMetrics(make),
+    ...receivingMetrics(make),
+    ...storingMetrics(make),
+    ...queryMetrics(make),
+    /** Where levels come from; later calls add to earlier ones. */
+    observe: levelMetrics(make, levels),
+    /** Prometheus text. */
+    text: () => registry.metrics(),
+    close: () => gc.disconnect(),
+  };
+}
+
+type Makers = ReturnType<typeof makers>;
+
+function makers(registry: Registry) {
+  const registers = [registry];
+  return {
+    counter: <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+      new Counter({ name, help, labelNames, registers }),
+    gauge: <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+      new Gauge({ name, help, labelNames, registers }),
+    histogram: <L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
+      new Histogram({ name, help, labelNames, buckets, registers }),
+    /** A level that is read when scraped. */
+    level: (name: string, help: string, read: () => number | undefined) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read() ?? 0);
+        },
+      }),
+    levels: (name: string, help: string, label: string, read: () => Iterable<readonly [string, number]> | undefined) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          // A tenant that is gone must not stay at its last value.
+          this.reset();
+          for (const [owner, value] of read() ?? []) this.set({ [label]: owner }, value);
+        },
+      }),
+  };
+}
+
+function serverMetrics({ histogram }: Makers) {
+  const seconds = histogram('tempo_request_duration_seconds', 'Time to answer a request.', REQUEST_SECONDS, [
+    'method',
+    'route',
+    'status_code',
+    'ws',
+  ]);
+  return {
+    /** One answered request of any listener. `status` is an HTTP status, or for gRPC `success`, `error`, `cancel`. */
+    request: (route: string, method: string, status: number | string, took: number) =>
+      seconds.observe({ method, route, status_code: String(status), ws: 'false' }, took),
+  };
+}
+
+function receivingMetrics({ counter, histogram }: Makers) {
+  const accepted = counter('tempo_receiver_accepted_spans', 'Spans taken.', ['receiver', 'transport']);
+  const refused = counter('tempo_receiver_refused_spans', 'Spans refused.', ['receiver', 'transport']);
+  const spans = counter('tempo_distributor_spans_received_total', 'Spans received.', ['tenant']);
+  const bytes = counter('tempo_distributor_bytes_received_total', 'Bytes of spans received, after limits.', ['tenant']);
+  const ingress = counter('tempo_distributor_ingress_bytes_total', 'Bytes received, before limits.', ['tenant']);
+  const push = histogram('tempo_distributor_push_duration_seconds', 'Time until spans are safe.', DEFAULT_SECONDS);
+  const perBatch = histogram('tempo_distributor_traces_per_batch', 'Traces of one request.', TRACES_PER_BATCH);
+  const truncated = counter('tempo_distributor_attributes_truncated_total', 'Attributes cut to their longest length.', [
+    'tenant',
+    'scope',
+  ]);
+  const discarded = counter('tempo_discarded_spans_total', 'Spans thrown away, and why.', ['reason', 'tenant']);
+  const limit = counter('vivace_limit_reached_total', 'Requests that ran into a limit.', ['limit']);
+  return {
+    acceptedSpans: (receiver: string, transport: string, count: number) => accepted.inc({ receiver, transport }, count),
+    refusedSpans: (receiver: string, transport: string, count: number) => refused.inc({ receiver, transport }, count),
+    /** Spans and their bytes that passed all limits. */
+    received: (tenant: string, spanCount: number, byteCount: number) => {
+      spans.inc({ tenant }, spanCount);
+      bytes.inc({ tenant }, byteCount);
+    },
+    ingressBytes: (tenant: string, count: number) => ingress.inc({ tenant }, count),
+    pushed: (took: number) => push.observe(took),
+    tracesPerBatch: (count: number) => perBatch.observe(count),
+    attributesTruncated: (tenant: string, scope: string, count: number) => truncated.inc({ tenant, scope }, count),
+    discardedSpans: (reason: string, tenant: string, count: number) => discarded.inc({ reason, tenant }, count),
+    limitReached: (name: string) => limit.inc({ limit: name }),
+  };
+}
+
+function storingMetrics({ counter, histogram }: Makers) {
+  const both = (after: string, help: string) => [
+    counter(`tempo_ingester_${after}`, help, ['tenant']),
+    counter(`tempo_live_store_${after}`, help, ['tenant']),
+  ];
+  const created = both('traces_created_total', 'Traces begun.');
+  const flushed = [
+    counter('tempo_ingester_blocks_flushed_total', 'Blocks written.'),
+    counter('tempo_live_store_blocks_completed_total', 'Blocks written.'),
+  ];
+  const failed = [
+    counter('tempo_ingester_failed_flushes_total', 'Blocks that could not be written.'),
+    counter('tempo_live_store_failed_completions_total', 'Blocks that could not be written.'),
+  ];
+  const seconds = [
+    histogram('tempo_ingester_flush_duration_seconds', 'Time to write a block.', FLUSH_SECONDS),
+    histogram('tempo_live_store_completion_duration_seconds', 'Time to write a block.', FLUSH_SECONDS),
+  ];
+  const size = [
+    histogram('tempo_ingester_flush_size_bytes', 'Size of blocks written.', FLUSH_BYTES),
+    histogram('tempo_live_store_completion_size_bytes', 'Size of blocks written.', FLUSH_BYTES),
+  ];
+  const replayed = counter('vivace_replayed_spans_total', 'Spans read back from the log at start.');
+  const corrupt = counter(
+    'vivace_corrupt_records_total',
+    'Records of the log that could not be read and were skipped.',
+  );
+  return {
+    tracesCreated: (tenant: string, count: number) => {
+      for (const metric of created) metric.inc({ tenant }, count);
+    },
+    blockFlushed: (took: number, bytes: number) => {
+      for (const metric of flushed) metric.inc();
+      for (const metric of seconds) metric.observe(took);
+      for (const metric of size) metric.observe(bytes);
+    },
+    flushFailed: () => {
+      for (const metric of failed) metric.inc();
+    },
+    replayedSpans: (count: number) => replayed.inc(count),
+    corruptRecords: (count: number) => corrupt.inc(count),
+  };
+}
+
+function queryMetrics({ counter, histogram }: Makers) {
+  const queries = counter('tempo_query_frontend_queries_total', 'Queries answered.', ['tenant', 'op', 'result']);
+  const inspected = counter('tempo_query_frontend_bytes_inspected_total', 'Bytes read for queries.', ['tenant', 'op']);
+  const seconds = histogram(
+    'tempo_query_frontend_request_duration_seconds',
+    'Time to answer a query.',
+    REQUEST_SECONDS,
+    ['tenant', 'op'],
+  );
+  return {
+    /** `op`: traces, search, metadata or metrics. */
+    query: (op: string, tenant: string, result: 'completed' | 'canceled', took: number) => {
+      queries.inc({ tenant, op, result });
+      seconds.observe({ tenant, op }, took);
+    },
+    inspectedBytes: (op: string, tenant: string, count: number) => inspected.inc({ tenant, op }, count),
+  };
+}
+
+function levelMetrics({ level, levels: byOwner }: Makers, levels: Levels): (more: Levels) => void {
+  for (const name of ['tempo_ingester', 'tempo_live_store']) {
+    byOwner(`${name}_live_traces`, 'Traces in memory.', 'tenant', () => levels.liveTraces?.());
+    byOwner(`${name}_live_trace_bytes`, 'Bytes of traces in memory.', 'tenant', () => levels.liveBytes?.());
+  }
+  byOwner('tempodb_blocklist_length', 'Blocks in the store.', 'tenant', () => levels.blocks?.());
+  byOwner('tempo_tcp_connections', 'Open connections.', 'protocol', () => levels.connections?.());
+  level('vivace_live_bytes', 'Memory of the live columns of all tenants.', () => sum(levels.liveBytes?.()));
+  level('vivace_log_bytes', 'Bytes of the log that are not in blocks yet.', () => levels.logBytes?.());
+  level('vivace_log_segments', 'Segments of the log.', () => levels.logSegments?.());
+  return (more) => {
+    Object.assign(levels, more);
+  };
+}
+
+function sum(pairs: Iterable<readonly [string, number]> = []): number {
+  let total = 0;
+  for (const [, value] of pairs) total += value;
+  return total;
+}
+
+/**
+ * What every process tells, read at the scrape. Dashboards ask for three metrics of Go's runtime; ours are their nearest
+ * kin: things that keep the event loop alive, collections of garbage, heap in use.
+ */
+function processMetrics(registry: Registry): PerformanceObserver {
+  const { level } = makers(registry);
+  new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'CPU time of user and system.',
+    registers: [registry],
+    collect() {
+      const { user, system } = process.cpuUsage();
+      this.reset();
+      this.inc((user + system) / 1e6);
+    },
+  });
+  const startSeconds = performance.timeOrigin / 1000;
+  level('process_start_time_seconds', 'Start of the process, Unix time.', () => startSeconds);
+  level('process_resident_memory_bytes', 'Memory in RAM.', () => process.memoryUsage.rss());
+  level('process_virtual_memory_bytes', 'Address space in use.', virtualBytes);
+  level('process_open_fds', 'Open file descriptors.', openDescriptors);
+  level('process_max_fds', 'Most file descriptors allowed.', descriptorsMax);
+  level('go_goroutines', 'Things that keep the event loop alive.', () => process.getActiveResourcesInfo().length);
+  level('go_memstats_heap_inuse_bytes', 'Heap in use.', () => process.memoryUsage().heapUsed);
+  level('go_memstats_heap_sys_bytes', 'Heap reserved.', () => process.memoryUsage().heapTotal);
+  level('vivace_external_bytes', 'Memory of buffers outside the heap.', () => process.memoryUsage().external);
+  const pauses = new Summary({
+    name: 'go_gc_duration_seconds',
+    help: 'Pauses for collecting garbage.',
+    percentiles: [],
+    registers: [registry],
+  });
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const kind = (entry as { detail?: { kind?: number } }).detail?.kind;
+      // Incremental steps are part of a collection that is counted at its end.
+      if (kind !== constants.NODE_PERFORMANCE_GC_INCREMENTAL) pauses.observe(entry.duration / 1000);
+    }
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  return observer;
+}
+
+/** From Linux's /proc; 0 where there is none. */
+function virtualBytes(): number {
+  const pages = readProc('statm').split(' ')[0];
+  return Number(pages) * 4096 || 0;
+}
+
+function openDescriptors(): number {
+  try {
+    return fs.readdirSync('/proc/self/fd').length;
+  } catch {
+    return 0;
+  }
+}
+
+function descriptorsMax(): number {
+  return Number(/^Max open files +(\d+)/m.exec(readProc('limits'))?.[1] ?? 0);
+}
+
+function readProc(name: string): string {
+  try {
+    return fs.readFileSync(`/proc/self/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function doubling(first: number): number[] {
+  return Array.from({ length: 10 }, (_, i) => first * 2 ** i);
+}

@@ -1,0 +1,264 @@
+/**
+ * The HTTP query API that Grafana, scripts and people use (api.md §2). One table of routes; a route turns a request into
+ * an `Answer`, and one place around them finds the tenant, watches for the client's leaving, counts, and turns what was
+ * thrown into a status. Verbs are not looked at, unknown parameters are ignored, and of repeated ones the first counts.
+ */
+import { VivaceError } from '../runtime/errors.ts';
+import { federated } from './federate.ts';
+import type { ApiLimits } from './parameters.ts';
+import type { Queries } from './queries.ts';
+import { type Answer, type ApiRequest, type ApiResponse, failure, notFound, respond, text } from './respond.ts';
+import { search } from './search.ts';
+import { type BuildInfo, rootPage, type StatusSources, statusPage } from './status-pages.ts';
+import { tagNames, tagValues } from './tags.ts';
+import { type TenantRules, tenantsOf } from './tenant.ts';
+import { traceV1, traceV2 } from './trace.ts';
+
+export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
+  queries: Queries;
+  limits(tenant: string): ApiLimits;
+  tenants: TenantRules;
+  /** `http_api_prefix`: put in front of `/api…` routes and of nothing else. Empty, or `/` and a name. */
+  pathPrefix: string;
+  /** Time after which a query is given up; 0 for never. */
+  timeoutMs: number;
+  nowMs(): number;
+  /** Whether to send traffic here; the reason is shown to the operator. */
+  ready(): { ok: true } | { ok: false; reason: string };
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  /** Cuts live traces to blocks, of one tenant or of all. Rejects with `not-found` for a tenant that has none. */
+  flush(tenant: string | undefined): Promise<void>;
+  /** Begins to stop the process; called once the answer is on its way. */
+  shutdown(): void;
+  /** Told of every answer, 499 standing for a client that did not wait. `route` is one of few: safe as a label. */
+  onRequest?(route: string, method: string, status: number, seconds: number): void;
+  /** Told of every query that a tenant asked. */
+  onQuery?(op: QueryOp, tenant: string, result: 'completed' | 'canceled', seconds: number): void;
+  /** Told of what was answered with a status of 500 or more because of something thrown. */
+  onError?(route: string, error: unknown): void;
+}
+
+export type QueryOp = 'traces' | 'search' | 'metadata';
+
+/** One query of a known tenant. */
+export interface Call {
+  /** What stands in the path in place of the route's parameter, decoded; empty for routes without one. */
+  parameter: string;
+  url: URLSearchParams;
+  accept: string;
+  queries: Queries;
+  tenant: string;
+  limits: ApiLimits;
+  nowMs: number;
+  /** Aborted when nobody waits for the answer any more. */
+  signal: AbortSignal;
+}
+
+interface Route {
+  /** As in documents: `/api/traces/{traceID}`. */
+  path: string;
+  /** The words of `route` labels. */
+  label: string;
+  handle(request: Incoming): Answer | Promise<Answer>;
+}
+
+interface Incoming {
+  parameter: string;
+  url: URLSearchParams;
+  request: ApiRequest;
+  signal: AbortSignal;
+}
+
+/**
+ * Answers the routes of the API and returns true; returns false and touches nothing when the path is none of them, so
+ * that other handlers of the same port can be asked. See `answerNotFound` for the end of that chain.
+ */
+export function api(options: ApiOptions): (request: ApiRequest, response: ApiResponse) => boolean {
+  const match = matcher(routes(options));
+  return (request, response) => {
+    const found = match(pathOf(request));
+    if (found === undefined) return false;
+    void serve(options, found.route, found.rawParameter, request, response);
+    return true;
+  };
+}
+
+/** What a request gets that no handler wanted. */
+export function answerNotFound(request: ApiRequest, response: ApiResponse): void {
+  void respond(request, response, notFound(), new AbortController().signal);
+}
+
+async function serve(
+  options: ApiOptions,
+  route: Route,
+  rawParameter: string,
+  request: ApiRequest,
+  response: ApiResponse,
+): Promise<void> {
+  const startMs = options.nowMs();
+  const gone = new AbortController();
+  const stop = new AbortController();
+  response.once('close', () => {
+    if (response.writableFinished) return;
+    gone.abort();
+    stop.abort();
+  });
+  let status = 500;
+  try {
+    const handled = async () => {
+      const url = new URLSearchParams(request.url?.slice(pathOf(request).length + 1));
+      return route.handle({ parameter: decoded(rawParameter), url, request, signal: stop.signal });
+    };
+    const answer = await inTime(handled(), options.timeoutMs, stop).catch((error: unknown) => {
+      const told = failure(error);
+      if (told.status >= 500 && !gone.signal.aborted) options.onError?.(route.path, error);
+      return told;
+    });
+    status = answer.status;
+    await respond(request, response, answer, gone.signal);
+  } catch (error) {
+    options.onError?.(route.path, error);
+    response.end();
+  }
+  const seconds = (options.nowMs() - startMs) / 1000;
+  options.onRequest?.(route.label, request.method ?? 'GET', gone.signal.aborted ? 499 : status, seconds);
+  if (route.path === '/shutdown') options.shutdown();
+}
+
+/** The answer, or 503 when it takes too long, whether or not the one who is asked listens to `stop`. */
+async function inTime(answer: Promise<Answer>, timeoutMs: number, stop: AbortController): Promise<Answer> {
+  if (timeoutMs <= 0) return answer;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Answer>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(text(503, 'unable to process request in the configured timeout\n'));
+      stop.abort();
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function routes(options: ApiOptions): Route[] {
+  const query = (path: string, op: QueryOp, ask: (call: Call) => Promise<Answer>): Route => ({
+    path: options.pathPrefix + path,
+    label: labelOf(options.pathPrefix + path),
+    handle: (incoming) => queried(options, op, ask, incoming),
+  });
+  const plain = (path: string, handle: Route['handle']): Route => ({ path, label: labelOf(path), handle });
+  const table: Route[] = [
+    query('/api/traces/{traceID}', 'traces', traceV1),
+    query('/api/v2/traces/{traceID}', 'traces', traceV2),
+    query('/api/search', 'search', search),
+    query('/api/search/tags', 'metadata', (call) => tagNames(call, 'v1')),
+    query('/api/v2/search/tags', 'metadata', (call) => tagNames(call, 'v2')),
+    query('/api/search/tag/{tagName}/values', 'metadata', (call) => tagValues(call, 'v1')),
+    query('/api/v2/search/tag/{tagName}/values', 'metadata', (call) => tagValues(call, 'v2')),
+    plain(`${options.pathPrefix}/api/echo`, () => text(200, 'echo')),
+    plain(`${options.pathPrefix}/api/status/buildinfo`, () => buildInfo(options.buildInfo)),
+    plain('/ready', () => readiness(options.ready())),
+    plain('/metrics', async () => ({
+      status: 200,
+      type: 'text/plain; version=0.0.4; charset=utf-8',
+      body: await options.metrics(),
+    })),
+    plain('/flush', async ({ url }) => {
+      await options.flush(url.get('tenant') || undefined);
+      return { status: 204 };
+    }),
+    plain('/shutdown', () => text(200, 'shutdown job acknowledged')),
+    plain('/', ({ request }) =>
+      rootPage(request.headers.accept ?? '', originOf(request), options.pathPrefix, options.buildInfo.version),
+    ),
+  ];
+  const endpoints = table.map(({ label, path }) => ({ name: label, path }));
+  const sources = { ...options, endpoints };
+  table.push(plain('/status', ({ url }) => statusPage('', url, sources)));
+  table.push(plain('/status/{endpoint}', ({ parameter, url }) => statusPage(parameter, url, sources)));
+  return table;
+}
+
+async function queried(
+  options: ApiOptions,
+  op: QueryOp,
+  ask: (call: Call) => Promise<Answer>,
+  { parameter, url, request, signal }: Incoming,
+): Promise<Answer> {
+  const tenants = tenantsOf(request.headers['x-scope-orgid'], options.tenants);
+  const startMs = options.nowMs();
+  try {
+    return await ask({
+      parameter,
+      url,
+      accept: request.headers.accept ?? '',
+      queries: federated(options.queries, tenants),
+      tenant: tenants[0],
+      limits: options.limits(tenants[0]),
+      nowMs: startMs,
+      signal,
+    });
+  } finally {
+    const result = signal.aborted ? 'canceled' : 'completed';
+    options.onQuery?.(op, tenants.join('|'), result, (options.nowMs() - startMs) / 1000);
+  }
+}
+
+function readiness(ready: ReturnType<ApiOptions['ready']>): Answer {
+  return ready.ok ? text(200, 'ready\n') : text(503, `${ready.reason}\n`);
+}
+
+function buildInfo(info: BuildInfo): Answer {
+  const { version, revision, branch, buildUser, buildDate, goVersion } = info;
+  const body = JSON.stringify({ version, revision, branch, buildUser, buildDate, goVersion });
+  return { status: 200, type: 'application/json', body };
+}
+
+/** `/api/v2/traces/{traceID}` as `api_v2_traces_traceid`. */
+function labelOf(path: string): string {
+  return path === '/' ? 'root' : path.slice(1).replaceAll('/', '_').replace(/[{}]/g, '').toLowerCase();
+}
+
+/** Finds the route of a path as the client wrote it, still encoded. Fixed paths win over those with a parameter. */
+function matcher(table: Route[]): (path: string) => { route: Route; rawParameter: string } | undefined {
+  const fixed = new Map<string, Route>();
+  const open: { before: string; after: string; route: Route }[] = [];
+  for (const route of table) {
+    const [before, after] = route.path.split(/\{.*\}/);
+    if (after === undefined) fixed.set(route.path, route);
+    else open.push({ before, after, route });
+  }
+  return (path) => {
+    const exact = fixed.get(path);
+    if (exact) return { route: exact, rawParameter: '' };
+    for (const { before, after, route } of open) {
+      if (path.length <= before.length + after.length || !path.startsWith(before) || !path.endsWith(after)) continue;
+      const rawParameter = path.slice(before.length, path.length - after.length);
+      // Names of attributes may hold slashes; nothing else may.
+      if (after !== '' || !rawParameter.includes('/')) return { route, rawParameter };
+    }
+    return undefined;
+  };
+}
+
+function decoded(rawParameter: string): string {
+  try {
+    return decodeURIComponent(rawParameter);
+  } catch (cause) {
+    throw new VivaceError('invalid', `invalid URL escape in ${JSON.stringify(rawParameter)}`, { cause });
+  }
+}
+
+function pathOf(request: ApiRequest): string {
+  const url = request.url ?? '/';
+  const question = url.indexOf('?');
+  return question < 0 ? url : url.slice(0, question);
+}
+
+function originOf({ headers }: ApiRequest): string {
+  const host = headers.host ?? String(headers[':authority'] ?? 'localhost:3200');
+  return `http://${host}`;
+}

@@ -1,0 +1,178 @@
+/**
+ * What the HTTP and gRPC API asks of the engine. The API parses, checks and renders; whoever implements `Queries`
+ * finds. Every method rejects with a `VivaceError` when it cannot answer, and with code `cancelled` soon after `signal`
+ * is aborted. Answers belong to the caller: the engine keeps no reference to what it handed out.
+ *
+ * Times of a range are whole Unix seconds, both ends inclusive.
+ */
+export interface Queries {
+  /** The whole trace, or undefined when no span of it is known. */
+  trace(request: TraceRequest, signal: AbortSignal): Promise<TraceAnswer | undefined>;
+  /** Traces with a match, newest first. Rejects with `invalid` for a query that does not parse or type-check. */
+  search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer>;
+  /**
+   * A search rendered where it was found, so that thousands of traces need not be carried between threads as objects.
+   * Undefined where answers of several sources have to be joined first; then `search` is asked.
+   */
+  searchBody?(request: SearchRequest, form: SearchForm, signal: AbortSignal): Promise<Uint8Array> | undefined;
+  /** Attribute names by scope. A filter that cannot be used is ignored, never an error. */
+  tagNames(request: TagNamesRequest, signal: AbortSignal): Promise<TagNamesAnswer>;
+  /** Values of one attribute or intrinsic. Rejects with `invalid` for an identifier that is none. */
+  tagValues(request: TagValuesRequest, signal: AbortSignal): Promise<TagValuesAnswer>;
+}
+
+export interface SearchForm {
+  type: 'json' | 'protobuf';
+  leftPadTraceIds: boolean;
+}
+
+export interface TraceRequest {
+  tenant: string;
+  /** 16 bytes; shorter ids are padded with zeros on the left. */
+  id: Uint8Array;
+  /** Narrows the blocks looked at; recent data is always searched. Each end may be given alone. */
+  startSeconds?: number;
+  endSeconds?: number;
+  mode: 'all' | 'recent' | 'blocks';
+}
+
+export interface TraceAnswer {
+  /** OTLP `TracesData` bytes (repeated field 1, ResourceSpans): merged, without duplicates, in a deterministic order. */
+  trace: Uint8Array;
+  inspectedBytes: number;
+  /** Why only a part of the trace is here, for the reader; undefined when it is whole. */
+  partial?: string;
+}
+
+export interface SearchRequest {
+  tenant: string;
+  /** TraceQL; empty matches every trace. */
+  query: string;
+  /** Legacy tag search: all of these must hold. Present (perhaps empty) exactly when the search is a legacy one. */
+  tags?: Map<string, string>;
+  /** Legacy tag search only: bounds of the trace's duration, both inclusive. */
+  minDurationNs?: bigint;
+  maxDurationNs?: bigint;
+  /** Traces wanted. */
+  limit: number;
+  /** Spans listed of each span set; `matched` counts all. */
+  spansPerSpanSet: number;
+  startSeconds: number;
+  endSeconds: number;
+  /** Leave blocks in the store alone. */
+  recentOnly?: boolean;
+}
+
+export interface SearchAnswer {
+  traces: TraceResult[];
+  metrics: SearchMetrics;
+}
+
+export interface TraceResult {
+  /** 32 lower-case hex digits; the API trims zeros where Tempo does. */
+  traceId: string;
+  /** Undefined while the root span is unknown. */
+  rootServiceName?: string;
+  rootTraceName?: string;
+  startUnixNano: bigint;
+  durationMs: number;
+  /** Undefined in a legacy tag search, like `serviceStats`. */
+  spanSets?: SpanSetResult[];
+  serviceStats?: Map<string, { spanCount: number; errorCount: number }>;
+}
+
+export interface SpanSetResult {
+  spans: SpanResult[];
+  /** Spans that matched, of which `spans` lists the first few. */
+  matched: number;
+  attributes?: ResultAttribute[];
+}
+
+export interface SpanResult {
+  /** 16 hex digits. */
+  spanId: string;
+  /** Only when the query speaks of names. */
+  name?: string;
+  startUnixNano: bigint;
+  durationNs: bigint;
+  attributes: ResultAttribute[];
+}
+
+export interface ResultAttribute {
+  key: string;
+  value: AttributeValue;
+}
+
+export type AttributeValue =
+  | { type: 'string'; value: string }
+  | { type: 'int'; value: bigint }
+  | { type: 'double'; value: number }
+  | { type: 'bool'; value: boolean }
+  | { type: 'array'; values: AttributeValue[] };
+
+export interface SearchMetrics {
+  inspectedTraces: number;
+  inspectedBytes: number;
+  inspectedSpans?: number;
+  totalBlocks: number;
+  totalJobs: number;
+  completedJobs: number;
+  totalBlockBytes: number;
+}
+
+/** What a tag query cost; the fields of Tempo's `MetadataMetrics`. */
+export interface TagMetrics {
+  inspectedBytes: number;
+  totalJobs?: number;
+  completedJobs?: number;
+  totalBlocks?: number;
+  totalBlockBytes?: number;
+}
+
+export type TagScope = '' | 'none' | 'span' | 'resource' | 'intrinsic' | 'event' | 'link' | 'instrumentation' | 'trace';
+
+export interface TagNamesRequest {
+  tenant: string;
+  /** Empty and `none` ask for every scope. */
+  scope: TagScope;
+  /** TraceQL filter: names of spans that match it. */
+  query?: string;
+  startSeconds: number;
+  endSeconds: number;
+  /** Names of each scope, 0 for all. */
+  limit: number;
+  /** Stop after so many names in a row that were known already, 0 for never. */
+  maxStaleValues: number;
+  /** Bytes of names after which the answer is cut, 0 for no bound. */
+  bytesMax: number;
+}
+
+export interface TagNamesAnswer {
+  /** Attribute scopes only; the API adds the intrinsic one. */
+  scopes: { name: string; tags: string[] }[];
+  metrics: TagMetrics;
+}
+
+export interface TagValuesRequest {
+  tenant: string;
+  /** A TraceQL identifier as the client wrote it, or with `v1` the bare key of an attribute. */
+  tag: string;
+  v1: boolean;
+  query?: string;
+  startSeconds: number;
+  endSeconds: number;
+  limit: number;
+  maxStaleValues: number;
+  bytesMax: number;
+}
+
+export interface TagValue {
+  type: 'string' | 'int' | 'float' | 'bool' | 'keyword' | 'duration';
+  /** Always text, whatever the type. */
+  value: string;
+}
+
+export interface TagValuesAnswer {
+  values: TagValue[];
+  metrics: TagMetrics;
+}

@@ -1,0 +1,241 @@
+/**
+ * Protobuf on the wire, as small primitives: no schema, no objects, no BigInt.
+ *
+ *   field  = tag varint (number << 3 | wire type), value
+ *   wire   0 varint · 1 eight bytes little-endian · 2 length varint + bytes · 5 four bytes little-endian
+ *
+ * A message inside a message needs its length before its bytes. The writer leaves room for the length, writes the
+ * content behind it and patches the length afterwards; content moves only when the room was guessed wrong.
+ * Source: https://protobuf.dev/programming-guides/encoding/
+ */
+import { VivaceError } from '../runtime/errors.ts';
+
+export const WIRE_VARINT = 0;
+export const WIRE_FIXED64 = 1;
+export const WIRE_BYTES = 2;
+export const WIRE_FIXED32 = 5;
+
+/** Room for a length that is patched without ever moving the content: a varint of 5 bytes, padded when it is short. */
+export const LENGTH_PADDED = 5;
+
+/** The tag of a field as a number; write it with `varint`. */
+export function tagOf(field: number, wire: number): number {
+  return (field << 3) | wire;
+}
+
+/** Bytes that a varint of `value` (0 … 2^32−1) takes. */
+export function varintBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5;
+}
+
+/** Writes one message into a buffer that grows. Field methods take the finished tag (`tagOf`). */
+export class ProtoWriter {
+  /** The buffer; valid up to `length`. Replaced when it grows, so never keep a reference over a call. */
+  bytes: Uint8Array<ArrayBuffer>;
+  length = 0;
+  #double: DataView;
+
+  constructor(capacityBytes = 256) {
+    this.bytes = new Uint8Array(capacityBytes);
+    this.#double = new DataView(this.bytes.buffer);
+  }
+
+  /** Makes sure that `more` bytes fit behind `length`. */
+  reserve(more: number): void {
+    const need = this.length + more;
+    if (need <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(need, this.bytes.length * 2, 64));
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+    this.#double = new DataView(grown.buffer);
+  }
+
+  /** An unsigned integer up to 2^53−1. */
+  varint(value: number): void {
+    this.reserve(10);
+    const bytes = this.bytes;
+    let at = this.length;
+    while (value > 0x7fffffff) {
+      bytes[at++] = (value % 128) | 0x80;
+      value = Math.floor(value / 128);
+    }
+    while (value > 0x7f) {
+      bytes[at++] = (value & 0x7f) | 0x80;
+      value >>>= 7;
+    }
+    bytes[at++] = value;
+    this.length = at;
+  }
+
+  /** A 64-bit integer given as two unsigned 32-bit words; negative ones in two's complement (10 bytes). */
+  varint64(low: number, high: number): void {
+    this.reserve(10);
+    const bytes = this.bytes;
+    let at = this.length;
+    low >>>= 0;
+    high >>>= 0;
+    while (high !== 0) {
+      bytes[at++] = (low & 0x7f) | 0x80;
+      low = ((low >>> 7) | (high << 25)) >>> 0;
+      high >>>= 7;
+    }
+    while (low > 0x7f) {
+      bytes[at++] = (low & 0x7f) | 0x80;
+      low >>>= 7;
+    }
+    bytes[at++] = low;
+    this.length = at;
+  }
+
+  fixed32(value: number): void {
+    this.reserve(4);
+    const bytes = this.bytes;
+    const at = this.length;
+    bytes[at] = value;
+    bytes[at + 1] = value >>> 8;
+    bytes[at + 2] = value >>> 16;
+    bytes[at + 3] = value >>> 24;
+    this.length = at + 4;
+  }
+
+  double(value: number): void {
+    this.reserve(8);
+    this.#double.setFloat64(this.length, value, true);
+    this.length += 8;
+  }
+
+  /** Bytes as they are, without a length. */
+  raw(source: Uint8Array, start = 0, end = source.length): void {
+    const size = end - start;
+    this.reserve(size);
+    const bytes = this.bytes;
+    // A view and a native copy cost more than a loop for the few bytes of a typical key or value.
+    if (size < 40) for (let i = start, at = this.length; i < end; i++) bytes[at++] = source[i];
+    else bytes.set(source.subarray(start, end), this.length);
+    this.length += size;
+  }
+
+  /** A varint field. Nothing is left out: proto3's omission of zeros is the caller's choice. */
+  varintField(tag: number, value: number): void {
+    this.varint(tag);
+    this.varint(value);
+  }
+
+  bytesField(tag: number, value: Uint8Array): void {
+    this.varint(tag);
+    this.varint(value.length);
+    this.raw(value);
+  }
+
+  stringField(tag: number, value: string): void {
+    this.bytesField(tag, Buffer.from(value, 'utf8'));
+  }
+
+  /**
+   * Starts a nested message and returns the mark that `end` wants. `lengthBytes` is the room for its length: the
+   * expected width (1…4; moved at `end` if wrong) or LENGTH_PADDED (never moved, for deep nesting, where moving the
+   * same bytes at every level would be quadratic).
+   */
+  begin(tag: number, lengthBytes = 1): number {
+    this.varint(tag);
+    this.reserve(lengthBytes);
+    this.length += lengthBytes;
+    return this.length;
+  }
+
+  /** Ends the message started with the same `lengthBytes`. */
+  end(mark: number, lengthBytes = 1): void {
+    const size = this.length - mark;
+    let width = varintBytes(size);
+    if (lengthBytes === LENGTH_PADDED) width = LENGTH_PADDED;
+    else if (width !== lengthBytes) {
+      const shift = width - lengthBytes;
+      if (shift > 0) this.reserve(shift);
+      this.bytes.copyWithin(mark + shift, mark, this.length);
+      this.length += shift;
+    }
+    const bytes = this.bytes;
+    let at = mark - lengthBytes;
+    let rest = size;
+    for (let i = 1; i < width; i++) {
+      bytes[at++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    bytes[at] = rest;
+  }
+
+  /** The message as a buffer of its own and of exactly its size, which may be transferred to another thread. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.length === this.bytes.length ? this.bytes : this.bytes.slice(0, this.length);
+  }
+}
+
+/** Walks the fields of one message. Every method throws VivaceError 'undecodable' where the bytes break the format. */
+export class ProtoReader {
+  readonly bytes: Uint8Array;
+  pos: number;
+  readonly end: number;
+
+  constructor(bytes: Uint8Array, pos = 0, end = bytes.length) {
+    this.bytes = bytes;
+    this.pos = pos;
+    this.end = end;
+  }
+
+  /** The next tag, or 0 at the end of the message. Field number 0 and wire types 3, 4, 6, 7 are refused. */
+  tag(): number {
+    if (this.pos >= this.end) return 0;
+    const tag = this.varint();
+    const wire = tag & 7;
+    if (tag < 8 || tag > 0xffffffff || wire === 3 || wire === 4 || wire > 5) throw broken(`tag ${tag}`, this.pos);
+    return tag;
+  }
+
+  /** An unsigned integer; above 2^53 it loses low bits, which only a length or an enum out of range can be. */
+  varint(): number {
+    const bytes = this.bytes;
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 10; i++) {
+      if (this.pos >= this.end) throw broken('cut short varint', this.pos);
+      const byte = bytes[this.pos++];
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 128;
+    }
+    throw broken('varint of more than 10 bytes', this.pos);
+  }
+
+  /** Reads a length and returns where the value ends; the value starts at `pos`. */
+  lengthEnd(): number {
+    const size = this.varint();
+    const end = this.pos + size;
+    if (end > this.end) throw broken(`length ${size} beyond the end`, this.pos);
+    return end;
+  }
+
+  /** A length-delimited value as a view of the same memory. */
+  bytesValue(): Uint8Array {
+    const end = this.lengthEnd();
+    const value = this.bytes.subarray(this.pos, end);
+    this.pos = end;
+    return value;
+  }
+
+  stringValue(): string {
+    return Buffer.from(this.bytesValue()).toString('utf8');
+  }
+
+  /** Steps over the value of a field whose tag was just read. */
+  skip(tag: number): void {
+    const wire = tag & 7;
+    if (wire === WIRE_VARINT) this.varint();
+    else if (wire === WIRE_BYTES) this.pos = this.lengthEnd();
+    else this.pos += wire === WIRE_FIXED64 ? 8 : 4;
+    if (this.pos > this.end) throw broken('cut short value', this.end);
+  }
+}
+
+function broken(what: string, at: number): VivaceError {
+  return new VivaceError('undecodable', `cannot decode protobuf message: ${what} at byte ${at}`);
+}
