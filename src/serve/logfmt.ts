@@ -33,7 +33,7 @@ function readQuoted(text: string, open: number): [string, number] {
   let close = open + 1;
   while (close < text.length && text[close] !== '"') close += text[close] === '\\' ? 2 : 1;
   if (close >= text.length) {
-    throw new VivaceError('invalid', `unterminated quoted value at pos ${position(text, text.length)}`);
+    throw new VivaceError('invalid', `unterminated quoted value at pos ${position(text, text.length) + 1}`);
   }
   const after = close + 1;
   if (after < text.length && text.charCodeAt(after) > BLANK) unexpected(text, after);

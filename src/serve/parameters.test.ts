@@ -28,7 +28,7 @@ const refusals: [path: string, status: number, body: string][] = [
     'TraceQL expression exceeds the configured maximum size of 131072 bytes, reduce the query expression size or contact your system administrator',
   ],
   ['/api/search?tags=a%3D1+a%3D2', 400, 'invalid tags: tag a has been set twice'],
-  ['/api/search?tags=side%3D%22left', 400, 'invalid tags: unterminated quoted value at pos 10'],
+  ['/api/search?tags=side%3D%22left', 400, 'invalid tags: unterminated quoted value at pos 11'],
   ['/api/search?tags=%22key+with+space%22%3Dx', 400, `invalid tags: unexpected '"' at pos 1`],
   ['/api/search?minDuration=soon', 400, 'invalid minDuration: time: invalid duration "soon"'],
   ['/api/search?maxDuration=5', 400, 'invalid maxDuration: time: missing unit in duration "5"'],
