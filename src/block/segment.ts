@@ -96,6 +96,8 @@ export interface Segment {
   readonly endSeconds: number;
   /** Bytes of the whole segment, for metrics. */
   readonly bytes: number;
+  /** Bytes read from files so far, of all queries together; absent where nothing is read. */
+  readonly bytesRead?: number;
 
   /** Whether the trace may be here; false is certain. */
   mayHold(traceId: Uint8Array): Promise<boolean>;

@@ -415,7 +415,7 @@ describe('keys without effect', () => {
   it('are listed once each, in the order of the file', () => {
     const text =
       'usage_report: {reporting_enabled: false}\nserver: {http_listen_port: 1, log_source_ips_enabled: true}\ndistributor: {receivers: {zipkin: , otlp: {protocols: {http: {tls: {cert_file: a}}}}}}';
-    const argv = ['-config.file=x', '-querier.max-concurrent-queries=3'];
+    const argv = ['-config.file=x', '-querier.frontend-worker.parallelism=3'];
     const loaded = loadConfiguration({ argv, env: {}, readFile: () => text });
     assert.equal(loaded.kind, 'run');
     if (loaded.kind !== 'run') return;
@@ -424,7 +424,7 @@ describe('keys without effect', () => {
       'server.log_source_ips_enabled',
       'distributor.receivers.zipkin',
       'distributor.receivers.otlp.protocols.http.tls.cert_file',
-      'querier.max_concurrent_queries',
+      'querier.frontend_worker.parallelism',
     ]);
     assert.equal(loaded.warnings.filter((warning) => /asks for TLS, which is not served yet/.test(warning)).length, 1);
   });

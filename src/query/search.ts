@@ -15,6 +15,7 @@ import { applyBinary } from '../traceql/values.ts';
 import { rowsOf } from './bits.ts';
 import { filterRows } from './filter.ts';
 import { eachValue, gather, lineString, type Read, traceEnd, traceHex, traceStart } from './gather.ts';
+import type { Progress } from './progress.ts';
 import type { FoundAttribute, FoundSpan, FoundTraceSummary, SearchOutcome } from './results.ts';
 
 export interface SearchOptions {
@@ -24,6 +25,7 @@ export interface SearchOptions {
   endSeconds: number;
   /** Throws when the client has gone or time is up. */
   stop: () => void;
+  progress?: Progress<SearchOutcome>;
 }
 
 /** Rows that a filter of the query found in one segment, by trace. */
@@ -53,22 +55,38 @@ export async function searchTraces(
   const candidates = new Map<string, Candidate>();
   const visited = new Set<Segment>();
   let inspectedTraces = 0;
+  const soFar = async (): Promise<SearchOutcome> => {
+    const chosen = choose(candidates, expression, filters, options);
+    return { traces: await describe([...visited], query, expression, filters, options, chosen), inspectedTraces };
+  };
   for (const segment of segments) {
     options.stop();
     if (segment.endSeconds < options.startSeconds || segment.startSeconds > options.endSeconds) continue;
     visited.add(segment);
     inspectedTraces += await collect(segment, filters, options, candidates);
+    await options.progress?.(visited.size, soFar);
     // Segments are in order of time: what comes later is older. Queries of several spansets need all their parts.
     if (single && candidates.size >= options.limit && !segments.some((other) => other.live && !visited.has(other)))
       break;
   }
-  let chosen = [...candidates.values()];
-  if (!single) chosen = chosen.filter((candidate) => isMatch(expression, filters, candidate));
-  chosen.sort((a, b) => (a.start < b.start ? 1 : a.start > b.start ? -1 : a.id < b.id ? -1 : 1));
-  chosen.length = Math.min(chosen.length, options.limit);
+  const chosen = choose(candidates, expression, filters, options);
   await completeFragments(segments, visited, filters, options, chosen);
   const traces = await describe(segments, query, expression, filters, options, chosen);
   return { traces, inspectedTraces };
+}
+
+/** The newest candidates that match, as many as are wanted. */
+function choose(
+  candidates: Map<string, Candidate>,
+  expression: SpansetExpr,
+  filters: Filter[],
+  options: SearchOptions,
+): Candidate[] {
+  let chosen = [...candidates.values()];
+  if (filters.length > 1) chosen = chosen.filter((candidate) => isMatch(expression, filters, candidate));
+  chosen.sort((a, b) => (a.start < b.start ? 1 : a.start > b.start ? -1 : a.id < b.id ? -1 : 1));
+  chosen.length = Math.min(chosen.length, options.limit);
+  return chosen;
 }
 
 /** The first stage's spanset expression; a query that begins otherwise starts from everything. */

@@ -16,6 +16,7 @@ import { type Bits, noBits, rowsOf } from './bits.ts';
 import { attributeRows, messageRows } from './filter.ts';
 import { eachValue, lineString, messageAttributes, traceHex } from './gather.ts';
 import { matchCodes, matchInts, matchStrings } from './match.ts';
+import type { Progress } from './progress.ts';
 import type { FoundTraceSummary, SearchOutcome } from './results.ts';
 import { addTraceLines } from './search.ts';
 import { segmentsInRange } from './tags.ts';
@@ -49,10 +50,12 @@ export async function searchByTags(
   segments: readonly Segment[],
   request: TagSearch,
   stop: () => void,
+  progress?: Progress<SearchOutcome>,
 ): Promise<SearchOutcome> {
   const conditions = conditionsOf(request.tags);
   const candidates = new Map<string, Candidate>();
   let inspectedTraces = 0;
+  const visited: Segment[] = [];
   for (const segment of segmentsInRange(segments, request)) {
     stop();
     // Recent data comes first and in no order of time; of blocks, what comes later is older.
@@ -76,18 +79,31 @@ export async function searchByTags(
         known.fragments.push({ segment, trace });
       }
     }
+    visited.push(segment);
+    await progress?.(visited.length, async () => ({
+      traces: await describe(visited, candidates, request),
+      inspectedTraces,
+    }));
   }
+  return { traces: await describe(segments, candidates, request), inspectedTraces };
+}
+
+/** The newest of the candidates as their parts in these segments show them. */
+async function describe(
+  segments: readonly Segment[],
+  candidates: Map<string, Candidate>,
+  request: TagSearch,
+): Promise<FoundTraceSummary[]> {
   const chosen = [...candidates.values()].sort((a, b) => b.start - a.start || (a.id < b.id ? -1 : 1));
   chosen.length = Math.min(chosen.length, request.limit);
   const summaries = new Map<string, FoundTraceSummary>();
   for (const { id } of chosen) summaries.set(id, { traceId: id, startUnixNano: 0n, durationMs: 0 });
   const ends = await addTraceLines(segments, chosen, summaries);
-  const traces = [...summaries.values()].filter((summary) => {
+  return [...summaries.values()].filter((summary) => {
     // With its other parts a trace may be longer than a part of it was.
     const durationNs = ends.get(summary.traceId)! - summary.startUnixNano;
     return request.maxDurationNs === undefined || durationNs <= request.maxDurationNs;
   });
-  return { traces, inspectedTraces };
 }
 
 /** Sets the entry of each trace that does not meet the condition to 0. */

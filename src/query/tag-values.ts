@@ -27,6 +27,7 @@ import {
   trimZeros,
 } from './gather.ts';
 import { moreColumn, moreValue } from './more.ts';
+import type { Progress } from './progress.ts';
 import { childrenOf, type Matching, matchingRows, messagesInUse, segmentsInRange, tagFilter } from './tags.ts';
 import { treeNumbers } from './tree.ts';
 import { type FoundTagValue, floatText, TypedValues } from './typed-values.ts';
@@ -54,6 +55,7 @@ export async function findTagValues(
   segments: readonly Segment[],
   request: TagValuesQuery,
   stop: () => void,
+  progress?: Progress<{ values: FoundTagValue[] }>,
 ): Promise<{ values: FoundTagValue[] }> {
   const { reference, constants } = request.v1
     ? bareTag(request.tag)
@@ -67,7 +69,9 @@ export async function findTagValues(
     return { values: found.values };
   }
   if (addConstants(reference, found)) return { values: found.values };
+  let done = 0;
   for (const segment of segmentsInRange(segments, request)) {
+    await progress?.(done++, () => ({ values: found.values }));
     stop();
     if (found.full) break;
     found.nextSegment();

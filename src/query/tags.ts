@@ -12,6 +12,7 @@ import { byteBudget, Distinct } from './distinct.ts';
 import { filterRows } from './filter.ts';
 import { eachValue, messageAttributes, rangeOf, stringAt } from './gather.ts';
 import { MORE_FIELD, moreColumn } from './more.ts';
+import type { Progress } from './progress.ts';
 
 export interface TagNamesQuery {
   /** Empty and `none` ask for every scope; `intrinsic` and `trace` have no attributes. */
@@ -39,6 +40,7 @@ export async function findTagNames(
   segments: readonly Segment[],
   request: TagNamesQuery,
   stop: () => void,
+  progress?: Progress<{ scopes: { name: string; tags: string[] }[] }>,
 ): Promise<{ scopes: { name: string; tags: string[] }[] }> {
   const everything = request.scope === '' || request.scope === 'none';
   const filter = tagFilter(request.query);
@@ -47,7 +49,13 @@ export async function findTagNames(
   for (const scope of SCOPES)
     if (everything || scope === request.scope) found.set(scope, new Distinct(request, budget));
   if (found.size === 0) return { scopes: [] };
+  const soFar = () => {
+    const scopes = [...found].map(([name, names]) => ({ name, tags: names.texts.sort() }));
+    return { scopes: scopes.filter((scope) => scope.tags.length > 0) };
+  };
+  let done = 0;
   for (const segment of segmentsInRange(segments, request)) {
+    await progress?.(done++, soFar);
     stop();
     const matching = filter && (await matchingRows(segment, filter));
     if (matching?.rows.length === 0) continue;
@@ -58,8 +66,7 @@ export async function findTagNames(
     }
     if ([...found.values()].every((names) => names.full)) break;
   }
-  const scopes = [...found].map(([name, names]) => ({ name, tags: names.texts.sort() }));
-  return { scopes: scopes.filter((scope) => scope.tags.length > 0) };
+  return soFar();
 }
 
 /** The filter of a tag query, or undefined for none. Throws VivaceError 'invalid' for too many alternatives. */

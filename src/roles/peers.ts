@@ -5,11 +5,22 @@
  */
 import fs from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { otherSockets, shortSocketPath, socketPath } from '../log/ownership.ts';
 import { mergeTraces } from '../query/merge-traces.ts';
+import { messageOf } from '../runtime/errors.ts';
 import { joinNames, joinSearches, joinValues } from '../serve/federate.ts';
-import type { Queries, SearchAnswer, TagNamesAnswer, TagValuesAnswer, TraceAnswer } from '../serve/queries.ts';
+import type {
+  Listener,
+  Queries,
+  Receipt,
+  SearchAnswer,
+  TagNamesAnswer,
+  TagValuesAnswer,
+  TraceAnswer,
+} from '../serve/queries.ts';
+import { joinReceipts } from '../serve/receipt.ts';
 import type { Question } from './reader-thread.ts';
 
 /** A question that a peer does not answer in this time is answered without it. */
@@ -32,9 +43,11 @@ export async function answerPeers(wal: string, instance: string, queries: Querie
     request.on('end', () => {
       const gone = new AbortController();
       response.once('close', () => gone.abort());
-      recent(queries, deserialize(Buffer.concat(chunks)) as Question, gone.signal).then(
-        (answer) => response.end(serialize(answer)),
-        () => response.writeHead(500).end(),
+      const receipts: Receipt[] = [];
+      const listener = { onReceipt: (receipt: Receipt) => void receipts.push(receipt) };
+      recent(queries, deserialize(Buffer.concat(chunks)) as Question, gone.signal, listener).then(
+        (answer) => response.end(serialize({ answer, receipt: joinReceipts(receipts) } satisfies PeerAnswer)),
+        (error: unknown) => response.writeHead(500).end(messageOf(error)),
       );
     });
   });
@@ -52,75 +65,132 @@ export async function answerPeers(wal: string, instance: string, queries: Querie
   };
 }
 
+interface PeerAnswer {
+  answer: unknown;
+  receipt: Receipt;
+}
+
 /** Only what this process has not cut yet. */
-function recent(queries: Queries, question: Question, signal: AbortSignal): Promise<unknown> {
+function recent(queries: Queries, question: Question, signal: AbortSignal, listener: Listener): Promise<unknown> {
   switch (question.op) {
     case 'trace':
-      return queries.trace({ ...question.request, mode: 'recent' }, signal);
+      return queries.trace({ ...question.request, mode: 'recent' }, signal, listener);
     case 'search':
-      return queries.search({ ...question.request, recentOnly: true }, signal);
+      return queries.search({ ...question.request, recentOnly: true }, signal, listener);
     case 'tagNames':
-      return queries.tagNames(question.request, signal);
+      return queries.tagNames({ ...question.request, recentOnly: true }, signal, listener);
     case 'tagValues':
-      return queries.tagValues(question.request, signal);
+      return queries.tagValues({ ...question.request, recentOnly: true }, signal, listener);
   }
 }
 
 /** The queries of this process, joined with the recent data of every other process on the same folder. */
 export function withPeers(own: Queries, wal: string, instance: string | undefined): Queries {
-  const ask = async <A>(question: Question, signal: AbortSignal): Promise<A[]> => {
+  /** The answers of all that answer; whoever does not is missing in the receipt. */
+  const ask = async <A>(
+    question: Question,
+    signal: AbortSignal,
+    listener: Listener<never> | undefined,
+  ): Promise<A[]> => {
     const sockets = otherSockets(wal, instance);
     if (sockets.length === 0) return [];
-    const answers = await Promise.all(sockets.map((socket) => askPeer<A>(socket, question, signal)));
-    return answers.filter((answer) => answer !== undefined);
+    const answers = await Promise.all(sockets.map((socket) => askPeer(socket, question, signal)));
+    signal.throwIfAborted();
+    return answers.flatMap((told, i) => {
+      // Who has stopped in good order has cut everything.
+      if (told === undefined) return [];
+      if (typeof told !== 'string') {
+        listener?.onReceipt?.(told.receipt);
+        return told.answer === undefined ? [] : [told.answer as A];
+      }
+      listener?.onReceipt?.({ ...NOTHING, missing: [{ what: `process ${path.parse(sockets[i]).name}`, why: told }] });
+      return [];
+    });
   };
-  // Peers first: a span that a peer cuts meanwhile is then in the blocks when they are looked at.
+  /** Asks the others, then here: a span that a peer cuts meanwhile is then in the blocks when they are looked at. */
+  const joined = async <A>(
+    question: Question,
+    signal: AbortSignal,
+    listener: Listener<A> | undefined,
+    here: (listener: Listener<A> | undefined) => Promise<A>,
+    join: (answers: A[]) => A,
+  ): Promise<A> => {
+    const others = await ask<A>(question, signal, listener);
+    if (others.length === 0) return here(listener);
+    const onProgress = (partial: A): void => listener?.onProgress?.(join([partial, ...others]));
+    return join([await here(listener && { ...listener, ...(listener.onProgress && { onProgress }) }), ...others]);
+  };
   return {
-    async trace(request, signal) {
-      const others = request.mode === 'blocks' ? [] : await ask<TraceAnswer>({ op: 'trace', request }, signal);
-      const mine = await own.trace(request, signal);
+    async trace(request, signal, listener) {
+      const others =
+        request.mode === 'blocks' ? [] : await ask<TraceAnswer>({ op: 'trace', request }, signal, listener);
+      const mine = await own.trace(request, signal, listener);
       if (others.length === 0) return mine;
       const all = mine === undefined ? others : [mine, ...others];
       return {
         trace: mergeTraces(all.map((answer) => answer.trace)),
         inspectedBytes: all.reduce((sum, answer) => sum + answer.inspectedBytes, 0),
         ...(all.find((answer) => answer.partial) && { partial: all.find((answer) => answer.partial)!.partial }),
+        ...(mine?.incomplete !== undefined && { incomplete: mine.incomplete }),
       };
     },
-    async search(request, signal) {
-      const others = await ask<SearchAnswer>({ op: 'search', request }, signal);
-      return joinSearches([await own.search(request, signal), ...others], request.limit);
-    },
-    searchBody: (request, form, signal) =>
-      otherSockets(wal, instance).length === 0 ? own.searchBody?.(request, form, signal) : undefined,
-    async tagNames(request, signal) {
-      const others = await ask<TagNamesAnswer>({ op: 'tagNames', request }, signal);
-      return joinNames([await own.tagNames(request, signal), ...others], request.limit);
-    },
-    async tagValues(request, signal) {
-      const others = await ask<TagValuesAnswer>({ op: 'tagValues', request }, signal);
-      return joinValues([await own.tagValues(request, signal), ...others], request.limit);
-    },
+    search: (request, signal, listener) =>
+      joined<SearchAnswer>(
+        { op: 'search', request },
+        signal,
+        listener,
+        (l) => own.search(request, signal, l),
+        (answers) => joinSearches(answers, request.limit),
+      ),
+    searchBody: (request, form, signal, listener) =>
+      otherSockets(wal, instance).length === 0 ? own.searchBody?.(request, form, signal, listener) : undefined,
+    tagNames: (request, signal, listener) =>
+      joined<TagNamesAnswer>(
+        { op: 'tagNames', request },
+        signal,
+        listener,
+        (l) => own.tagNames(request, signal, l),
+        (answers) => joinNames(answers, request.limit),
+      ),
+    tagValues: (request, signal, listener) =>
+      joined<TagValuesAnswer>(
+        { op: 'tagValues', request },
+        signal,
+        listener,
+        (l) => own.tagValues(request, signal, l),
+        (answers) => joinValues(answers, request.limit),
+      ),
   };
 }
 
-function askPeer<A>(socket: string, question: Question, signal: AbortSignal): Promise<A | undefined> {
+const NOTHING: Receipt = {
+  blocks: { wanted: 0, read: 0, pruned: 0 },
+  bytes: { wanted: 0, read: 0, pruned: 0 },
+  missing: [],
+};
+
+/** What a peer answers, or why it does not; undefined for one that is not there any more. */
+function askPeer(socket: string, question: Question, signal: AbortSignal): Promise<PeerAnswer | string | undefined> {
   const short = shortSocketPath(socket);
-  return new Promise<A | undefined>((resolve) => {
+  return new Promise<PeerAnswer | string | undefined>((resolve) => {
     const request = http.request(
       { socketPath: short.path, method: 'POST', agent: false, timeout: PEER_MS_MAX, signal },
       (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () =>
-          resolve(response.statusCode === 200 ? (deserialize(Buffer.concat(chunks)) as A) : undefined),
-        );
-        response.on('error', () => resolve(undefined));
+        response.on('end', () => {
+          const body = Buffer.concat(chunks);
+          resolve(response.statusCode === 200 ? (deserialize(body) as PeerAnswer) : `it failed: ${body}`);
+        });
+        response.on('error', (error) => resolve(error.message));
       },
     );
-    request.on('timeout', () => request.destroy());
-    // A socket whose process is gone is not a peer any more.
-    request.on('error', () => resolve(undefined));
+    request.on('timeout', () => request.destroy(new Error(`it did not answer in ${PEER_MS_MAX / 1000} s`)));
+    request.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+      if (code === 'ENOENT') resolve(undefined);
+      else if (code === 'ECONNREFUSED') resolve('it has ended; its recent spans are back when its log is taken over');
+      else resolve(message);
+    });
     request.end(serialize(question));
   }).finally(short.close);
 }

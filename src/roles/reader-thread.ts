@@ -1,12 +1,15 @@
 /**
  * A reader thread: answers queries over live snapshots and blocks. It asks the writer thread, over a port of its own, for
- * what there is (a lease on live memory and the list of blocks), works, and gives the lease back.
+ * what there is (a lease on live memory and the list of blocks), works, and gives the lease back. Several queries are at
+ * work at once, by turns (turns.ts). A block that cannot be read is left out, and the receipt says so.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockRef } from '../block/catalog.ts';
-import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
+import { type BlockCaches, createBlockCaches, openBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
+import type { Progress } from '../query/progress.ts';
+import type { SearchOutcome } from '../query/results.ts';
 import { searchTraces } from '../query/search.ts';
 import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
@@ -14,6 +17,7 @@ import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import type {
+  Receipt,
   SearchAnswer,
   SearchForm,
   SearchMetrics,
@@ -27,6 +31,8 @@ import { renderSearch } from '../serve/render-search.ts';
 import { checkQuery } from '../traceql/check.ts';
 import { TraceQLError } from '../traceql/error.ts';
 import { parseQuery } from '../traceql/parse.ts';
+import { SegmentFailure, Work, type WorkLimits } from './work.ts';
+import { Turns } from './turns.ts';
 import type { LeaseAnswer, ReaderAsks } from './writer-thread.ts';
 
 export interface ReaderSettings {
@@ -34,6 +40,9 @@ export interface ReaderSettings {
   traceBytesMax: number;
   /** One flag a query slot: 1 = nobody waits for it any more. */
   cancelled: SharedArrayBuffer;
+  /** Least time between two partial answers. */
+  progressMs: number;
+  limits: { trace: WorkLimits; search: WorkLimits };
 }
 
 export type Question =
@@ -42,20 +51,38 @@ export type Question =
   | { op: 'tagNames'; request: TagNamesRequest }
   | { op: 'tagValues'; request: TagValuesRequest };
 
-export type ToReader =
-  | { type: 'port'; port: MessagePort }
-  | { type: 'ask'; id: number; slot: number; question: Question };
+export interface Ask {
+  type: 'ask';
+  id: number;
+  slot: number;
+  question: Question;
+  /** Whether partial answers are wanted. */
+  progress: boolean;
+}
+export type ToReader = { type: 'port'; port: MessagePort } | Ask;
 export type FromReader =
   | { type: 'started' }
-  | { type: 'answer'; id: number; answer: unknown }
-  | { type: 'error'; id: number; code: ErrorCode; message: string; stack?: string };
+  | { type: 'progress'; id: number; answer: unknown }
+  | { type: 'answer'; id: number; answer: unknown; receipt: Receipt }
+  | { type: 'error'; id: number; code: ErrorCode; message: string; stack?: string }
+  /** A block was found to be unreadable. */
+  | { type: 'damage'; block: string; tenant: string; message: string };
+
+/** So long a block that could not be read is left alone. */
+const DAMAGE_MS = 60_000;
+/** A block that has gone is looked for in so many new lists of blocks. */
+const GONE_MAX = 3;
+const MISSING_MAX = 100;
 
 const settings = workerData as ReaderSettings;
 const cancelled = new Int32Array(settings.cancelled);
 const caches: BlockCaches = createBlockCaches(settings.cacheBytes);
+const turns = new Turns();
 let writer: MessagePort | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
 const blockLists = new Map<string, { version: number; blocks: BlockRef[] }>();
+/** Blocks that could not be read, why, and until when that is believed. */
+const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
 
 parentPort!.on('message', (message: ToReader) => {
@@ -66,16 +93,22 @@ parentPort!.on('message', (message: ToReader) => {
       leases.delete(answer.id);
     });
     send({ type: 'started' });
-  } else void answer(message.id, message.slot, message.question);
+  } else void answer(message);
 });
 
-async function answer(id: number, slot: number, question: Question): Promise<void> {
-  const stop = (): void => {
-    if (Atomics.load(cancelled, slot) === 1) throw new VivaceError('cancelled', 'the client has gone');
+async function answer({ id, slot, question, progress }: Ask): Promise<void> {
+  const limits = question.op === 'trace' ? settings.limits.trace : settings.limits.search;
+  const work = new Work(question.request.tenant, turns, limits, () => Atomics.load(cancelled, slot) === 1);
+  let toldMs = performance.now();
+  const tell = (partial: () => Promise<unknown>): Promise<void> | undefined => {
+    const nowMs = performance.now();
+    if (!progress || nowMs - toldMs < settings.progressMs) return undefined;
+    toldMs = nowMs;
+    return partial().then((answer) => send({ type: 'progress', id, answer }));
   };
   try {
-    const result = await withSegments(question, stop);
-    send({ type: 'answer', id, answer: result }, transferable(question, result));
+    const { result, receipt } = await attempts(question, work, tell);
+    send({ type: 'answer', id, answer: result, receipt }, transferable(question, result));
   } catch (error) {
     const told = explained(error);
     send({
@@ -88,77 +121,120 @@ async function answer(id: number, slot: number, question: Question): Promise<voi
   }
 }
 
-async function withSegments(question: Question, stop: () => void): Promise<unknown> {
+type Tell = (partial: () => Promise<unknown>) => Promise<void> | undefined;
+
+/** Runs the question, again without a block that cannot be read, until what is left can be. */
+async function attempts(question: Question, work: Work, tell: Tell): Promise<{ result: unknown; receipt: Receipt }> {
+  const missing = new Map<string, string>();
+  const gone = new Map<string, number>();
+  for (;;) {
+    try {
+      return await attempt(question, work, tell, missing);
+    } catch (error) {
+      if (!(error instanceof SegmentFailure)) throw error;
+      const { block, message } = error;
+      const times = (gone.get(block) ?? 0) + 1;
+      gone.set(block, times);
+      // A block that was merged into another one is in no new list.
+      if (error.isGone && times < GONE_MAX) continue;
+      missing.set(block, message);
+      if (missing.size > MISSING_MAX) throw error.cause;
+      if (!damaged.has(block)) send({ type: 'damage', block, tenant: question.request.tenant, message });
+      damaged.set(block, { why: message, untilMs: Date.now() + DAMAGE_MS });
+    }
+  }
+}
+
+async function attempt(
+  question: Question,
+  work: Work,
+  tell: Tell,
+  missing: Map<string, string>,
+): Promise<{ result: unknown; receipt: Receipt }> {
   const { tenant } = question.request;
   const parsed =
     question.op === 'search' && question.request.tags === undefined ? parse(question.request.query) : undefined;
-  const lease = await takeLease(tenant);
+  const lease = await work.outside(takeLease(tenant));
   try {
-    stop();
+    work.begin();
     const known = blockLists.get(tenant);
     const blocks = lease.blocks ?? known!.blocks;
     if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks });
-    const live: Segment[] = lease.segments.map((snapshot) => new LiveSegment(snapshot)).reverse();
-    switch (question.op) {
-      case 'trace':
-        return await trace(question.request, live, blocks, stop);
-      case 'search': {
-        const { request } = question;
-        const opened = request.recentOnly ? [] : openBlocks(inRange(blocks, request));
-        const segments = [...live, ...opened];
-        const before = bytesReadOf(opened);
-        const found =
-          parsed === undefined
-            ? await searchByTags(segments, { ...request, tags: request.tags! }, stop)
-            : await searchTraces(segments, parsed, { ...request, stop });
-        const metrics = searchMetrics(segments, opened, bytesReadOf(opened) - before, found.inspectedTraces);
-        const answer: SearchAnswer = { traces: found.traces, metrics };
-        return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form));
-      }
-      case 'tagNames':
-      case 'tagValues': {
-        const opened = openBlocks(inRange(blocks, question.request));
-        const segments = [...live, ...opened];
-        const before = bytesReadOf(opened);
-        const found =
-          question.op === 'tagNames'
-            ? await findTagNames(segments, question.request, stop)
-            : await findTagValues(segments, question.request, stop);
-        const { inspectedBytes, totalBlocks, totalJobs, completedJobs, totalBlockBytes } = searchMetrics(
-          segments,
-          opened,
-          bytesReadOf(opened) - before,
-          0,
-        );
-        return { ...found, metrics: { inspectedBytes, totalBlocks, totalJobs, completedJobs, totalBlockBytes } };
-      }
-    }
+    const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
+    const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
+    const wanted = wantedBlocks(question, blocks);
+    const opened = openBlocks(wanted, work, missing);
+    const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
+    const result = await run(question, parsed, [...live, ...opened], work, tell, receipt);
+    return { result, receipt: receipt() };
   } finally {
     const release: ReaderAsks = { type: 'release', lease: lease.lease };
     writer!.postMessage(release);
   }
 }
 
+async function run(
+  question: Question,
+  parsed: ReturnType<typeof parse> | undefined,
+  segments: Segment[],
+  work: Work,
+  tell: Tell,
+  receipt: () => Receipt,
+): Promise<unknown> {
+  const progressOf =
+    <Outcome>(answerOf: (outcome: Outcome, done: number) => unknown): Progress<Outcome> =>
+    async (done, soFar) => {
+      await work.turn();
+      await tell(async () => answerOf(await soFar(), done));
+    };
+  switch (question.op) {
+    case 'trace':
+      return trace(question.request, segments, work, receipt);
+    case 'search': {
+      const { request } = question;
+      const answerOf = (found: SearchOutcome, done = segments.length): SearchAnswer => ({
+        traces: found.traces,
+        metrics: searchMetrics(segments, receipt(), done, found.inspectedTraces),
+      });
+      const progress = progressOf(answerOf);
+      const found =
+        parsed === undefined
+          ? await searchByTags(segments, { ...request, tags: request.tags! }, work.stop, progress)
+          : await searchTraces(segments, parsed, { ...request, stop: work.stop, progress });
+      const answer = answerOf(found);
+      return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form));
+    }
+    case 'tagNames':
+    case 'tagValues': {
+      const answerOf = <Found>(found: Found, done = segments.length) => {
+        const { inspectedTraces: _, ...metrics } = searchMetrics(segments, receipt(), done, 0);
+        return { ...found, metrics };
+      };
+      return answerOf(
+        question.op === 'tagNames'
+          ? await findTagNames(segments, question.request, work.stop, progressOf(answerOf))
+          : await findTagValues(segments, question.request, work.stop, progressOf(answerOf)),
+      );
+    }
+  }
+}
+
 async function trace(
   request: TraceRequest,
-  live: Segment[],
-  blocks: BlockRef[],
-  stop: () => void,
+  segments: Segment[],
+  work: Work,
+  receipt: () => Receipt,
 ): Promise<TraceAnswer | undefined> {
-  const wanted = blocks.filter(
-    (block) =>
-      (request.startSeconds === undefined || block.endSeconds >= request.startSeconds) &&
-      (request.endSeconds === undefined || block.startSeconds <= request.endSeconds),
-  );
-  const opened = request.mode === 'recent' ? [] : openBlocks(wanted);
-  const segments = [...(request.mode === 'blocks' ? [] : live), ...opened];
-  const before = bytesReadOf(opened);
-  const found = await collectTrace(segments, request.id, settings.traceBytesMax, stop);
-  if (found === undefined) return undefined;
+  const found = await collectTrace(segments, request.id, settings.traceBytesMax, work.stop);
+  const { missing, bytes } = receipt();
+  const incomplete =
+    missing.length > 0 ? missing.map(({ what, why }) => `${what} is missing: ${why}`).join('; ') : undefined;
+  if (found === undefined && incomplete === undefined) return undefined;
   return {
-    trace: found.bytes,
-    inspectedBytes: bytesReadOf(opened) - before,
-    ...(found.partial && {
+    trace: found?.bytes ?? new Uint8Array(),
+    inspectedBytes: bytes.read,
+    ...(incomplete !== undefined && { incomplete }),
+    ...(found?.partial && {
       partial: `Trace exceeds maximum size of ${settings.traceBytesMax} bytes, a partial trace is returned`,
     }),
   };
@@ -180,40 +256,45 @@ function takeLease(tenant: string): Promise<LeaseAnswer> {
   });
 }
 
-function inRange(blocks: BlockRef[], range: { startSeconds: number; endSeconds: number }): BlockRef[] {
-  return blocks.filter((block) => block.endSeconds >= range.startSeconds && block.startSeconds <= range.endSeconds);
+/** The blocks whose spans may be in the question's range of time. */
+function wantedBlocks({ op, request }: Question, blocks: BlockRef[]): BlockRef[] {
+  if (op === 'trace' ? request.mode === 'recent' : request.recentOnly) return [];
+  const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } = request;
+  return blocks.filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
 }
 
-/** A block that has just been deleted is not there any more, and neither is it missed: what it held is in another one. */
-function openBlocks(refs: BlockRef[]): OpenBlock[] {
-  const opened: OpenBlock[] = [];
+/** Those that can be opened, under the work's watch; the others are put into `missing` or end the attempt. */
+function openBlocks(refs: BlockRef[], work: Work, missing: Map<string, string>): Segment[] {
+  const opened: Segment[] = [];
   for (const ref of refs) {
+    const damage = damaged.get(ref.id);
+    if (damage !== undefined) {
+      if (damage.untilMs > Date.now()) missing.set(ref.id, damage.why);
+      else damaged.delete(ref.id);
+    }
+    if (missing.has(ref.id)) continue;
     try {
-      opened.push(openBlock(ref, caches));
+      opened.push(work.watch(openBlock(ref, caches)));
     } catch (error) {
-      if (!(error instanceof VivaceError && error.code === 'not-found')) throw error;
+      throw SegmentFailure.of(ref.id, error);
     }
   }
   return opened;
 }
 
-function bytesReadOf(blocks: OpenBlock[]): number {
-  return blocks.reduce((sum, block) => sum + block.bytesRead, 0);
-}
-
 function searchMetrics(
   segments: Segment[],
-  blocks: OpenBlock[],
-  inspectedBytes: number,
+  { blocks, bytes, missing }: Receipt,
+  completedJobs: number,
   inspectedTraces: number,
 ): SearchMetrics {
   return {
     inspectedTraces,
-    inspectedBytes,
-    totalBlocks: blocks.length,
-    totalJobs: segments.length,
-    completedJobs: segments.length,
-    totalBlockBytes: blocks.reduce((sum, block) => sum + block.bytes, 0),
+    inspectedBytes: bytes.read,
+    totalBlocks: blocks.wanted,
+    totalJobs: segments.length + missing.length,
+    completedJobs,
+    totalBlockBytes: bytes.wanted,
   };
 }
 

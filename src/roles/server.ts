@@ -27,7 +27,9 @@ import { grpcHealth } from '../wire/grpc-health.ts';
 import { grpcReflection } from '../wire/grpc-reflection.ts';
 import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
+import { Admission } from './admission.ts';
 import { answerPeers, withPeers } from './peers.ts';
+import type { ReaderSettings } from './reader-thread.ts';
 import { startReaders, startWriter } from './threads.ts';
 import type { WriterStats } from './writer-thread.ts';
 
@@ -113,13 +115,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       },
     },
   );
+  const admission = new Admission({
+    runningMax: config.querier.maxConcurrentQueries,
+    waitingMax: config.queryFrontend.maxOutstandingPerTenant,
+    onRefused: metrics.queryDiscarded,
+  });
   const readers = startReaders(
     config.vivace.readerThreads || Math.max(1, os.availableParallelism() - 1),
-    { cacheBytes: config.vivace.cacheBytes, traceBytesMax: config.overrides.defaults.global.maxBytesPerTrace },
+    readerSettings(config),
     writer,
-    (error) => {
-      log.log('error', `a reader thread has failed: ${error.message}`, { stack: error.stack });
-      options.onStop(1);
+    admission,
+    {
+      onGone(error) {
+        log.log('error', `a reader thread has failed: ${error.message}`, { stack: error.stack });
+        options.onStop(1);
+      },
+      onDamage: (block, tenant, message) =>
+        log.log('error', `block ${block} cannot be read and is left out of answers: ${message}`, { block, tenant }),
     },
   );
   gate.open!(readers.queries);
@@ -185,7 +197,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
     onRequest: metrics.request,
-    onQuery: metrics.query,
+    onQuery(op, tenant, result, seconds, bytesRead) {
+      metrics.query(op, tenant, result, seconds);
+      metrics.inspectedBytes(op, tenant, bytesRead);
+    },
     onError: (route, error) =>
       log.log('error', `cannot answer ${route}: ${messageOf(error)}`, {
         ...(error instanceof Error && { stack: String(error.cause ?? error.stack) }),
@@ -221,6 +236,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     blocks: () => last?.blocks ?? new Map(),
     logBytes: () => last?.logBytes ?? 0,
     logSegments: () => last?.logSegments ?? 0,
+    queriesWaiting: () => admission.waiting(),
   });
   const teller = setInterval(() => {
     if (spansSinceTold > 0) log.log('info', 'spans received', { spans: spansSinceTold });
@@ -335,6 +351,25 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       peers?.close();
       metrics.close();
       return 0;
+    },
+  };
+}
+
+function readerSettings({ vivace, overrides, querier }: Configuration): Omit<ReaderSettings, 'cancelled'> {
+  const { queryBytesMax: bytesMax, querySpansMax: spansMax } = vivace;
+  return {
+    cacheBytes: vivace.cacheBytes,
+    traceBytesMax: overrides.defaults.global.maxBytesPerTrace,
+    progressMs: vivace.progressIntervalMs,
+    limits: {
+      search: { msMax: querier.search.queryTimeoutMs, timeKey: 'querier.search.query_timeout', bytesMax, spansMax },
+      // One trace is bounded by max_bytes_per_trace.
+      trace: {
+        msMax: querier.traceById.queryTimeoutMs,
+        timeKey: 'querier.trace_by_id.query_timeout',
+        bytesMax: 0,
+        spansMax: 0,
+      },
     },
   };
 }

@@ -1,7 +1,15 @@
 /** The main thread's side of the writer and reader threads: requests with numbers, answers as promises. */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { VivaceError } from '../runtime/errors.ts';
-import type { Queries, SearchAnswer, TagNamesAnswer, TagValuesAnswer, TraceAnswer } from '../serve/queries.ts';
+import type {
+  Listener,
+  Queries,
+  SearchAnswer,
+  TagNamesAnswer,
+  TagValuesAnswer,
+  TraceAnswer,
+} from '../serve/queries.ts';
+import type { Admission } from './admission.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
 import type { FromWriter, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
 
@@ -114,17 +122,28 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
 const SLOTS = 4096;
 const READER_YOUNG_MB = 12;
 
+export interface ReaderEvents {
+  /** A thread has ended though nobody asked it to. */
+  onGone(error: Error): void;
+  /** A block cannot be read; told again only after a while. */
+  onDamage(block: string, tenant: string, message: string): void;
+}
+
 /** Starts reader threads on demand, up to `count`, and spreads queries over them: each goes to the one with the fewest. */
 export function startReaders(
   count: number,
   settings: Omit<ReaderSettings, 'cancelled'>,
   writer: Writer,
-  onGone: (error: Error) => void,
+  admission: Admission,
+  { onGone, onDamage }: ReaderEvents,
 ): { queries: Queries; close(): Promise<void> } {
   const cancelled = new SharedArrayBuffer(4 * SLOTS);
   const flags = new Int32Array(cancelled);
   const readers: { worker: Worker; busy: number }[] = [];
-  const waiting = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();
+  const waiting = new Map<
+    number,
+    { resolve: (answer: unknown) => void; reject: (error: Error) => void; listener: Listener<unknown> | undefined }
+  >();
   let next = 1;
   let closing = false;
 
@@ -136,10 +155,14 @@ export function startReaders(
     });
     worker.on('message', (message: FromReader) => {
       if (message.type === 'started') return;
+      if (message.type === 'damage') return onDamage(message.block, message.tenant, message.message);
       const asked = waiting.get(message.id);
+      if (message.type === 'progress') return asked?.listener?.onProgress?.(message.answer);
       waiting.delete(message.id);
-      if (message.type === 'answer') asked?.resolve(message.answer);
-      else asked?.reject(new VivaceError(message.code, message.message, { cause: message.stack }));
+      if (message.type === 'error')
+        return asked?.reject(new VivaceError(message.code, message.message, { cause: message.stack }));
+      asked?.listener?.onReceipt?.(message.receipt);
+      asked?.resolve(message.answer);
     });
     worker.on('error', (error) => onGone(error as Error));
     worker.on('exit', () => {
@@ -152,8 +175,8 @@ export function startReaders(
   };
   start();
 
-  const ask = async (question: Question, signal: AbortSignal): Promise<unknown> => {
-    if (signal.aborted) throw new VivaceError('cancelled', 'the client has gone');
+  const ask = async (question: Question, signal: AbortSignal, listener?: Listener<never>): Promise<unknown> => {
+    const leave = await admission.enter(question.request.tenant, signal);
     let reader = readers.reduce((least, each) => (each.busy < least.busy ? each : least));
     if (reader.busy > 0 && readers.length < count) reader = start();
     const id = next++;
@@ -166,23 +189,29 @@ export function startReaders(
     reader.busy++;
     try {
       return await new Promise((resolve, reject) => {
-        waiting.set(id, { resolve, reject });
-        const message: ToReader = { type: 'ask', id, slot, question };
+        waiting.set(id, { resolve, reject, listener: listener as Listener<unknown> | undefined });
+        const progress = listener?.onProgress !== undefined;
+        const message: ToReader = { type: 'ask', id, slot, question, progress };
         reader.worker.postMessage(message);
       });
     } finally {
       reader.busy--;
+      leave();
       signal.removeEventListener('abort', cancel);
     }
   };
 
   return {
     queries: {
-      trace: (request, signal) => ask({ op: 'trace', request }, signal) as Promise<TraceAnswer | undefined>,
-      search: (request, signal) => ask({ op: 'search', request }, signal) as Promise<SearchAnswer>,
-      searchBody: (request, form, signal) => ask({ op: 'search', request, form }, signal) as Promise<Uint8Array>,
-      tagNames: (request, signal) => ask({ op: 'tagNames', request }, signal) as Promise<TagNamesAnswer>,
-      tagValues: (request, signal) => ask({ op: 'tagValues', request }, signal) as Promise<TagValuesAnswer>,
+      trace: (request, signal, listener) =>
+        ask({ op: 'trace', request }, signal, listener) as Promise<TraceAnswer | undefined>,
+      search: (request, signal, listener) => ask({ op: 'search', request }, signal, listener) as Promise<SearchAnswer>,
+      searchBody: (request, form, signal, listener) =>
+        ask({ op: 'search', request, form }, signal, listener) as Promise<Uint8Array>,
+      tagNames: (request, signal, listener) =>
+        ask({ op: 'tagNames', request }, signal, listener) as Promise<TagNamesAnswer>,
+      tagValues: (request, signal, listener) =>
+        ask({ op: 'tagValues', request }, signal, listener) as Promise<TagValuesAnswer>,
     },
     async close() {
       closing = true;

@@ -73,6 +73,8 @@ export type ReaderAsks =
 export interface LeaseAnswer {
   id: number;
   lease: number;
+  /** What was acknowledged before is in it. */
+  takenMs: number;
   segments: LiveSnapshot[];
   version: number;
   /** undefined when the reader's version is current. */
@@ -206,6 +208,7 @@ function serveReader(port: MessagePort): void {
     const reply: LeaseAnswer = {
       id: message.id,
       lease,
+      takenMs: Date.now(),
       segments,
       version: catalog.version,
       blocks: current ? undefined : catalog.blocks(message.tenant),

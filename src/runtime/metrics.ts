@@ -28,6 +28,7 @@ export interface Levels {
   blocks?(): Iterable<readonly [tenant: string, value: number]>;
   logBytes?(): number;
   logSegments?(): number;
+  queriesWaiting?(): Iterable<readonly [tenant: string, value: number]>;
   connections?(): Iterable<readonly [protocol: string, value: number]>;
 }
 
@@ -199,6 +200,9 @@ function storingMetrics({ counter, histogram }: Makers) {
 
 function queryMetrics({ counter, histogram }: Makers) {
   const queries = counter('tempo_query_frontend_queries_total', 'Queries answered.', ['tenant', 'op', 'result']);
+  const discarded = counter('tempo_query_frontend_discarded_requests_total', 'Queries refused: too many waiting.', [
+    'user',
+  ]);
   const inspected = counter('tempo_query_frontend_bytes_inspected_total', 'Bytes read for queries.', ['tenant', 'op']);
   const seconds = histogram(
     'tempo_query_frontend_request_duration_seconds',
@@ -213,6 +217,7 @@ function queryMetrics({ counter, histogram }: Makers) {
       seconds.observe({ tenant, op }, took);
     },
     inspectedBytes: (op: string, tenant: string, count: number) => inspected.inc({ tenant, op }, count),
+    queryDiscarded: (user: string) => discarded.inc({ user }),
   };
 }
 
@@ -222,6 +227,7 @@ function levelMetrics({ level, levels: byOwner }: Makers, levels: Levels): (more
     byOwner(`${name}_live_trace_bytes`, 'Bytes of traces in memory.', 'tenant', () => levels.liveBytes?.());
   }
   byOwner('tempodb_blocklist_length', 'Blocks in the store.', 'tenant', () => levels.blocks?.());
+  byOwner('tempo_query_frontend_queue_length', 'Queries waiting.', 'user', () => levels.queriesWaiting?.());
   byOwner('tempo_tcp_connections', 'Open connections.', 'protocol', () => levels.connections?.());
   level('vivace_live_bytes', 'Memory of the live columns of all tenants.', () => sum(levels.liveBytes?.()));
   level('vivace_log_bytes', 'Bytes of the log that are not in blocks yet.', () => levels.logBytes?.());

@@ -6,7 +6,8 @@
 import { VivaceError } from '../runtime/errors.ts';
 import { federated } from './federate.ts';
 import type { ApiLimits } from './parameters.ts';
-import type { Queries } from './queries.ts';
+import type { Queries, Receipt } from './queries.ts';
+import { joinReceipts, RECEIPT_HEADER, receiptHeader, withReceiptInBody, withReceipts } from './receipt.ts';
 import { type Answer, type ApiRequest, type ApiResponse, failure, notFound, respond, text } from './respond.ts';
 import { search } from './search.ts';
 import { type BuildInfo, rootPage, type StatusSources, statusPage } from './status-pages.ts';
@@ -34,7 +35,7 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   /** Told of every answer, 499 standing for a client that did not wait. `route` is one of few: safe as a label. */
   onRequest?(route: string, method: string, status: number, seconds: number): void;
   /** Told of every query that a tenant asked. */
-  onQuery?(op: QueryOp, tenant: string, result: 'completed' | 'canceled', seconds: number): void;
+  onQuery?(op: QueryOp, tenant: string, result: 'completed' | 'canceled', seconds: number, bytesRead: number): void;
   /** Told of what was answered with a status of 500 or more because of something thrown. */
   onError?(route: string, error: unknown): void;
 }
@@ -190,21 +191,34 @@ async function queried(
 ): Promise<Answer> {
   const tenants = tenantsOf(request.headers['x-scope-orgid'], options.tenants);
   const startMs = options.nowMs();
+  const receipts: Receipt[] = [];
+  const queries = withReceipts(federated(options.queries, tenants), (receipt) => receipts.push(receipt));
   try {
-    return await ask({
+    const answer = await ask({
       parameter,
       url,
       accept: request.headers.accept ?? '',
-      queries: federated(options.queries, tenants),
+      queries,
       tenant: tenants[0],
       limits: options.limits(tenants[0]),
       nowMs: startMs,
       signal,
     });
+    return receipts.length === 0 ? answer : receipted(answer, joinReceipts(receipts), url.get('receipt') === 'true');
   } finally {
     const result = signal.aborted ? 'canceled' : 'completed';
-    options.onQuery?.(op, tenants.join('|'), result, (options.nowMs() - startMs) / 1000);
+    const bytes = receipts.reduce((sum, receipt) => sum + receipt.bytes.read, 0);
+    options.onQuery?.(op, tenants.join('|'), result, (options.nowMs() - startMs) / 1000, bytes);
   }
+}
+
+function receipted(answer: Answer, receipt: Receipt, inBody: boolean): Answer {
+  const { body, type } = answer;
+  return {
+    ...answer,
+    ...(inBody && body !== undefined && type?.includes('json') && { body: withReceiptInBody(body, receipt) }),
+    headers: { ...answer.headers, [RECEIPT_HEADER]: receiptHeader(receipt) },
+  };
 }
 
 function readiness(ready: ReturnType<ApiOptions['ready']>): Answer {

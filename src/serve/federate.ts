@@ -1,5 +1,6 @@
 /** Reads over several tenants at once: every tenant is asked, the answers become one. */
 import type {
+  Listener,
   Queries,
   SearchAnswer,
   SearchMetrics,
@@ -15,20 +16,51 @@ import type {
  * several tenants hold is one trace: its batches follow one another, equal ones once.
  */
 export function federated(queries: Queries, tenants: string[]): Queries {
-  const all = <R extends { tenant: string }, A>(request: R, ask: (request: R) => Promise<A>): Promise<A[]> =>
-    Promise.all(tenants.map((tenant) => ask({ ...request, tenant })));
+  const all = <R extends { tenant: string }, A>(
+    request: R,
+    listener: Listener<A> | undefined,
+    ask: (request: R, listener: Listener<A> | undefined) => Promise<A>,
+    join: (answers: A[]) => A,
+  ): Promise<A> => {
+    if (tenants.length === 1) return ask({ ...request, tenant }, listener);
+    const partials = new Map<string, A>();
+    const asked = tenants.map((each) => {
+      const onProgress = (partial: A): void => {
+        partials.set(each, partial);
+        listener?.onProgress?.(join([...partials.values()]));
+      };
+      return ask({ ...request, tenant: each }, listener && { ...listener, ...(listener.onProgress && { onProgress }) });
+    });
+    return Promise.all(asked).then(join);
+  };
   const [tenant] = tenants;
   return {
     ...(tenants.length === 1 && {
-      searchBody: (request, form, signal) => queries.searchBody?.({ ...request, tenant }, form, signal),
+      searchBody: (request, form, signal, listener) =>
+        queries.searchBody?.({ ...request, tenant }, form, signal, listener),
     }),
-    trace: async (request, signal) => joinTraces(await all(request, (r) => queries.trace(r, signal))),
-    search: async (request, signal) =>
-      joinSearches(await all(request, (r) => queries.search(r, signal)), request.limit),
-    tagNames: async (request, signal) =>
-      joinNames(await all(request, (r) => queries.tagNames(r, signal)), request.limit),
-    tagValues: async (request, signal) =>
-      joinValues(await all(request, (r) => queries.tagValues(r, signal)), request.limit),
+    trace: (request, signal, listener) => all(request, listener, (r, l) => queries.trace(r, signal, l), joinTraces),
+    search: (request, signal, listener) =>
+      all(
+        request,
+        listener,
+        (r, l) => queries.search(r, signal, l),
+        (answers) => joinSearches(answers, request.limit),
+      ),
+    tagNames: (request, signal, listener) =>
+      all(
+        request,
+        listener,
+        (r, l) => queries.tagNames(r, signal, l),
+        (answers) => joinNames(answers, request.limit),
+      ),
+    tagValues: (request, signal, listener) =>
+      all(
+        request,
+        listener,
+        (r, l) => queries.tagValues(r, signal, l),
+        (answers) => joinValues(answers, request.limit),
+      ),
   };
 }
 
@@ -96,6 +128,7 @@ function joinTraces(answers: (TraceAnswer | undefined)[]): TraceAnswer | undefin
     trace: Buffer.concat(distinct.map((answer) => answer.trace)),
     inspectedBytes: found.reduce((bytes, answer) => bytes + answer.inspectedBytes, 0),
     partial: found.find((answer) => answer.partial !== undefined)?.partial,
+    incomplete: found.find((answer) => answer.incomplete !== undefined)?.incomplete,
   };
 }
 

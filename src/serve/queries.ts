@@ -7,18 +7,58 @@
  */
 export interface Queries {
   /** The whole trace, or undefined when no span of it is known. */
-  trace(request: TraceRequest, signal: AbortSignal): Promise<TraceAnswer | undefined>;
+  trace(request: TraceRequest, signal: AbortSignal, listener?: Listener): Promise<TraceAnswer | undefined>;
   /** Traces with a match, newest first. Rejects with `invalid` for a query that does not parse or type-check. */
-  search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer>;
+  search(request: SearchRequest, signal: AbortSignal, listener?: Listener<SearchAnswer>): Promise<SearchAnswer>;
   /**
    * A search rendered where it was found, so that thousands of traces need not be carried between threads as objects.
    * Undefined where answers of several sources have to be joined first; then `search` is asked.
    */
-  searchBody?(request: SearchRequest, form: SearchForm, signal: AbortSignal): Promise<Uint8Array> | undefined;
+  searchBody?(
+    request: SearchRequest,
+    form: SearchForm,
+    signal: AbortSignal,
+    listener?: Listener,
+  ): Promise<Uint8Array> | undefined;
   /** Attribute names by scope. A filter that cannot be used is ignored, never an error. */
-  tagNames(request: TagNamesRequest, signal: AbortSignal): Promise<TagNamesAnswer>;
+  tagNames(request: TagNamesRequest, signal: AbortSignal, listener?: Listener<TagNamesAnswer>): Promise<TagNamesAnswer>;
   /** Values of one attribute or intrinsic. Rejects with `invalid` for an identifier that is none. */
-  tagValues(request: TagValuesRequest, signal: AbortSignal): Promise<TagValuesAnswer>;
+  tagValues(
+    request: TagValuesRequest,
+    signal: AbortSignal,
+    listener?: Listener<TagValuesAnswer>,
+  ): Promise<TagValuesAnswer>;
+}
+
+/** What the asker of a question wants to hear beside its answer. */
+export interface Listener<Answer = never> {
+  /** The answer as far as it is known, whole each time, now and then while the question is worked on. */
+  onProgress?(partial: Answer): void;
+  /** Before the answer, once for each source that had a part in it. */
+  onReceipt?(receipt: Receipt): void;
+}
+
+/** What an answer rests on. */
+export interface Receipt {
+  blocks: {
+    /** In the range of time. */
+    wanted: number;
+    /** Something was read of them beyond what says that they hold nothing. */
+    read: number;
+    /** Not needed: they hold nothing that matters, or enough was found before. */
+    pruned: number;
+  };
+  bytes: {
+    /** Sizes of the wanted blocks. */
+    wanted: number;
+    read: number;
+    /** Sizes of the pruned blocks. */
+    pruned: number;
+  };
+  /** What was acknowledged before this time is in the answer; undefined where only blocks were asked for. */
+  liveUntilMs?: number;
+  /** Sources that could not be asked. */
+  missing: { what: string; why: string }[];
 }
 
 export interface SearchForm {
@@ -42,6 +82,8 @@ export interface TraceAnswer {
   inspectedBytes: number;
   /** Why only a part of the trace is here, for the reader; undefined when it is whole. */
   partial?: string;
+  /** What could not be read and may hold more of the trace, or all of it; undefined when everything was. */
+  incomplete?: string;
 }
 
 export interface SearchRequest {
@@ -145,6 +187,7 @@ export interface TagNamesRequest {
   maxStaleValues: number;
   /** Bytes of names after which the answer is cut, 0 for no bound. */
   bytesMax: number;
+  recentOnly?: boolean;
 }
 
 export interface TagNamesAnswer {
@@ -164,6 +207,7 @@ export interface TagValuesRequest {
   limit: number;
   maxStaleValues: number;
   bytesMax: number;
+  recentOnly?: boolean;
 }
 
 export interface TagValue {

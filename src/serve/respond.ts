@@ -26,6 +26,7 @@ export interface Answer {
   /** Absent for an answer without a body. */
   type?: string;
   body?: string | Uint8Array;
+  headers?: Record<string, string>;
 }
 
 export const TEXT = 'text/plain; charset=utf-8';
@@ -53,6 +54,7 @@ export async function respond(
   let body = bytesOf(answer.body ?? '');
   response.statusCode = answer.status;
   response.setHeader('Vary', 'Accept-Encoding');
+  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
   if (answer.type !== undefined) response.setHeader('Content-Type', answer.type);
   if (body.length > GZIP_BYTES_MIN && acceptsGzip(request.headers['accept-encoding'])) {
     // Traces shrink tenfold at the lowest level; higher ones cost the server more than they save the network.

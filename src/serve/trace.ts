@@ -1,4 +1,5 @@
 /** `/api/traces/{id}` and `/api/v2/traces/{id}`: the whole trace (api.md §3). */
+import { VivaceError } from '../runtime/errors.ts';
 import { otlpToJson } from '../wire/otlp-to-json.ts';
 import { ProtoWriter, tagOf, WIRE_BYTES, WIRE_VARINT } from '../wire/protobuf.ts';
 import { accepted } from './accept.ts';
@@ -16,6 +17,9 @@ export async function traceV1(call: Call): Promise<Answer> {
   const found = await look(call);
   if (found === undefined) return { status: 404 };
   if (found.partial !== undefined) return text(422, `${tooLargeText(found.partial)}\n`);
+  // That it does not exist would be a guess, and this version has no way to tell of a part.
+  if (found.incomplete !== undefined && found.trace.length === 0)
+    throw new VivaceError('internal', `cannot say whether the trace exists: ${found.incomplete}`);
   const form = accepted(call.accept);
   if (form === 'protobuf') return { status: 200, type: PROTOBUF, body: found.trace };
   // The simplified form exists only for v2, but the answer bears its name.
@@ -33,7 +37,11 @@ export async function traceV2(call: Call): Promise<Answer> {
     case 'protobuf':
       return { status: 200, type: PROTOBUF, body: responseProtobuf(found ?? NOTHING) };
     case 'simplified':
-      return { status: 200, type: `${SIMPLIFIED}+json`, body: found === undefined ? '{}' : simplifiedTrace(found) };
+      return {
+        status: 200,
+        type: `${SIMPLIFIED}+json`,
+        body: found === undefined ? '{}' : simplifiedTrace({ ...found, partial: partOf(found) }),
+      };
     case 'json':
       return { status: 200, type: JSON_TYPE, body: responseJson(found ?? NOTHING) };
   }
@@ -44,14 +52,16 @@ function look(call: Call): Promise<TraceAnswer | undefined> {
   return call.queries.trace({ tenant: call.tenant, id, ...traceParameters(call.url) }, call.signal);
 }
 
-function responseJson({ trace, inspectedBytes, partial }: TraceAnswer): Uint8Array {
+function responseJson({ trace, inspectedBytes, ...rest }: TraceAnswer): Uint8Array {
+  const partial = partOf(rest);
   const status = partial === undefined ? '' : `,"status":"PARTIAL","message":${jsonString(partial)}`;
   const after = `,"metrics":${jsonObject([int64Member('inspectedBytes', inspectedBytes)])}${status}}`;
   return otlpToJson(trace, 'resourceSpans', { before: '{"trace":', after });
 }
 
 /** `TraceByIDResponse`. Clients read `trace` without looking whether it is there, so it always is. */
-function responseProtobuf({ trace, inspectedBytes, partial }: TraceAnswer): Uint8Array {
+function responseProtobuf({ trace, inspectedBytes, ...rest }: TraceAnswer): Uint8Array {
+  const partial = partOf(rest);
   const out = new ProtoWriter(trace.length + 64);
   out.bytesField(tagOf(1, WIRE_BYTES), trace);
   const mark = out.begin(tagOf(2, WIRE_BYTES));
@@ -62,6 +72,11 @@ function responseProtobuf({ trace, inspectedBytes, partial }: TraceAnswer): Uint
     out.stringField(tagOf(4, WIRE_BYTES), partial);
   }
   return out.finish();
+}
+
+/** Why the answer is a part. */
+function partOf({ partial, incomplete }: Pick<TraceAnswer, 'partial' | 'incomplete'>): string | undefined {
+  return partial ?? incomplete;
 }
 
 /** `Trace exceeds maximum size of N bytes, …` in the words that v1 has for it. */

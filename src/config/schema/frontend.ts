@@ -17,7 +17,7 @@ import {
 import { grpcClient } from './shared.ts';
 
 export const query_frontend = section('frontend.Config', {
-  max_outstanding_per_tenant: int(2000, 'jobs waiting of a tenant; more are answered 429'),
+  max_outstanding_per_tenant: active(int(2000, 'queries waiting of a tenant; more are answered 429')),
   max_batch_size: int(7, 'jobs per querier pull'),
   log_query_request_headers: csv([], 'headers added to query logs'),
   max_retries: int(2, 'repeats of a failed job'),
@@ -85,9 +85,13 @@ export const query_frontend = section('frontend.Config', {
   skip_ast_transformations: tempo3(texts([], 'optimiser passes to skip')),
 });
 export const querier = section('querier.Config', {
-  search: section('querier.SearchConfig', { query_timeout: duration('30s', 'limit of a job') }),
+  search: section('querier.SearchConfig', {
+    query_timeout: active(
+      duration('30s', 'limit of the time that a query computes; waiting for others does not count'),
+    ),
+  }),
   trace_by_id: section('querier.TraceByIDConfig', {
-    query_timeout: duration('10s', 'limit of a job'),
+    query_timeout: active(duration('10s', 'limit of the time that a look-up computes')),
     external: section('querier.ExternalConfig', {
       endpoint: tempo3(text('', 'external trace source')),
       timeout: tempo3(duration('10s', 'limit of a call')),
@@ -103,7 +107,7 @@ export const querier = section('querier.Config', {
     preferred_zone: text('', 'zone asked first'),
   }),
   extra_query_delay: duration('0', 'wait before each job, for tests'),
-  max_concurrent_queries: int(20, 'jobs at a time'),
+  max_concurrent_queries: active(int(20, 'queries at a time; others wait')),
   frontend_worker: section('worker.Config', {
     frontend_address: text('', 'frontend gRPC host:port; required unless target all'),
     dns_lookup_duration: duration('10s', 'how often the address is looked up'),

@@ -1,5 +1,5 @@
 /** What only Vivace has. */
-import { active, choice, section, uint } from '../setting.ts';
+import { active, choice, duration, section, uint } from '../setting.ts';
 
 export const vivace = section('vivace.Config', {
   live_bytes: active(uint(67_108_864, 'memory for spans that are not yet in a block, of the whole process')),
@@ -12,5 +12,8 @@ export const vivace = section('vivace.Config', {
       'always: a span is answered for when it is on disk; never: when it is written',
     ),
   ),
+  query_bytes_max: active(uint(0, 'bytes that one query may read from blocks, 0 unlimited; more is answered 400')),
+  query_spans_max: active(uint(0, 'spans that one query may look at, 0 unlimited; more is answered 400')),
+  progress_interval: active(duration('500ms', 'least time between two messages of a streamed answer')),
   log_segment_bytes: active(uint(67_108_864, 'size at which a file of the log is closed')),
 });

@@ -1,0 +1,208 @@
+/**
+ * A segment as one query sees it: every read is counted, and before and between reads the query may be told to wait or to
+ * stop. Whoever evaluates the query notices nothing of it.
+ */
+import type { AttributeType, Column, ColumnOptions, Part, RowRange, Segment, Space, Want } from './segment.ts';
+import type { TraceLines } from './traces-file.ts';
+
+/** Who watches over a query. */
+export interface Watch {
+  /** Before a read: undefined when it may begin, or a promise of when it may. Throws when it shall not. */
+  turn(): Promise<void> | undefined;
+  /** Before each page of a column. Throws when the query shall go no further. */
+  check(reads: Reads): void;
+  /** What to throw for an error of the segment itself. */
+  failed(reads: Reads, error: unknown): unknown;
+}
+
+/** What a query read of one segment so far. */
+export interface Reads {
+  readonly segment: Segment;
+  /** Anything beyond what the segment knows while it is open: a column, trace lists, messages. */
+  touched: boolean;
+  /** Bytes read from files; what was in a cache counts nothing. */
+  bytes: number;
+  ms: number;
+  /** By the name of a column or list, in the order of their first reading. */
+  columns: Map<string, ColumnReads>;
+}
+
+export interface ColumnReads {
+  pages: number;
+  values: number;
+  bytes: number;
+  ms: number;
+}
+
+/** The segment under watch, and the account of what is read of it. */
+export function watched(segment: Segment, watch: Watch): { segment: Segment; reads: Reads } {
+  const reads: Reads = { segment, touched: false, bytes: 0, ms: 0, columns: new Map() };
+  return { segment: new WatchedSegment(segment, watch, reads), reads };
+}
+
+class WatchedSegment implements Segment {
+  readonly name: string;
+  readonly live: boolean;
+  readonly rows: number;
+  readonly startSeconds: number;
+  readonly endSeconds: number;
+  readonly bytes: number;
+  // Evaluators ask whether these are there.
+  readonly mayHoldHash?: Segment['mayHoldHash'];
+  readonly traceNumber?: Segment['traceNumber'];
+  readonly attributesOf?: Segment['attributesOf'];
+  readonly #base: Segment;
+  readonly #watch: Watch;
+  readonly #reads: Reads;
+
+  constructor(base: Segment, watch: Watch, reads: Reads) {
+    this.name = base.name;
+    this.live = base.live;
+    this.rows = base.rows;
+    this.startSeconds = base.startSeconds;
+    this.endSeconds = base.endSeconds;
+    this.bytes = base.bytes;
+    this.#base = base;
+    this.#watch = watch;
+    this.#reads = reads;
+    if (base.mayHoldHash !== undefined) this.mayHoldHash = () => this.#read(undefined, () => base.mayHoldHash!());
+    if (base.traceNumber !== undefined) this.traceNumber = (id) => base.traceNumber!(id);
+    if (base.attributesOf !== undefined)
+      this.attributesOf = (space, range) => {
+        reads.touched = true;
+        return base.attributesOf!(space, range);
+      };
+  }
+
+  get bytesRead(): number {
+    return this.#base.bytesRead ?? 0;
+  }
+
+  mayHold(traceId: Uint8Array): Promise<boolean> {
+    return this.#read(undefined, () => this.#base.mayHold(traceId));
+  }
+
+  lines(): Promise<TraceLines> {
+    return this.#read('traces', () => this.#base.lines());
+  }
+
+  rowsOfTrace(trace: number): Promise<Uint32Array> {
+    return this.#read('traces', () => this.#base.rowsOfTrace(trace));
+  }
+
+  tracesOfRows(rows: Uint32Array): Promise<Uint32Array> {
+    return this.#read('traces', () => this.#base.tracesOfRows(rows));
+  }
+
+  typesOf(space: Space, key: string): AttributeType[] {
+    return this.#base.typesOf(space, key);
+  }
+
+  keys(space: Space): string[] {
+    return this.#base.keys(space);
+  }
+
+  async column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined> {
+    await this.#watch.turn();
+    const column = await this.#timed(nameOf(want), true, () => this.#base.column(want, range, options));
+    if (column === undefined) return undefined;
+    this.#reads.touched = true;
+    return { ...column, parts: { [Symbol.iterator]: () => this.#parts(column, nameOf(want)) } };
+  }
+
+  resources(): Promise<Uint8Array[]> {
+    return this.#read('resources', () => this.#base.resources());
+  }
+
+  scopes(): Promise<Uint8Array[]> {
+    return this.#read('scopes', () => this.#base.scopes());
+  }
+
+  tree(): ReturnType<Segment['tree']> {
+    return this.#read('tree', () => this.#base.tree());
+  }
+
+  childRows(space: 'event' | 'link', range?: RowRange): ReturnType<Segment['childRows']> {
+    return this.#read(`rows of ${space}s`, () => this.#base.childRows(space, range));
+  }
+
+  *#parts(column: Column, name: string): Generator<Part> {
+    const base = this.#base;
+    const reads = this.#reads;
+    const counts = this.#countsOf(name);
+    const parts = column.parts[Symbol.iterator]();
+    try {
+      for (;;) {
+        this.#watch.check(reads);
+        const before = base.bytesRead ?? 0;
+        const began = performance.now();
+        let next: IteratorResult<Part>;
+        try {
+          next = parts.next();
+        } catch (error) {
+          throw this.#watch.failed(reads, error);
+        }
+        if (next.done) return;
+        count(reads, counts, (base.bytesRead ?? 0) - before, performance.now() - began);
+        counts.pages++;
+        counts.values += next.value.count;
+        yield next.value;
+      }
+    } finally {
+      parts.return?.();
+    }
+  }
+
+  /** `what` undefined: what an open segment knows by itself. */
+  async #read<V>(what: string | undefined, read: () => Promise<V>): Promise<V> {
+    await this.#watch.turn();
+    if (what !== undefined) this.#reads.touched = true;
+    return this.#timed(what ?? 'filter of traces', what !== undefined, read);
+  }
+
+  async #timed<V>(what: string, listed: boolean, read: () => Promise<V>): Promise<V> {
+    const before = this.#base.bytesRead ?? 0;
+    const began = performance.now();
+    try {
+      return await read();
+    } catch (error) {
+      throw this.#watch.failed(this.#reads, error);
+    } finally {
+      const bytes = (this.#base.bytesRead ?? 0) - before;
+      const ms = performance.now() - began;
+      if (listed || bytes > 0) count(this.#reads, this.#countsOf(what), bytes, ms);
+    }
+  }
+
+  #countsOf(name: string): ColumnReads {
+    let counts = this.#reads.columns.get(name);
+    if (counts === undefined) {
+      counts = { pages: 0, values: 0, bytes: 0, ms: 0 };
+      this.#reads.columns.set(name, counts);
+    }
+    return counts;
+  }
+}
+
+function count(reads: Reads, column: ColumnReads, bytes: number, ms: number): void {
+  reads.bytes += bytes;
+  reads.ms += ms;
+  column.bytes += bytes;
+  column.ms += ms;
+}
+
+/** As people know the column: `span.http.route`, `event:name`, `duration`. */
+function nameOf(want: Want): string {
+  switch (want.of) {
+    case 'fixed':
+    case 'rare':
+      return want.field;
+    case 'attribute':
+      return `${want.space}.${want.key} (${want.type})`;
+    case 'child':
+      return `${want.space}:${want.field}`;
+    case 'resource':
+    case 'scope':
+      return want.of;
+  }
+}

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { VivaceError } from '../runtime/errors.ts';
+import { Admission } from './admission.ts';
+
+const still = new AbortController().signal;
+
+it('lets so many run, refuses when too many wait, and gives free places to who has the fewest', async () => {
+  const refused: string[] = [];
+  const admission = new Admission({ runningMax: 2, waitingMax: 2, onRefused: (tenant) => refused.push(tenant) });
+  const order: string[] = [];
+  const enter = async (tenant: string, name: string): Promise<() => void> => {
+    const leave = await admission.enter(tenant, still);
+    order.push(name);
+    return leave;
+  };
+  const leaves = [await enter('crowd', 'c1'), await enter('crowd', 'c2')];
+  const waiting = [enter('crowd', 'c3'), enter('crowd', 'c4')];
+  await assert.rejects(enter('crowd', 'c5'), (error) => {
+    assert.ok(error instanceof VivaceError);
+    return error.code === 'exhausted' && error.message === 'job queue full';
+  });
+  assert.deepEqual(refused, ['crowd']);
+  assert.deepEqual([...admission.waiting()], [['crowd', 2]]);
+  // Beyond the bound, since nothing of this tenant runs; its second one waits.
+  leaves.push(await enter('single', 's1'));
+  const second = enter('single', 's2');
+  leaves[0]();
+  leaves[0]();
+  leaves[1]();
+  // Two left, and three running are one too many still: one may begin, of those who have the fewest running.
+  leaves.push(await waiting[0]);
+  leaves[2]();
+  leaves.push(await second);
+  leaves[3]();
+  leaves.push(await waiting[1]);
+  assert.deepEqual(order, ['c1', 'c2', 's1', 'c3', 's2', 'c4']);
+  assert.deepEqual([...admission.waiting()], []);
+});
+
+it('a client that leaves does not wait any longer', async () => {
+  const admission = new Admission({ runningMax: 1, waitingMax: 0 });
+  const leave = await admission.enter('a', still);
+  const gone = new AbortController();
+  const waiting = admission.enter('a', gone.signal);
+  const next = admission.enter('a', still);
+  gone.abort();
+  await assert.rejects(waiting, { code: 'cancelled' });
+  leave();
+  (await next)();
+  await assert.rejects(admission.enter('a', gone.signal), { code: 'cancelled' });
+  (await admission.enter('a', still))();
+});

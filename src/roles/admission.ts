@@ -1,0 +1,101 @@
+/**
+ * Which queries run and which wait. Up to `runningMax` run at once; the rest wait in a queue for each tenant, of bounded
+ * length. A place that becomes free goes to the tenant that has the fewest running, so that one tenant's crowd does not
+ * keep out another's single query; a tenant with nothing running gets in beyond the bound, until it is reached twice over.
+ */
+import { VivaceError } from '../runtime/errors.ts';
+
+export interface AdmissionOptions {
+  runningMax: number;
+  /** Waiting of one tenant; more are refused. 0 for no bound. */
+  waitingMax: number;
+  /** Told of each refusal. */
+  onRefused?(tenant: string): void;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #running = new Map<string, number>();
+  /** Only tenants with somebody waiting, who waited longest first. */
+  readonly #waiting = new Map<string, Set<() => void>>();
+  #total = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** How many wait, by tenant. */
+  *waiting(): Generator<readonly [tenant: string, count: number]> {
+    for (const [tenant, queue] of this.#waiting) yield [tenant, queue.size];
+  }
+
+  /**
+   * Resolves when the query may run; the caller calls what it gets when it has ended. Rejects with `exhausted` when too
+   * many of the tenant wait already, with `cancelled` when the signal is aborted first.
+   */
+  async enter(tenant: string, signal: AbortSignal): Promise<() => void> {
+    if (signal.aborted) throw gone();
+    if (!this.#mayRun(tenant)) await this.#queued(tenant, signal);
+    else this.#count(tenant, 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#count(tenant, -1);
+      this.#next();
+    };
+  }
+
+  #queued(tenant: string, signal: AbortSignal): Promise<void> {
+    const queue = this.#waiting.get(tenant) ?? new Set();
+    const { waitingMax, onRefused } = this.#options;
+    if (waitingMax > 0 && queue.size >= waitingMax) {
+      onRefused?.(tenant);
+      throw new VivaceError('exhausted', 'job queue full', { retryAfterMs: 1000 });
+    }
+    this.#waiting.set(tenant, queue);
+    return new Promise((resolve, reject) => {
+      const remove = (): void => {
+        queue.delete(enter);
+        if (queue.size === 0) this.#waiting.delete(tenant);
+      };
+      const leave = (): void => {
+        remove();
+        reject(gone());
+      };
+      const enter = (): void => {
+        remove();
+        signal.removeEventListener('abort', leave);
+        this.#count(tenant, 1);
+        resolve();
+      };
+      queue.add(enter);
+      signal.addEventListener('abort', leave, { once: true });
+    });
+  }
+
+  #mayRun(tenant: string): boolean {
+    const { runningMax } = this.#options;
+    return this.#total < runningMax || (!this.#running.has(tenant) && this.#total < 2 * runningMax);
+  }
+
+  #next(): void {
+    let least: string | undefined;
+    for (const tenant of this.#waiting.keys())
+      if (least === undefined || (this.#running.get(tenant) ?? 0) < (this.#running.get(least) ?? 0)) least = tenant;
+    if (least === undefined || !this.#mayRun(least)) return;
+    const [enter] = this.#waiting.get(least)!;
+    enter();
+  }
+
+  #count(tenant: string, by: number): void {
+    const running = (this.#running.get(tenant) ?? 0) + by;
+    if (running === 0) this.#running.delete(tenant);
+    else this.#running.set(tenant, running);
+    this.#total += by;
+  }
+}
+
+function gone(): VivaceError {
+  return new VivaceError('cancelled', 'the client has gone');
+}

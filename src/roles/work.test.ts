@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { it } from 'node:test';
+import { createBlockCaches, OpenBlock } from '../block/open.ts';
+import type { Segment } from '../block/segment.ts';
+import { bothForms, EVER, type SpanSpec } from '../query/segments.fixture.ts';
+import { searchTraces } from '../query/search.ts';
+import { parseQuery } from '../traceql/parse.ts';
+import { Turns } from './turns.ts';
+import { SegmentFailure, Work, type WorkLimits } from './work.ts';
+
+const NO_LIMITS: WorkLimits = { msMax: 0, timeKey: 'querier.search.query_timeout', bytesMax: 0, spansMax: 0 };
+
+/** 40 spans in pages of four. */
+const SPANS: SpanSpec[] = Array.from({ length: 40 }, (_, i) => ({
+  trace: i + 1,
+  span: i + 1,
+  name: `op-${i}`,
+  attributes: { n: BigInt(i) },
+}));
+
+function search(work: Work, segments: Segment[], query = '{ span.n >= 0 }') {
+  return searchTraces(segments, parseQuery(query), { ...EVER, limit: 100, spansPerSpanSet: 3, stop: work.stop });
+}
+
+it('counts what a query reads, and what it does not need', async (t) => {
+  const { live, block } = await bothForms(t, SPANS);
+  const other = (await bothForms(t, [{ trace: 99, span: 99 }])).block;
+  const work = new Work('t', new Turns(), NO_LIMITS, () => false);
+  const { traces } = await search(work, [work.watch(live), work.watch(block), work.watch(other)]);
+  assert.equal(traces.length, 40);
+  const refs = [block, other].map((each) => (each as OpenBlock).ref);
+  const receipt = work.receipt(refs, new Map([['x', 'damaged']]), 5);
+  assert.deepEqual(receipt.blocks, { wanted: 2, read: 1, pruned: 1 });
+  assert.equal(receipt.bytes.wanted, block.bytes + other.bytes);
+  assert.equal(receipt.bytes.pruned, other.bytes);
+  assert.ok(receipt.bytes.read > 0 && receipt.bytes.read <= block.bytesRead!);
+  assert.equal(receipt.liveUntilMs, 5);
+  assert.deepEqual(receipt.missing, [{ what: 'block x', why: 'damaged' }]);
+  work.begin();
+  assert.equal(work.receipt([], new Map(), undefined).bytes.read, 0);
+});
+
+it('a client that leaves stops the query at the next page', async (t) => {
+  const { block } = await bothForms(t, SPANS);
+  let left = false;
+  let pages = 0;
+  const counted: Segment = Object.assign(Object.create(block) as Segment, {
+    // Private members need the block itself.
+    bytesRead: 0,
+    typesOf: block.typesOf.bind(block),
+    lines: block.lines.bind(block),
+    tracesOfRows: block.tracesOfRows.bind(block),
+    async column(...args: Parameters<Segment['column']>) {
+      const column = await block.column(...args);
+      if (column === undefined) return undefined;
+      const parts = {
+        *[Symbol.iterator]() {
+          for (const part of column.parts) {
+            left = ++pages === 3;
+            yield part;
+          }
+        },
+      };
+      return { ...column, parts };
+    },
+  });
+  const work = new Work('t', new Turns(), NO_LIMITS, () => left);
+  await assert.rejects(search(work, [work.watch(counted)]), { code: 'cancelled' });
+  assert.equal(pages, 3);
+});
+
+it('time, bytes and spans have their limits', async (t) => {
+  const { block } = await bothForms(t, SPANS);
+  const run = (limits: Partial<WorkLimits>) => {
+    const work = new Work('t', new Turns(), { ...NO_LIMITS, ...limits }, () => false);
+    return search(work, [work.watch(block)]);
+  };
+  await assert.rejects(run({ msMax: 1e-9 }), {
+    code: 'deadline',
+    message: /^context deadline exceeded.*query_timeout$/,
+  });
+  await assert.rejects(run({ bytesMax: 1 }), { code: 'invalid', message: /more than 1 bytes.*vivace.query_bytes_max/ });
+  await assert.rejects(run({ spansMax: 39 }), {
+    code: 'invalid',
+    message: /more than 39 spans.*vivace.query_spans_max/,
+  });
+  assert.equal((await run({ spansMax: 40, bytesMax: 1 << 20, msMax: 60_000 })).traces.length, 40);
+});
+
+it('a damaged block is told apart from other errors', async (t) => {
+  const { block } = await bothForms(t, SPANS);
+  const { ref } = block as OpenBlock;
+  const file = path.join(ref.directory, 'data.parquet');
+  const bytes = fs.readFileSync(file);
+  bytes.fill(0xff, 8, bytes.length >> 1);
+  fs.writeFileSync(file, bytes);
+  const damaged = new OpenBlock(ref, createBlockCaches(1 << 20));
+  t.after(() => damaged.close());
+  const work = new Work('t', new Turns(), NO_LIMITS, () => false);
+  await assert.rejects(search(work, [work.watch(damaged)]), (error) => {
+    assert.ok(error instanceof SegmentFailure, String(error));
+    assert.equal(error.block, ref.id);
+    assert.equal(error.isGone, false);
+    return true;
+  });
+  assert.ok(SegmentFailure.of('x', new TypeError('our mistake')) instanceof TypeError);
+});

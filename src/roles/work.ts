@@ -1,0 +1,149 @@
+/**
+ * One question while a reader thread works on it: its turns among the others, the limits that end it, and the account of
+ * what it reads.
+ */
+import type { BlockRef } from '../block/catalog.ts';
+import type { Segment } from '../block/segment.ts';
+import { type Reads, type Watch, watched } from '../block/watched.ts';
+import { formatGoDuration } from '../config/duration.ts';
+import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
+import type { Receipt } from '../serve/queries.ts';
+import { SLICE_MS, type Turns } from './turns.ts';
+
+export interface WorkLimits {
+  /** Computing time, without what is spent waiting for turns; 0 for no bound. `timeKey` is the setting to raise. */
+  msMax: number;
+  timeKey: string;
+  /** Bytes read from blocks, and spans of the segments that something is read of; 0 for no bound. */
+  bytesMax: number;
+  spansMax: number;
+}
+
+/** A block that could not be read: the rest of the answer may be had without it. */
+export class SegmentFailure extends Error {
+  readonly block: string;
+  /** It is not there any more: what it held may be in another one. */
+  readonly isGone: boolean;
+
+  constructor(block: string, cause: Error) {
+    super(messageOf(cause), { cause });
+    this.name = 'SegmentFailure';
+    this.block = block;
+    this.isGone = cause instanceof VivaceError && cause.code === 'not-found';
+  }
+
+  /** What to throw for an error of a block: damage is told apart from limits, cancellation and our own mistakes. */
+  static of(block: string, error: unknown): unknown {
+    if (!(error instanceof Error)) return error;
+    const isDamage = error instanceof VivaceError ? DAMAGE.has(error.code) : 'syscall' in error;
+    return isDamage ? new SegmentFailure(block, error) : error;
+  }
+}
+
+const DAMAGE: ReadonlySet<ErrorCode> = new Set(['internal', 'undecodable', 'not-found']);
+
+export class Work implements Watch {
+  #reads: Reads[] = [];
+  readonly #tenant: string;
+  readonly #turns: Turns;
+  readonly #limits: WorkLimits;
+  readonly #isCancelled: () => boolean;
+  /** Milliseconds of slices that are over, and when the running one began. */
+  #usedMs = 0;
+  #since = performance.now();
+  #bytes = 0;
+  #spans = 0;
+  readonly #counted = new Map<Reads, number>();
+
+  constructor(tenant: string, turns: Turns, limits: WorkLimits, isCancelled: () => boolean) {
+    this.#tenant = tenant;
+    this.#turns = turns;
+    this.#limits = limits;
+    this.#isCancelled = isCancelled;
+  }
+
+  /** Computing time so far. */
+  get usedMs(): number {
+    return this.#usedMs + performance.now() - this.#since;
+  }
+
+  /** The account begins anew; time used stays used. */
+  begin(): void {
+    this.stop();
+    this.#reads = [];
+    this.#counted.clear();
+    this.#bytes = 0;
+    this.#spans = 0;
+  }
+
+  /** The segment under this work's watch. */
+  watch(segment: Segment): Segment {
+    const { segment: seen, reads } = watched(segment, this);
+    this.#reads.push(reads);
+    return seen;
+  }
+
+  /** Throws when nobody waits for the answer any more, or time is up. */
+  readonly stop = (): void => {
+    if (this.#isCancelled()) throw new VivaceError('cancelled', 'the client has gone');
+    const { msMax, timeKey } = this.#limits;
+    if (msMax > 0 && this.usedMs > msMax)
+      throw new VivaceError(
+        'deadline',
+        `context deadline exceeded: the query computed for longer than ${formatGoDuration(msMax)}; narrow its range or raise ${timeKey}`,
+      );
+  };
+
+  turn(): Promise<void> | undefined {
+    this.stop();
+    const sliceMs = performance.now() - this.#since;
+    return sliceMs < SLICE_MS ? undefined : this.outside(this.#turns.wait(this.#tenant));
+  }
+
+  /** Waits for something that is no computing of this query. */
+  async outside<V>(promise: Promise<V>): Promise<V> {
+    this.#usedMs += performance.now() - this.#since;
+    try {
+      return await promise;
+    } finally {
+      this.#since = performance.now();
+      this.stop();
+    }
+  }
+
+  check(reads: Reads): void {
+    this.stop();
+    const known = this.#counted.get(reads);
+    if (known === undefined) this.#spans += reads.segment.rows;
+    this.#bytes += reads.bytes - (known ?? 0);
+    this.#counted.set(reads, reads.bytes);
+    const { bytesMax, spansMax } = this.#limits;
+    if (bytesMax > 0 && this.#bytes > bytesMax) throw tooMuch(`reads more than ${bytesMax} bytes`, 'query_bytes_max');
+    if (spansMax > 0 && this.#spans > spansMax)
+      throw tooMuch(`looks at more than ${spansMax} spans`, 'query_spans_max');
+  }
+
+  failed({ segment }: Reads, error: unknown): unknown {
+    return segment.live ? error : SegmentFailure.of(segment.name, error);
+  }
+
+  /** What was read of the wanted blocks, as far as the work has come. */
+  receipt(wanted: BlockRef[], missing: Map<string, string>, liveUntilMs: number | undefined): Receipt {
+    const blocks = this.#reads.filter(({ segment }) => !segment.live);
+    const pruned = blocks.filter(({ touched }) => !touched);
+    return {
+      blocks: { wanted: wanted.length, read: blocks.length - pruned.length, pruned: pruned.length },
+      bytes: {
+        wanted: wanted.reduce((sum, { meta }) => sum + meta.size, 0),
+        read: blocks.reduce((sum, { bytes }) => sum + bytes, 0),
+        pruned: pruned.reduce((sum, { segment }) => sum + segment.bytes, 0),
+      },
+      ...(liveUntilMs !== undefined && { liveUntilMs }),
+      missing: [...missing].map(([id, why]) => ({ what: `block ${id}`, why })),
+    };
+  }
+}
+
+function tooMuch(what: string, key: string): VivaceError {
+  return new VivaceError('invalid', `cannot run this query: it ${what}; narrow its range or raise vivace.${key}`);
+}
