@@ -268,11 +268,11 @@ export class OpenBlock implements Segment {
     return { first, rows: Uint32Array.from(rows) };
   }
 
-  async tree(): Promise<{ order: undefined; parents: Int32Array; starts: Uint32Array }> {
+  async tree(): Promise<{ parents: Int32Array; starts: Uint32Array }> {
     const column = await this.#load(COLUMN_PARENT, undefined);
     const parents = new Int32Array(this.rows);
     for (const part of column.parts) parents.set(part.ints!.subarray(0, part.count), part.first);
-    return { order: undefined, parents, starts: (await this.lines()).firstRow };
+    return { parents, starts: (await this.lines()).firstRow };
   }
 
   #indexOf(want: Want): number | undefined {

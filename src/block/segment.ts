@@ -123,8 +123,12 @@ export interface Segment {
   /** Each resource as a ResourceSpans message without spans; column {of: 'resource'} has its codes. */
   resources(): Promise<Uint8Array[]>;
   scopes(): Promise<Uint8Array[]>;
-  /** Depth-first order of each trace: the row at each position (undefined: position = row), distances to parents and first positions of traces. */
-  tree(): Promise<{ order: Uint32Array | undefined; parents: Int32Array; starts: Uint32Array }>;
+  /**
+   * Depth-first order of each trace, traces by id: the row at each position, the distance to the parent (0 = a root, -1 = the
+   * parent is not here), the first position of each trace and the end, and the number of each trace in `lines`. Without
+   * `order` a position is a row, without `traces` the numbers count up. A span that came twice has one position.
+   */
+  tree(): Promise<{ order?: Uint32Array; parents: Int32Array; starts: Uint32Array; traces?: Uint32Array }>;
   /** The row of each event or link whose number is in the range of rows; `first` is the number of the first. */
   childRows(space: 'event' | 'link', range?: RowRange): Promise<{ first: number; rows: Uint32Array } | undefined>;
 }

@@ -54,7 +54,7 @@ import {
 } from './layout.ts';
 import { type LiveColumn, LiveView } from './live-view.ts';
 import type { LiveSnapshot } from './layout.ts';
-import { orderRows } from './order.ts';
+import { orderRows, type RowOrder } from './order.ts';
 import { lengthDelimited, wrapMessage } from './message.ts';
 
 type Head = ReturnType<LiveView['columnHeads']>[number];
@@ -83,6 +83,7 @@ export class LiveSegment implements Segment {
   readonly #heads: Head[];
   #keys: Map<string, Head> | undefined;
   #lines: TraceLines | undefined;
+  #order: RowOrder | undefined;
   #columns = new Map<string, Column>();
 
   constructor(snapshot: LiveSnapshot) {
@@ -175,9 +176,10 @@ export class LiveSegment implements Segment {
     return rows.length === 0 ? undefined : { first: 0, rows };
   }
 
-  async tree(): Promise<{ order: Uint32Array; parents: Int32Array; starts: Uint32Array }> {
-    const { rows, parents, starts } = orderRows(this.view);
-    return { order: rows, parents, starts };
+  async tree(): Promise<{ order: Uint32Array; parents: Int32Array; starts: Uint32Array; traces: Uint32Array }> {
+    this.#order ??= orderRows(this.view);
+    const { rows, parents, starts, traces } = this.#order;
+    return { order: rows, parents, starts, traces };
   }
 
   #make(want: Want): Column | undefined {

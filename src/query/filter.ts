@@ -443,6 +443,25 @@ async function computedRows(segment: Segment, expression: FieldExpr, within: Bit
   return rows;
 }
 
+/** The value of an expression at each of the ascending rows. Of several events or links the first one counts. */
+export async function valuesAt(segment: Segment, expression: FieldExpr, rows: Uint32Array): Promise<Read[]> {
+  if (expression.type === 'attribute' || expression.type === 'intrinsic') {
+    const values = await gather(segment, expression, rows);
+    return isOfChildren(expression) ? values.map((value) => (Array.isArray(value) ? value[0] : value)) : values;
+  }
+  const reads = new Map<Reference, Read[]>();
+  for (const reference of referencesOf(expression)) reads.set(reference, await gather(segment, reference, rows));
+  const values: Read[] = new Array(rows.length);
+  for (let slot = 0; slot < rows.length; slot++) values[slot] = compute(expression, reads, slot);
+  return values;
+}
+
+/** Whether it is read from events or links, of which a span may have several. */
+export function isOfChildren(reference: Reference): boolean {
+  if (reference.type === 'attribute') return reference.scope === 'event' || reference.scope === 'link';
+  return reference.name.startsWith('event:') || reference.name.startsWith('link:');
+}
+
 /** The value of an expression for one row. */
 export function compute(expression: FieldExpr, reads: Map<Reference, Read[]>, slot: number): Read {
   switch (expression.type) {

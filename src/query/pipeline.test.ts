@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Segment } from '../block/segment.ts';
+import { formatDuration } from '../traceql/duration.ts';
+import type { StaticValue } from '../traceql/ast.ts';
+import { parseQuery } from '../traceql/parse.ts';
+import { rowsOf } from './bits.ts';
+import { gather } from './gather.ts';
+import { runPipeline, selectRows } from './pipeline.ts';
+import { bothForms } from './segments.fixture.ts';
+import { WORKED, WORKED_ANSWERS } from './worked.fixture.ts';
+
+const context = { stop: (): void => {} };
+
+/** The spansets as the fixture writes them, sorted; or the text of an error. */
+async function found(segment: Segment, text: string): Promise<string> {
+  const { pipeline } = parseQuery(text);
+  try {
+    const { rows, sets, traceOfSet, attributes } = await runPipeline({ segment }, pipeline, context);
+    assert.deepEqual(rowsOf(await selectRows({ segment }, pipeline, context)), rows);
+    const ids = await gather(segment, { type: 'intrinsic', name: 'span:id', offset: 0 }, rows);
+    const traces = await segment.tracesOfRows(rows);
+    const names: string[][] = Array.from(traceOfSet, () => []);
+    for (let i = 0; i < rows.length; i++) {
+      assert.equal(traceOfSet[sets[i]], traces[i]);
+      names[sets[i]].push((ids[i] as { value: string }).value.slice(-2));
+    }
+    const said = (set: number): string => {
+      const each = attributes.map((each) => `${each.key}=${shown(each.valueOf(set))}`);
+      return each.length === 0 ? '' : ` [${each.join(', ')}]`;
+    };
+    return sorted(names.map((spans, set) => spans.sort().join(' ') + said(set)));
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function sorted(sets: string[]): string {
+  return sets.sort().join(' / ');
+}
+
+function shown(value: StaticValue | StaticValue[]): string {
+  if (Array.isArray(value)) return `[${value.map(shown).join()}]`;
+  if (value.type === 'nil') return 'nil';
+  return value.type === 'duration' ? formatDuration(value.ns) : String(value.value);
+}
+
+test('the worked examples of the language', async (t) => {
+  const { live, block } = await bothForms(t, WORKED);
+  for (const [query, answer] of WORKED_ANSWERS) {
+    const expected = sorted(answer.split(' / '));
+    await t.test(query, async () => {
+      assert.equal(await found(block, query), expected, 'block');
+      assert.equal(await found(live, query), expected, 'live');
+    });
+  }
+});
