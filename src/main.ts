@@ -52,7 +52,7 @@ if (loaded.kind === 'exit') {
   process.on('SIGTERM', () => stop(0));
   process.on('SIGINT', () => stop(0));
   try {
-    running = await startServer({ config, version: VERSION, log, nowMs: Date.now, onStop: stop });
+    running = await startServer({ config, version: VERSION, log, env: process.env, nowMs: Date.now, onStop: stop });
     log.log('info', 'Tempo started', { target: config.target });
     process.stdout.write(greeting(running));
   } catch (error) {

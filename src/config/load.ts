@@ -13,6 +13,7 @@ import { type Decoding, decodeSection, defaultsOf } from './decode.ts';
 import { expand } from './expand.ts';
 import { FlagError, type Flags, parseFlags, usage } from './flags.ts';
 import { fedKeys, foreignKeys, movedKeys, oldSections } from './moved.ts';
+import type { TenantLimits } from './overrides-file.ts';
 import { decodeReceivers, defaultReceivers, type OtlpReceiver } from './receivers.ts';
 import { schema, settings } from './schema.ts';
 import { propertyName, type Resolved, type Setting } from './setting.ts';
@@ -27,6 +28,10 @@ export type Configuration = Resolved<typeof schema> & {
     grpcListenDisabled: boolean;
   };
   live: LiveSettings;
+  /** `overrides.defaults` as they hold: where all data has one owner, a limit that nobody wrote limits nothing. */
+  defaultLimits: TenantLimits;
+  /** Placeholders of files that are read while running are filled in, too. */
+  expandsEnvironment: boolean;
 };
 
 /** When traces are cut and blocks finished, whichever release's keys said so. */
@@ -105,6 +110,7 @@ function load(inputs: LoadInputs, flags: Flags): Loaded {
   feedNewKeys(draft);
   noteTls(draft);
   settle(draft, inputs.env, source !== undefined);
+  draft.config.expandsEnvironment = flags.expandEnv;
   checkConfiguration(draft.config, (path) => draft.said.has(path));
   const warnings = [...draft.warnings, ...configurationWarnings(draft.config)];
   if (flags.verify) return verified(warnings);
@@ -129,6 +135,8 @@ export function defaultConfiguration(): Configuration {
   config.server.httpListenDisabled = false;
   config.server.grpcListenDisabled = false;
   config.live = liveSettings(config);
+  config.expandsEnvironment = false;
+  config.defaultLimits = defaultLimits(config, () => false);
   return config;
 }
 
@@ -324,6 +332,25 @@ function settle(draft: Draft, env: Record<string, string | undefined>, hasText: 
   if (config.httpApiPrefix !== '') config.httpApiPrefix = `/${config.httpApiPrefix.replace(/^\/+|\/+$/g, '')}`;
   if (config.httpApiPrefix === '/') config.httpApiPrefix = '';
   config.live = liveSettings(config);
+  config.defaultLimits = defaultLimits(config, isSaid);
+}
+
+/**
+ * Rates and live traces are limits between tenants: without multitenancy they hold only when somebody wrote one
+ * (docs/decisions/0005).
+ */
+function defaultLimits(
+  { overrides, multitenancyEnabled }: Configuration,
+  isSaid: (path: string) => boolean,
+): TenantLimits {
+  const { defaults } = overrides;
+  const free = (...keys: string[]): boolean =>
+    !multitenancyEnabled && !keys.some((key) => isSaid(`overrides.defaults.ingestion.${key}`));
+  const ingestion = { ...defaults.ingestion };
+  if (free('rate_limit_bytes', 'burst_size_bytes'))
+    ingestion.rateLimitBytes = ingestion.burstSizeBytes = Number.POSITIVE_INFINITY;
+  if (free('max_traces_per_user')) ingestion.maxTracesPerUser = 0;
+  return { ...defaults, ingestion };
 }
 
 function settleReceivers(draft: Draft, env: Record<string, string | undefined>): void {

@@ -14,6 +14,7 @@ import type { Configuration } from '../config/load.ts';
 import { renderConfiguration } from '../config/render.ts';
 import { hasLivingPeer } from '../log/ownership.ts';
 import type { Accept, ReceiveHooks } from '../receive/accept.ts';
+import { admitted } from '../receive/admit.ts';
 import { repairIds } from '../receive/id-repair.ts';
 import { otlpGrpc } from '../receive/otlp-grpc.ts';
 import { otlpHttp } from '../receive/otlp-http.ts';
@@ -30,6 +31,7 @@ import { type Listener, listen } from '../wire/listener.ts';
 import { Admission } from './admission.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import type { ReaderSettings } from './reader-thread.ts';
+import { openTenantLimits } from './tenant-limits.ts';
 import { startReaders, startWriter } from './threads.ts';
 import type { WriterStats } from './writer-thread.ts';
 
@@ -44,6 +46,8 @@ export interface ServerOptions {
   config: Configuration;
   version: { version: string; revision: string; branch: string };
   log: Log;
+  /** For placeholders in files that are read while running. */
+  env: Record<string, string | undefined>;
   nowMs: () => number;
   /** Somebody asked to stop over HTTP, or a thread died: the process should end with this code. */
   onStop: (code: number) => void;
@@ -64,6 +68,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   makeDirectory(wal);
   makeDirectory(blocks);
   const metrics = ownMetrics(version);
+  const { tenants, close: closeTenants } = openTenantLimits(config, options.env, log, metrics);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
   let last: WriterStats | undefined;
   let spansSinceTold = 0;
@@ -137,18 +142,31 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   gate.open!(readers.queries);
   const queries = withPeers(readers.queries, wal, instance);
 
-  const accept: Accept = async (tenant, body) => {
-    // While it stops, what was under way is taken to its end, and in the shutdown delay everything else, too.
-    if (state === 'starting')
-      throw new VivaceError('unavailable', 'cannot take spans: the process is starting', { retryAfterMs: 1000 });
-    const bytes = body.length;
-    metrics.ingressBytes(tenant, bytes);
-    const began = performance.now();
+  const push: Accept = async (tenant, body) => {
     try {
       return await writer.push(tenant, body);
     } catch (error) {
       if (error instanceof VivaceError && error.code === 'exhausted') metrics.limitReached('exhausted');
       throw error;
+    }
+  };
+  const limited = admitted(push, {
+    limitsOf: (tenant) => tenants.of(tenant),
+    retryAfterMs: config.distributor.retryAfterOnResourceExhaustedMs,
+    nowMs: () => performance.now(),
+    onDiscarded(reason, tenant, spans) {
+      metrics.discardedSpans(reason, tenant, spans);
+      metrics.limitReached(reason);
+    },
+  });
+  const accept: Accept = async (tenant, body, from) => {
+    // While it stops, what was under way is taken to its end, and in the shutdown delay everything else, too.
+    if (state === 'starting')
+      throw new VivaceError('unavailable', 'cannot take spans: the process is starting', { retryAfterMs: 1000 });
+    metrics.ingressBytes(tenant, body.length);
+    const began = performance.now();
+    try {
+      return await limited(tenant, body, from);
     } finally {
       metrics.pushed((performance.now() - began) / 1000);
     }
@@ -349,6 +367,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
       await readers.close();
       peers?.close();
+      closeTenants();
       metrics.close();
       return 0;
     },

@@ -65,6 +65,7 @@ export function ownMetrics(build: BuildLabels) {
     ...receivingMetrics(make),
     ...storingMetrics(make),
     ...queryMetrics(make),
+    ...limitMetrics(make),
     /** Where levels come from; later calls add to earlier ones. */
     observe: levelMetrics(make, levels),
     /** Prometheus text. */
@@ -218,6 +219,30 @@ function queryMetrics({ counter, histogram }: Makers) {
     },
     inspectedBytes: (op: string, tenant: string, count: number) => inspected.inc({ tenant, op }, count),
     queryDiscarded: (user: string) => discarded.inc({ user }),
+  };
+}
+
+/** `limits`: names as in Tempo's dashboards. */
+function limitMetrics({ gauge }: Makers) {
+  const reloaded = gauge('tempo_runtime_config_last_reload_successful', 'Whether the limits of tenants could be read.');
+  const defaults = gauge('tempo_limits_defaults', 'Limits of tenants without their own.', ['limit_name']);
+  // One release labels the tenant as user, the other as tenant.
+  const overrides = gauge('tempo_limits_overrides', 'Limits that a tenant has of its own.', [
+    'limit_name',
+    'tenant',
+    'user',
+  ]);
+  return {
+    limitsReloaded: (ok: boolean) => reloaded.set(ok ? 1 : 0),
+    limitsKnown: (
+      byDefault: ReadonlyMap<string, number>,
+      byTenant: ReadonlyMap<string, ReadonlyMap<string, number>>,
+    ) => {
+      for (const [limit_name, value] of byDefault) defaults.set({ limit_name }, value);
+      overrides.reset();
+      for (const [tenant, limits] of byTenant)
+        for (const [limit_name, value] of limits) overrides.set({ limit_name, tenant, user: tenant }, value);
+    },
   };
 }
 

@@ -61,7 +61,7 @@ export const distributor = section('distributor.Config', {
   kafka_write_path_enabled: tempo2(bool(false, 'push to Kafka')),
   kafka_config: tree('copied from ingest.kafka; do not set here'),
   extend_writes: tempo2(bool(true, 'write to extra ingester when one is unhealthy')),
-  retry_after_on_resource_exhausted: duration('5s', 'retry hint sent with rate-limit errors, 0 sends none'),
+  retry_after_on_resource_exhausted: active(duration('5s', 'retry hint sent with rate-limit errors, 0 sends none')),
   max_attribute_bytes: active(int(2048, 'attribute keys and text values beyond this are cut, 0 cuts none')),
   artificial_delay: duration('0', 'minimum request latency, for tests'),
 });

@@ -24,14 +24,14 @@ export const overrides = section('overrides.Config', {
   defaults: section('overrides.Overrides', {
     ingestion: section('overrides.IngestionOverrides', {
       rate_strategy: text('local', 'local or global'),
-      rate_limit_bytes: int(30_000_000, 'bytes a second that a tenant may send'),
-      burst_size_bytes: int(30_000_000, 'bytes that a tenant may send at once'),
+      rate_limit_bytes: active(int(30_000_000, 'bytes a second that a tenant may send')),
+      burst_size_bytes: active(int(30_000_000, 'bytes that a tenant may send at once')),
       max_traces_per_user: int(10_000, 'traces of a tenant being received at once, 0 unlimited'),
       max_global_traces_per_user: int(0, 'the same over all processes'),
       tenant_shard_size: int(0, 'processes that a tenant is spread over, 0 all'),
       max_attribute_bytes: active(int(0, 'cut of attributes, 0 takes distributor.max_attribute_bytes')),
       artificial_delay: duration('0', 'least time of a request, for tests'),
-      retry_info_enabled: tempo3(bool(true, 'attach retry hint')),
+      retry_info_enabled: active(tempo3(bool(true, 'tell refused senders when to come back'))),
     }),
     read: section('overrides.ReadOverrides', {
       max_bytes_per_tag_values_query: active(int(1_000_000, 'bytes of values in an answer about one tag')),
@@ -124,8 +124,8 @@ export const overrides = section('overrides.Config', {
       dimensions: map('attributes turned into labels'),
     }),
   }),
-  per_tenant_override_config: text('', 'file with the limits of tenants, read again while running'),
-  per_tenant_override_period: promDuration('10s', 'how often it is read'),
+  per_tenant_override_config: active(text('', 'file with the limits of tenants, read again while running')),
+  per_tenant_override_period: active(promDuration('10s', 'how often it is read')),
   user_configurable_overrides: section('overrides.UserConfigurableOverridesConfig', {
     enabled: bool(false, 'let tenants set limits through the API'),
     poll_interval: duration('1m', 'how often they are read'),

@@ -1,0 +1,92 @@
+/**
+ * What each tenant may do. Three layers, and whatever one of them leaves out is taken from the next:
+ *
+ *   entry of the tenant in the file  >  entry "*" of the file  >  overrides.defaults
+ *
+ * (Tempo takes the first layer that exists whole, so that a forgotten key becomes zero.) The file is read again while the
+ * process runs; one that cannot be read or is wrong leaves everything as it was.
+ */
+import { parseOverridesFile, type SaidLimits, type TenantLimits, withSaid } from '../config/overrides-file.ts';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
+
+export interface TenantsOptions {
+  defaults: TenantLimits;
+  /** The text of the file, placeholders filled in; undefined when none is configured. Throws what reading throws. */
+  readFile?: () => string;
+  /** Told of every reading after the first that changed something or failed; `error` says why. */
+  onReload?(error?: string): void;
+}
+
+export class Tenants {
+  readonly #options: TenantsOptions;
+  #text: string | undefined;
+  #said: ReadonlyMap<string, SaidLimits> = new Map();
+  #base: TenantLimits;
+  #limits = new Map<string, TenantLimits>();
+  #failing = '';
+  readonly #listeners: (() => void)[] = [];
+
+  /** Reads the file. Throws `invalid` when that fails: a process must not start with other limits than it was told. */
+  constructor(options: TenantsOptions) {
+    this.#options = options;
+    this.#base = options.defaults;
+    try {
+      this.#read();
+    } catch (error) {
+      throw new VivaceError('invalid', `cannot read the limits of tenants: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** The same object as long as the tenant's limits are the same. */
+  of(tenant: string): TenantLimits {
+    const known = this.#limits.get(tenant);
+    if (known !== undefined) return known;
+    const said = this.#said.get(tenant);
+    if (said === undefined) return this.#base;
+    const limits = withSaid(this.#base, said);
+    this.#limits.set(tenant, limits);
+    return limits;
+  }
+
+  /** Of tenants that nothing was said about. */
+  get base(): TenantLimits {
+    return this.#base;
+  }
+
+  /** What the file says, by tenant. */
+  get said(): ReadonlyMap<string, SaidLimits> {
+    return this.#said;
+  }
+
+  /** Called after the limits of any tenant have changed. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Reads the file again. Never throws: what is wrong is told to `onReload`, once for each different reason. */
+  reload(): void {
+    try {
+      if (!this.#read() && this.#failing === '') return;
+      this.#failing = '';
+      this.#options.onReload?.();
+    } catch (error) {
+      const reason = messageOf(error);
+      if (reason === this.#failing) return;
+      this.#failing = reason;
+      this.#options.onReload?.(reason);
+    }
+  }
+
+  /** Whether anything has changed. */
+  #read(): boolean {
+    const text = this.#options.readFile?.();
+    if (text === undefined || text === this.#text) return false;
+    const said = parseOverridesFile(text);
+    this.#text = text;
+    this.#said = said;
+    this.#base = withSaid(this.#options.defaults, said.get('*') ?? new Map());
+    this.#limits = new Map();
+    for (const listener of this.#listeners) listener();
+    return true;
+  }
+}

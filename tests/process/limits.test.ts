@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import http2 from 'node:http2';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
+import { ask, assertSpans, call, makeBatch, post, random } from './spans.fixture.ts';
+
+const suite = { after };
+const directory = temporaryFolder(suite, 'limits');
+const overrides = path.join(directory, 'overrides.yaml');
+const next = random(11);
+let server: Server;
+let session: http2.ClientHttp2Session;
+
+before(async () => {
+  fs.writeFileSync(
+    overrides,
+    'overrides:\n  small: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 2200}}\n  silent: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 1, retry_info_enabled: false}}\n',
+  );
+  fs.writeFileSync(
+    path.join(directory, 'vivace.yaml'),
+    `multitenancy_enabled: true\noverrides: {per_tenant_override_config: ${overrides}, per_tenant_override_period: 100ms}\n`,
+  );
+  server = await startServer(suite, { directory, flags: ['-config.file=vivace.yaml'] });
+  session = http2.connect(`http://127.0.0.1:${server.ports.grpc}`);
+});
+after(() => session.destroy());
+
+const of = (tenant: string) => ({ 'X-Scope-OrgID': tenant });
+const batch = (spans: number) => makeBatch(next, { traces: 1, spansPerTrace: spans });
+
+describe('the rate of a tenant', () => {
+  it('refuses what is above the burst or the rate, each protocol in its way', async () => {
+    const first = batch(8);
+    const taken = await post(server.otlpUrl, first.body, of('small'));
+    assert.equal(taken.status, 200, taken.body.toString());
+    const refused = batch(8);
+    const http = await post(server.otlpUrl, refused.body, of('small'));
+    assert.equal(http.status, 429);
+    assert.equal(http.headers['retry-after'], '5');
+    assert.match(http.body.toString('latin1'), /RATE_LIMITED: .*google\.rpc\.RetryInfo/s);
+    const grpc = await call(session, refused.body, undefined, { 'x-scope-orgid': 'small' });
+    assert.equal(grpc.status, 8);
+    assert.match(grpc.message, /^RATE_LIMITED: .*tenant small/);
+    const details = Buffer.from(String(grpc.trailers['grpc-status-details-bin']), 'base64');
+    assert.ok(details.includes(Buffer.from('0a020805', 'hex')), 'RetryInfo of 5 s');
+    const large = await post(server.otlpUrl, batch(40).body, of('small'));
+    assert.equal(large.status, 429);
+    await assertSpans(server.url, first.traces, { tenant: 'small' });
+    const [[trace]] = refused.traces;
+    assert.equal((await ask(`${server.url}/api/traces/${trace}`, { headers: of('small') })).status, 404);
+    await metric('tempo_discarded_spans_total{reason="rate_limited",tenant="small"} 56');
+    await metric('tempo_receiver_refused_spans{receiver="otlp/otlp_receiver",transport="grpc"} 8');
+  });
+
+  it('takes requests without spans, and leaves other tenants alone', async () => {
+    assert.equal((await post(server.otlpUrl, Buffer.alloc(0), of('small'))).status, 200);
+    const others = batch(40);
+    assert.equal((await post(server.otlpUrl, others.body, of('large'))).status, 200);
+    await assertSpans(server.url, others.traces, { tenant: 'large' });
+  });
+
+  it('says nothing of a retry where that is switched off', async () => {
+    const http = await post(server.otlpUrl, batch(1).body, of('silent'));
+    assert.equal(http.status, 429);
+    assert.equal(http.headers['retry-after'], undefined);
+    const grpc = await call(session, batch(1).body, undefined, { 'x-scope-orgid': 'silent' });
+    assert.deepEqual([grpc.status, grpc.trailers['grpc-status-details-bin']], [8, undefined]);
+  });
+
+  it('is read again while the process runs; a bad file changes nothing', async () => {
+    const good = fs.readFileSync(overrides, 'utf8');
+    await metric('tempo_runtime_config_last_reload_successful 1');
+    fs.writeFileSync(overrides, good.replace('burst_size_bytes: 2200', 'burst_size_byte: 3000'));
+    await metric('tempo_runtime_config_last_reload_successful 0');
+    assert.match(server.stderr(), /cannot read the limits of tenants again.*line 2: field burst_size_byte not found/);
+    assert.equal((await post(server.otlpUrl, batch(8).body, of('small'))).status, 429);
+    fs.writeFileSync(overrides, good.replace('rate_limit_bytes: 1,', 'rate_limit_bytes: 100000000,'));
+    await metric('tempo_runtime_config_last_reload_successful 1');
+    await metric(
+      'tempo_limits_overrides{limit_name="ingestion_rate_limit_bytes",tenant="small",user="small"} 100000000',
+    );
+    await until('the tenant may send again', async () => {
+      return (await post(server.otlpUrl, batch(8).body, of('small'))).status === 200;
+    });
+  });
+});
+
+async function metric(line: string): Promise<void> {
+  let text = '';
+  await until(
+    line,
+    async () => {
+      text = (await ask(`${server.url}/metrics`)).body.toString();
+      return text.split('\n').includes(line);
+    },
+    10_000,
+    () =>
+      text
+        .split('\n')
+        .filter((one) => one.startsWith(line.split(/[{ ]/)[0]))
+        .join('\n'),
+  );
+}
