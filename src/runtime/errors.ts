@@ -13,6 +13,7 @@
  * | denied          | 403          | 403         | 7    |
  * | not-found       | 404          | 404         | 5    |
  * | unsupported     | 500          | 404         | 12   |
+ * | precondition    | 412          | 503         | 9    |
  * | cancelled       | 499          | 503         | 1    |
  * | deadline        | 504          | 503         | 4    |
  * | internal        | 500          | 500         | 13   |
@@ -28,6 +29,7 @@ export type ErrorCode =
   | 'denied'
   | 'not-found'
   | 'unsupported'
+  | 'precondition'
   | 'cancelled'
   | 'deadline'
   | 'internal';

@@ -88,6 +88,7 @@ const STATUS: Record<ErrorCode, number> = {
   unauthenticated: 401,
   denied: 403,
   'not-found': 404,
+  precondition: 412,
   'too-large': 413,
   exhausted: 429,
   cancelled: 499,

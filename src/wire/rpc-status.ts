@@ -28,6 +28,7 @@ const GRPC_OF_ERROR: Record<ErrorCode, number> = {
   denied: 7,
   'not-found': GRPC_NOT_FOUND,
   unsupported: GRPC_UNIMPLEMENTED,
+  precondition: 9,
   cancelled: GRPC_CANCELLED,
   deadline: GRPC_DEADLINE_EXCEEDED,
   internal: GRPC_INTERNAL,

@@ -1,0 +1,362 @@
+/**
+ * S3 and whatever speaks like it, by Amazon's own client: it brings the credentials that users expect (environment, shared
+ * files, web identity, container, machine), signs, and asks again. Checksums beyond the signature are only sent where the
+ * protocol requires them, because many S3-compatible servers refuse the others. Loaded only when configured.
+ */
+import fs from 'node:fs';
+import https from 'node:https';
+import type { Readable } from 'node:stream';
+import type { SecureVersion } from 'node:tls';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+  S3ServiceException,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { VivaceError } from '../runtime/errors.ts';
+import { type BodyLimits, readBody } from './body.ts';
+import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
+
+/** As the keys of `storage.trace.s3`. */
+export interface S3Settings {
+  bucket: string;
+  endpoint: string;
+  region: string;
+  accessKey: string;
+  secretKey: string;
+  sessionToken: string;
+  insecure: boolean;
+  forcepathstyle: boolean;
+  enableDualStack: boolean;
+  bucketLookupType: number;
+  partSize: number;
+  retryMaxAttempts: number;
+  tags: Record<string, string>;
+  metadata: Record<string, string>;
+  storageClass: string;
+  sse: { type: string; kmsKeyId: string; kmsEncryptionContext: string; encryptionKey: string };
+  tlsCertPath: string;
+  tlsKeyPath: string;
+  tlsCaPath: string;
+  tlsServerName: string;
+  tlsInsecureSkipVerify: boolean;
+  tlsCipherSuites: string;
+  tlsMinVersion: string;
+}
+
+/** The protocol's least size of a part that is not the last. */
+const PART_BYTES_MIN = 5 << 20;
+const PART_BYTES = 8 << 20;
+const PARTS_AT_ONCE = 2;
+const CONNECT_MS_MAX = 5000;
+/** A server that says nothing for this long is not waited for. */
+const SILENT_MS_MAX = 15_000;
+const REQUEST_MS_MAX = 120_000;
+const SOCKETS_MAX = 64;
+/** A body may end early although the answer began well; the client asks again only before that. */
+const BODY_ATTEMPTS = 3;
+
+export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.env): Bucket {
+  const name = `S3 bucket ${settings.bucket}`;
+  if (settings.bucket === '')
+    throw new VivaceError('invalid', 'cannot use S3: storage.trace.s3.bucket is empty; name the bucket');
+  const client = new S3Client(clientConfig(settings, env));
+  const Bucket = settings.bucket;
+  const { customerKey, written } = encryption(settings);
+  const tags = new URLSearchParams(settings.tags).toString();
+  const stored = {
+    ...written,
+    ...(tags !== '' && { Tagging: tags }),
+    ...(Object.keys(settings.metadata).length > 0 && { Metadata: settings.metadata }),
+    ...(settings.storageClass !== '' && { StorageClass: settings.storageClass as 'STANDARD' }),
+  };
+  const partBytes = settings.partSize === 0 ? PART_BYTES : Math.max(settings.partSize, PART_BYTES_MIN);
+
+  const call = async <A>(action: string, options: CallOptions | undefined, work: () => Promise<A>): Promise<A> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof VivaceError) throw error;
+      throw options?.signal?.aborted
+        ? bucketError('cancelled', action, name, 'nobody waits for it')
+        : bucketError(codeOf(error), action, name, reasonOf(error));
+    }
+  };
+  const send = (options: CallOptions | undefined) => ({ abortSignal: options?.signal });
+
+  /** Reads an object (from `offset`), again when the body breaks off. */
+  const read = (key: string, range: string | undefined, limits: BodyLimits, options: CallOptions) =>
+    call(`read ${key}`, options, async () => {
+      for (let attempt = 1; ; attempt++) {
+        const answer = await client.send(
+          new GetObjectCommand({ Bucket, Key: key, Range: range, ...customerKey }),
+          send(options),
+        );
+        try {
+          const bytes = await readBody(answer.Body as Readable, limits, options.signal);
+          return { bytes, version: answer.ETag ?? '' };
+        } catch (error) {
+          if (error instanceof VivaceError || options.signal?.aborted || attempt === BODY_ATTEMPTS) throw error;
+        }
+      }
+    });
+
+  return {
+    name,
+    partBytes,
+    get(key, options) {
+      const tooLarge = () =>
+        bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
+      return read(key, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs: SILENT_MS_MAX }, options);
+    },
+    async range(key, offset, length, options = {}) {
+      if (length === 0) return new Uint8Array(0);
+      const limits = { length, silentMs: SILENT_MS_MAX };
+      return (await read(key, `bytes=${offset}-${offset + length - 1}`, limits, options)).bytes;
+    },
+    put(key, bytes, options) {
+      checkKey(key);
+      const { only } = options ?? {};
+      return call(`write ${key}`, options, async () => {
+        const command = new PutObjectCommand({
+          Bucket,
+          Key: key,
+          Body: bytes,
+          ...stored,
+          ...(only !== undefined && (only === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: only.version })),
+        });
+        return (await client.send(command, send(options))).ETag ?? '';
+      });
+    },
+    multipart(key, parts, options) {
+      checkKey(key);
+      return call(`write ${key}`, options, async () => {
+        if (options?.again) await abortOld(key, options);
+        const { UploadId } = await client.send(
+          new CreateMultipartUploadCommand({ Bucket, Key: key, ...stored }),
+          send(options),
+        );
+        const upload = { Bucket, Key: key, UploadId };
+        try {
+          const done = await uploadParts(parts, (PartNumber, Body) =>
+            client
+              .send(new UploadPartCommand({ ...upload, PartNumber, Body, ...customerKey }), send(options))
+              .then(({ ETag }) => ({ PartNumber, ETag })),
+          );
+          await client.send(
+            new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts: done }, ...customerKey }),
+            send(options),
+          );
+        } catch (error) {
+          await client.send(new AbortMultipartUploadCommand(upload)).catch(() => {});
+          throw error;
+        }
+      });
+    },
+    async *list(prefix, options) {
+      let after: string | undefined = options?.from;
+      for (let token: string | undefined; ; ) {
+        const page = await call(`list ${prefix}`, options, () =>
+          client.send(
+            new ListObjectsV2Command({
+              Bucket,
+              Prefix: prefix,
+              // StartAfter leaves out the key itself: the key before it in order is it without its last character.
+              ...(token === undefined
+                ? after !== undefined && { StartAfter: before(after) }
+                : { ContinuationToken: token }),
+            }),
+            send(options),
+          ),
+        );
+        for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+          if (options?.from !== undefined && Key < options.from) continue;
+          if (options?.to !== undefined && Key >= options.to) return;
+          yield { key: Key, bytes: Size, modifiedMs: LastModified?.getTime() ?? 0 };
+        }
+        if (!page.IsTruncated || page.NextContinuationToken === undefined) return;
+        token = page.NextContinuationToken;
+        after = undefined;
+      }
+    },
+    async folders(prefix, options) {
+      const names: string[] = [];
+      for (let token: string | undefined; ; ) {
+        const page = await call(`list ${prefix}`, options, () =>
+          client.send(
+            new ListObjectsV2Command({ Bucket, Prefix: prefix, Delimiter: '/', ContinuationToken: token }),
+            send(options),
+          ),
+        );
+        for (const { Prefix = '' } of page.CommonPrefixes ?? []) names.push(Prefix.slice(prefix.length, -1));
+        token = page.NextContinuationToken;
+        if (!page.IsTruncated || token === undefined) return names;
+      }
+    },
+    async delete(key, options) {
+      await call(`delete ${key}`, options, () =>
+        client.send(new DeleteObjectCommand({ Bucket, Key: key }), send(options)),
+      );
+    },
+    close: () => client.destroy(),
+  };
+
+  async function abortOld(key: string, options: CallOptions): Promise<void> {
+    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: key }), send(options));
+    for (const { Key, UploadId } of Uploads)
+      if (Key === key) await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), send(options));
+  }
+}
+
+/** Sends parts a few at a time, numbered from 1; settles when none is under way any more. */
+async function uploadParts<P>(
+  parts: AsyncIterable<Uint8Array>,
+  upload: (part: number, bytes: Uint8Array) => Promise<P>,
+): Promise<P[]> {
+  const iterator = parts[Symbol.asyncIterator]();
+  const uploaded: P[] = [];
+  let next = 1;
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    while (!failed) {
+      const { value, done } = await iterator.next();
+      if (done) return;
+      const part = next++;
+      try {
+        uploaded[part - 1] = await upload(part, value);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return uploaded;
+}
+
+function clientConfig(settings: S3Settings, env: NodeJS.ProcessEnv): S3ClientConfig {
+  const { endpoint, insecure, region } = settings;
+  const credentials = staticCredentials(settings, env);
+  const amazon = endpoint === '' || /(?:^|\.)amazonaws\.com(?:\.cn)?(?::\d+)?$/.test(endpoint);
+  // Amazon's host names say their region; others do not care, and accept the customary one.
+  const named = /s3[.-](?:dualstack\.)?([a-z]{2,3}(?:-[a-z]+)+-\d)\.amazonaws\.com/.exec(endpoint)?.[1];
+  const ownRegion = region !== '' ? region : (named ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1');
+  return {
+    region: ownRegion,
+    // Amazon's endpoints follow from the region; only what is named otherwise is said.
+    ...(!(amazon && !insecure) && { endpoint: withScheme(endpoint, insecure) }),
+    forcePathStyle:
+      settings.forcepathstyle || settings.bucketLookupType === 2 || (settings.bucketLookupType === 0 && !amazon),
+    useDualstackEndpoint: settings.enableDualStack,
+    ...(credentials && { credentials }),
+    maxAttempts: Math.max(1, settings.retryMaxAttempts),
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    followRegionRedirects: true,
+    requestHandler: {
+      connectionTimeout: CONNECT_MS_MAX,
+      socketTimeout: SILENT_MS_MAX,
+      requestTimeout: REQUEST_MS_MAX,
+      throwOnRequestTimeout: true,
+      httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
+      httpsAgent: new https.Agent({ keepAlive: true, maxSockets: SOCKETS_MAX, ...tlsOptions(settings) }),
+    },
+  };
+}
+
+function withScheme(endpoint: string, insecure: boolean): string {
+  return /^https?:\/\//.test(endpoint) ? endpoint : `${insecure ? 'http' : 'https'}://${endpoint}`;
+}
+
+/** From the file, else from MinIO's variables where Amazon's are not set; undefined leaves it to the client's chain. */
+function staticCredentials(settings: S3Settings, env: NodeJS.ProcessEnv): S3ClientConfig['credentials'] {
+  const { accessKey, secretKey, sessionToken } = settings;
+  if (accessKey !== '' && secretKey !== '')
+    return {
+      accessKeyId: accessKey,
+      secretAccessKey: secretKey,
+      ...(sessionToken !== '' && { sessionToken }),
+    };
+  const user = env.MINIO_ROOT_USER ?? env.MINIO_ACCESS_KEY;
+  const password = env.MINIO_ROOT_PASSWORD ?? env.MINIO_SECRET_KEY;
+  if (env.AWS_ACCESS_KEY_ID || !user || !password) return undefined;
+  return { accessKeyId: user, secretAccessKey: password };
+}
+
+function encryption({ sse }: S3Settings) {
+  switch (sse.type) {
+    case '':
+      return { customerKey: {}, written: {} };
+    case 'SSE-S3':
+      return { customerKey: {}, written: { ServerSideEncryption: 'AES256' as const } };
+    case 'SSE-KMS':
+      return {
+        customerKey: {},
+        written: {
+          ServerSideEncryption: 'aws:kms' as const,
+          ...(sse.kmsKeyId !== '' && { SSEKMSKeyId: sse.kmsKeyId }),
+          ...(sse.kmsEncryptionContext !== '' && {
+            SSEKMSEncryptionContext: Buffer.from(sse.kmsEncryptionContext).toString('base64'),
+          }),
+        },
+      };
+    case 'SSE-C': {
+      const customerKey = { SSECustomerAlgorithm: 'AES256', SSECustomerKey: sse.encryptionKey };
+      return { customerKey, written: customerKey };
+    }
+    default:
+      throw new VivaceError(
+        'invalid',
+        `cannot use storage.trace.s3.sse.type ${JSON.stringify(sse.type)}: it is none of SSE-S3, SSE-KMS, SSE-C`,
+      );
+  }
+}
+
+function tlsOptions(settings: S3Settings): https.AgentOptions {
+  const version = /^VersionTLS1([0-3])$/.exec(settings.tlsMinVersion)?.[1];
+  return {
+    ...(settings.tlsCaPath !== '' && { ca: fs.readFileSync(settings.tlsCaPath) }),
+    ...(settings.tlsCertPath !== '' && { cert: fs.readFileSync(settings.tlsCertPath) }),
+    ...(settings.tlsKeyPath !== '' && { key: fs.readFileSync(settings.tlsKeyPath) }),
+    ...(settings.tlsServerName !== '' && { servername: settings.tlsServerName }),
+    ...(version !== undefined && { minVersion: (version === '0' ? 'TLSv1' : `TLSv1.${version}`) as SecureVersion }),
+    rejectUnauthorized: !settings.tlsInsecureSkipVerify,
+  };
+}
+
+/** A key that sorts before the given one with nothing of ours between them. */
+function before(key: string): string {
+  return key.slice(0, -1);
+}
+
+function codeOf(error: unknown): BucketFailure {
+  if (!(error instanceof S3ServiceException)) return 'unavailable';
+  const status = error.$metadata?.httpStatusCode;
+  if (error.name === 'NoSuchBucket') return 'unavailable';
+  // A gateway's 404 for an unknown account must not pass for a missing object.
+  if (error.name === 'NoSuchKey' || error.name === 'NotFound') return 'not-found';
+  if (status === 412 || error.name === 'ConditionalRequestConflict') return 'precondition';
+  return 'unavailable';
+}
+
+/** What the server said, and what to do where a person must act. */
+function reasonOf(error: unknown): string {
+  const { name, message } = error as Error;
+  const status = error instanceof S3ServiceException ? error.$metadata?.httpStatusCode : undefined;
+  const said = message && message !== name ? `${name}: ${message}` : name;
+  if (name === 'NoSuchBucket') return 'the bucket does not exist; make it, or correct storage.trace.s3.bucket';
+  if (status === 403 || status === 401 || name === 'XAdminUserNotFound')
+    return `access denied (${said}); check storage.trace.s3.access_key, the credentials of this process and the policy of the bucket`;
+  if (name === 'CredentialsProviderError')
+    return `no credentials were found (${message}); set storage.trace.s3.access_key and secret_key, or give the process a role`;
+  return said;
+}
