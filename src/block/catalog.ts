@@ -1,28 +1,43 @@
 /**
- * The blocks that are in a local folder: `<root>/<tenant>/<block id>/meta.json`. Blocks appear by a rename and go by a rename,
- * so a folder either has a meta or is nothing. Other processes write there too; `refresh` looks which tenant folders changed.
+ * The blocks that can be read: those in a local folder, `<root>/<tenant>/<block id>/meta.json`, and those in the bucket as
+ * somebody else lists them. Blocks appear in the folder by a rename and go by a rename, so a folder either has a meta or is
+ * nothing. Other processes write there too; `refresh` looks which tenant folders changed. A block that is in both is one.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import { type BlockMeta, parseMeta } from './meta.ts';
+import { BLOCK_ID, META_FILE } from './objects.ts';
 
 /** What a reader needs to open a block and to know whether it wants to. */
 export interface BlockRef {
   id: string;
   tenant: string;
-  directory: string;
+  /** undefined: only in the bucket. */
+  directory: string | undefined;
   meta: BlockMeta;
   startSeconds: number;
   endSeconds: number;
 }
 
-const BLOCK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** A block that is in a folder. */
+export interface LocalBlockRef extends BlockRef {
+  directory: string;
+}
+
+interface TenantBlocks {
+  /** In the folder. */
+  blocks: Map<string, BlockRef>;
+  changedMs: number;
+  remote: Map<string, BlockRef>;
+  /** Blocks that were in the bucket and are not any more: what they held is in others, or too old. */
+  removed: Set<string>;
+}
 
 export class BlockCatalog {
   readonly root: string;
   /** Grows whenever the list changes. */
   version = 1;
-  readonly #tenants = new Map<string, { blocks: Map<string, BlockRef>; changedMs: number }>();
+  readonly #tenants = new Map<string, TenantBlocks>();
 
   constructor(root: string) {
     this.root = root;
@@ -32,7 +47,9 @@ export class BlockCatalog {
   blocks(tenant: string): BlockRef[] {
     const known = this.#tenants.get(tenant);
     if (known === undefined) return [];
-    return [...known.blocks.values()].sort((a, b) => b.endSeconds - a.endSeconds);
+    const all = [...known.blocks.values()].filter(({ id }) => !known.removed.has(id));
+    for (const ref of known.remote.values()) if (!known.blocks.has(ref.id)) all.push(ref);
+    return all.sort((a, b) => b.endSeconds - a.endSeconds);
   }
 
   tenants(): string[] {
@@ -41,12 +58,26 @@ export class BlockCatalog {
 
   get count(): number {
     let count = 0;
-    for (const { blocks } of this.#tenants.values()) count += blocks.size;
+    for (const tenant of this.#tenants.keys()) count += this.blocks(tenant).length;
     return count;
   }
 
   add(ref: BlockRef): void {
     this.#of(ref.tenant).blocks.set(ref.id, ref);
+    this.version++;
+  }
+
+  /** What changed in the bucket. */
+  changeRemote(tenant: string, added: BlockMeta[], removed: string[]): void {
+    const of = this.#of(tenant);
+    for (const meta of added) {
+      of.remote.set(meta.blockID, blockRef(meta, tenant, undefined));
+      of.removed.delete(meta.blockID);
+    }
+    for (const id of removed) {
+      of.remote.delete(id);
+      if (of.blocks.has(id)) of.removed.add(id);
+    }
     this.version++;
   }
 
@@ -60,7 +91,7 @@ export class BlockCatalog {
       // A rename within the clock's grain of the last look would be missed by its time alone.
       if (changedMs === known.changedMs && Date.now() - changedMs > 2000) continue;
       known.changedMs = changedMs;
-      this.#refreshTenant(tenant, directory, known.blocks, problems);
+      this.#refreshTenant(tenant, directory, known, problems);
     }
     return problems;
   }
@@ -73,23 +104,24 @@ export class BlockCatalog {
     if (changedMs === undefined || (changedMs === known?.changedMs && Date.now() - changedMs > 2000)) return;
     const of = this.#of(tenant);
     of.changedMs = changedMs;
-    this.#refreshTenant(tenant, directory, of.blocks, []);
+    this.#refreshTenant(tenant, directory, of, []);
   }
 
-  #of(tenant: string): { blocks: Map<string, BlockRef>; changedMs: number } {
+  #of(tenant: string): TenantBlocks {
     let known = this.#tenants.get(tenant);
     if (known === undefined) {
-      known = { blocks: new Map(), changedMs: -1 };
+      known = { blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set() };
       this.#tenants.set(tenant, known);
     }
     return known;
   }
 
-  #refreshTenant(tenant: string, directory: string, blocks: Map<string, BlockRef>, problems: string[]): void {
+  #refreshTenant(tenant: string, directory: string, { blocks, removed }: TenantBlocks, problems: string[]): void {
     const present = new Set(listDirectories(directory).filter((name) => BLOCK_ID.test(name)));
     for (const id of blocks.keys())
       if (!present.has(id)) {
         blocks.delete(id);
+        removed.delete(id);
         this.version++;
       }
     for (const id of present) {
@@ -105,15 +137,23 @@ export class BlockCatalog {
 }
 
 /** The block in a folder; undefined when it has no meta, a text when its meta cannot be read. */
-export function readBlockRef(directory: string, tenant: string): BlockRef | string | undefined {
+export function readBlockRef(directory: string, tenant: string): LocalBlockRef | string | undefined {
   let text: string;
   try {
-    text = fs.readFileSync(path.join(directory, 'meta.json'), 'utf8');
+    text = fs.readFileSync(path.join(directory, META_FILE), 'utf8');
   } catch {
     return undefined;
   }
   const meta = parseMeta(text);
   if (meta === undefined) return `cannot read block ${directory}: its meta.json is not that of a block of ours`;
+  return blockRef(meta, tenant, directory);
+}
+
+export function blockRef<D extends string | undefined>(
+  meta: BlockMeta,
+  tenant: string,
+  directory: D,
+): BlockRef & { directory: D } {
   return {
     id: meta.blockID,
     tenant,

@@ -2,8 +2,6 @@
  * A block that is open for reading: its footer, its page locations, and decoded columns in a cache that all blocks share.
  * Only the pages that a query wants are read.
  */
-import fs from 'node:fs';
-import path from 'node:path';
 import { type BloomFilter, mayContain, mayContainHash, parseBloomFilter } from '../parquet/bloom.ts';
 import type { Values } from '../parquet/column.ts';
 import { type ChunkMetadata, type FileMetadata, parseFooter } from '../parquet/footer.ts';
@@ -47,6 +45,7 @@ import type {
   Space,
   Want,
 } from './segment.ts';
+import { type ByteRange, openSource, type BlockSource, type ReadBytes, type RemoteSource } from './source.ts';
 import { readTraces, type TraceLines } from './traces-file.ts';
 
 /** What the readers of one thread share. */
@@ -55,9 +54,11 @@ export interface BlockCaches {
   columns: ByteCache<unknown>;
   /** Arrays for decoding, free for the next column. */
   scratches: DecodeScratch[];
-  /** Open blocks, at most as many as may be open files. */
-  blocks: Map<string, OpenBlock>;
+  /** Open blocks, at most as many as may be open files, those in use aside. */
+  blocks: Map<string, Promise<OpenBlock>>;
   blocksMax: number;
+  /** Opens blocks that are in no folder. */
+  remote?: RemoteSource;
 }
 
 interface DecodeScratch {
@@ -74,22 +75,37 @@ export function createBlockCaches(bytesMax: number): BlockCaches {
   return { columns: new ByteCache(bytesMax), scratches: [], blocks: new Map(), blocksMax: 256 };
 }
 
-/** The block as a segment, opened if it is not open. Throws VivaceError 'not-found' when it has gone. */
-export function openBlock(ref: BlockRef, caches: BlockCaches): OpenBlock {
-  const known = caches.blocks.get(ref.id);
-  if (known !== undefined) {
-    caches.blocks.delete(ref.id);
-    caches.blocks.set(ref.id, known);
-    return known;
+/**
+ * The block as a segment, opened if it is not open; to be given back with `release`. Rejects with VivaceError 'not-found' when
+ * it has gone.
+ */
+export async function openBlock(ref: BlockRef, caches: BlockCaches): Promise<OpenBlock> {
+  const { blocks } = caches;
+  let opening = blocks.get(ref.id);
+  if (opening === undefined) {
+    opening = OpenBlock.open(ref, caches);
+    opening.catch(() => {
+      if (blocks.get(ref.id) === opening) blocks.delete(ref.id);
+    });
   }
-  const block = new OpenBlock(ref, caches);
-  caches.blocks.set(ref.id, block);
-  for (const [id, oldest] of caches.blocks) {
-    if (caches.blocks.size <= caches.blocksMax) break;
-    caches.blocks.delete(id);
-    oldest.close();
+  blocks.delete(ref.id);
+  blocks.set(ref.id, opening);
+  if (blocks.size > caches.blocksMax) {
+    const [[oldest, evicted]] = blocks;
+    blocks.delete(oldest);
+    evicted.then(
+      (block) => block.close(),
+      () => {},
+    );
   }
+  const block = await opening;
+  block.retain();
   return block;
+}
+
+/** What stands before the footer is unknown before it is read; this much is read with it, and is nearly always enough. */
+function tailBytes({ size, footerSize }: BlockRef['meta']): number {
+  return Math.min(size, 2 * footerSize + 64 * 1024);
 }
 
 const FIXED_INDEX: Record<FixedField, number> = {
@@ -114,7 +130,7 @@ export class OpenBlock implements Segment {
   /** Bytes read from the file so far, for metrics. */
   bytesRead = 0;
   readonly #caches: BlockCaches;
-  readonly #file: number;
+  readonly #source: BlockSource;
   readonly #metadata: FileMetadata;
   readonly #uses: ColumnUse[];
   readonly #byUse = new Map<string, number>();
@@ -126,28 +142,48 @@ export class OpenBlock implements Segment {
   readonly #indexBytes: Uint8Array;
   readonly #indexAt: number;
   #bloom: BloomFilter | undefined;
-  #closed = false;
+  #users = 0;
+  #closing = false;
 
-  constructor(ref: BlockRef, caches: BlockCaches) {
+  /** Opens the block apart from those of the caches; the caller closes it. */
+  static async open(ref: BlockRef, caches: BlockCaches): Promise<OpenBlock> {
+    const source = openSource(ref, caches.remote);
+    try {
+      const { size, footerSize } = ref.meta;
+      const tailAt = size - tailBytes(ref.meta);
+      const footerAt = size - 8 - footerSize;
+      const tail = await source.fetch([{ offset: tailAt, length: size - tailAt }]);
+      const metadata = parseFooter(tail(footerAt, footerSize));
+      const indexAt = Math.min(...metadata.rowGroups[0].columns.map((column) => column.offsetIndexOffset ?? footerAt));
+      const range = { offset: indexAt, length: footerAt - indexAt };
+      const read = indexAt >= tailAt ? tail : await source.fetch([range]);
+      return new OpenBlock(ref, caches, source, metadata, indexAt, read(range.offset, range.length));
+    } catch (error) {
+      source.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    ref: BlockRef,
+    caches: BlockCaches,
+    source: BlockSource,
+    metadata: FileMetadata,
+    indexAt: number,
+    indexBytes: Uint8Array,
+  ) {
     this.ref = ref;
     this.name = ref.id;
     this.#caches = caches;
     this.startSeconds = ref.startSeconds;
     this.endSeconds = ref.endSeconds;
     this.bytes = ref.meta.size;
-    try {
-      this.#file = fs.openSync(path.join(ref.directory, 'data.parquet'), 'r');
-    } catch (error) {
-      throw new VivaceError('not-found', `cannot open block ${ref.id} of tenant ${ref.tenant}: it has gone`, {
-        cause: error,
-      });
-    }
-    const footerAt = ref.meta.size - 8 - ref.meta.footerSize;
-    this.#metadata = parseFooter(this.#read(footerAt, ref.meta.footerSize));
-    this.rows = this.#metadata.rows;
-    const group = this.#metadata.rowGroups[0];
-    this.#indexAt = Math.min(...group.columns.map((column) => column.offsetIndexOffset ?? footerAt));
-    this.#indexBytes = this.#read(this.#indexAt, footerAt - this.#indexAt);
+    this.#source = source;
+    this.#metadata = metadata;
+    this.rows = metadata.rows;
+    this.#indexAt = indexAt;
+    this.#indexBytes = indexBytes;
+    this.bytesRead = indexBytes.length + ref.meta.footerSize;
     this.#uses = JSON.parse(this.#metadata.keyValue.get(COLUMNS_KEY) ?? '[]');
     this.#uses.forEach((use, index) => {
       this.#byUse.set(useKey(use), index + FIXED_COLUMNS.length);
@@ -159,33 +195,45 @@ export class OpenBlock implements Segment {
     });
   }
 
+  /** Somebody reads the block until `release`. */
+  retain(): void {
+    this.#users++;
+  }
+
+  release(): void {
+    this.#users--;
+    if (this.#users === 0 && this.#closing) this.#source.close();
+  }
+
+  /** Closes the block, as soon as nobody reads it. */
   close(): void {
-    if (!this.#closed) fs.closeSync(this.#file);
-    this.#closed = true;
+    this.#closing = true;
+    if (this.#users === 0) this.#source.close();
   }
 
   async mayHold(traceId: Uint8Array): Promise<boolean> {
-    const bloom = this.#traceFilter();
+    const bloom = await this.#traceFilter();
     return bloom === undefined || mayContain(bloom, traceId);
   }
 
   async mayHoldHash(): Promise<(hash: Int32Array) => boolean> {
-    const bloom = this.#traceFilter();
+    const bloom = await this.#traceFilter();
     return (hash) => bloom === undefined || mayContainHash(bloom, hash);
   }
 
-  #traceFilter(): BloomFilter | undefined {
+  async #traceFilter(): Promise<BloomFilter | undefined> {
     if (this.#bloom === undefined) {
       const chunk = this.#chunk(COLUMN_TRACE_ID);
       if (chunk.bloomOffset === undefined) return undefined;
-      this.#bloom = parseBloomFilter(this.#read(chunk.bloomOffset, chunk.bloomLength));
+      const range = { offset: chunk.bloomOffset, length: chunk.bloomLength };
+      this.#bloom = parseBloomFilter(this.#take(await this.#source.fetch([range]), range));
     }
     return this.#bloom;
   }
 
   async lines(): Promise<TraceLines> {
-    return this.#cached('lines', () => {
-      const file = fs.readFileSync(path.join(this.ref.directory, 'traces'));
+    return this.#cached('lines', async () => {
+      const file = await this.#source.traces();
       this.bytesRead += file.length;
       const lines = readTraces(file);
       return { value: lines, bytes: 2 * file.length + 80 * lines.strings.length };
@@ -254,11 +302,12 @@ export class OpenBlock implements Segment {
     const index = this.#byUse.get(useKey({ s: space, k: space === 'event' ? 'time' : 'flags', t: 'int', f: true }));
     if (index === undefined) return undefined;
     const pages = this.#pages(index, range);
+    const read = await this.#source.fetch(this.#pageRanges(index, pages));
     const rows: number[] = [];
     let first = 0;
     if (pages.length > 0) first = await this.#childrenBefore(space, index, pages[0]);
     for (const page of pages) {
-      const decoded = this.#page(index, page);
+      const decoded = this.#page(index, page, read);
       let row = this.#offsets(index).firstRows[page] - 1;
       for (let entry = 0; entry < decoded.entries; entry++) {
         if (decoded.repetition === undefined || decoded.repetition[entry] === 0) row++;
@@ -295,15 +344,25 @@ export class OpenBlock implements Segment {
   async #load(index: number, range: RowRange | undefined, options: ColumnOptions = {}): Promise<Column> {
     const kind = this.#kindOf(index);
     const chunk = this.#chunk(index);
-    const dictionary = kind === 'string' || kind === 'any' ? this.#dictionary(index) : undefined;
     const pages = this.#pages(index, range, chunk.maxRepetition > 0 ? undefined : options.rows);
+    const known = this.#knownValues(index);
+    const ranges = this.#pageRanges(index, pages);
+    const read = await this.#source.fetch(known === undefined ? [...this.#dictionaryRange(index), ...ranges] : ranges);
+    const values = known ?? this.#values(index, read);
+    const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
-    const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before) };
+    const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values) };
     return { kind, parts, ...(dictionary && { dictionary }) };
   }
 
   /** Decodes the pages one after the other, into arrays that the next page uses again. */
-  *#decode(index: number, pages: number[], childrenBefore: number): Generator<Part> {
+  *#decode(
+    index: number,
+    pages: number[],
+    childrenBefore: number,
+    read: ReadBytes,
+    values: Values | undefined,
+  ): Generator<Part> {
     const chunk = this.#chunk(index);
     const offsets = this.#offsets(index);
     const verified = this.#verifiedPages(index);
@@ -323,7 +382,7 @@ export class OpenBlock implements Segment {
           length += offsets.bytes[pages[to++]];
         const at = offsets.offsets[pages[from]];
         if (scratch.bytes.length < length) scratch.bytes = new Uint8Array(length);
-        const bytes = this.#read(at, length, scratch.bytes);
+        const bytes = this.#take(read, { offset: at, length }, scratch.bytes);
         for (; from < to; from++) {
           const page = pages[from];
           const pageAt = offsets.offsets[page] - at;
@@ -333,7 +392,7 @@ export class OpenBlock implements Segment {
           });
           // Only now: a damaged page must be refused every time.
           verified[page] = 1;
-          const part = this.#partOf(index, page, decoded, children, scratch);
+          const part = this.#partOf(index, page, decoded, children, scratch, values);
           children += part.rows;
           yield part;
         }
@@ -353,13 +412,20 @@ export class OpenBlock implements Segment {
     return verified;
   }
 
-  #page(index: number, page: number): DecodedPage {
+  #page(index: number, page: number, read: ReadBytes): DecodedPage {
     const offsets = this.#offsets(index);
-    const bytes = this.#read(offsets.offsets[page], offsets.bytes[page]);
+    const bytes = this.#take(read, { offset: offsets.offsets[page], length: offsets.bytes[page] });
     return decodePage(bytes, this.#chunk(index), undefined, { offset: offsets.offsets[page], verifyChecksum: true });
   }
 
-  #partOf(index: number, page: number, decoded: DecodedPage, childrenBefore: number, scratch: DecodeScratch): Part {
+  #partOf(
+    index: number,
+    page: number,
+    decoded: DecodedPage,
+    childrenBefore: number,
+    scratch: DecodeScratch,
+    dictionary: Values | undefined,
+  ): Part {
     const list = this.#chunk(index).maxRepetition > 0;
     const first = list ? childrenBefore : this.#offsets(index).firstRows[page];
     let rows = decoded.rows;
@@ -376,9 +442,7 @@ export class OpenBlock implements Segment {
       return part;
     }
     const values =
-      decoded.codes === undefined
-        ? decoded.values!
-        : lookUp(this.#values(index), decoded.codes, decoded.count, scratch);
+      decoded.codes === undefined ? decoded.values! : lookUp(dictionary!, decoded.codes, decoded.count, scratch);
     switch (values.type) {
       case 'int64':
         part.words = values.words;
@@ -401,11 +465,12 @@ export class OpenBlock implements Segment {
 
   /** How many events or links stand before a page. */
   async #childrenBefore(space: 'event' | 'link', index: number, page: number): Promise<number> {
-    const starts = await this.#cached(`children ${space}`, () => {
+    const starts = await this.#cached(`children ${space}`, async () => {
       const offsets = this.#offsets(index);
+      const read = await this.#source.fetch(this.#pageRanges(index, this.#pages(index, undefined)));
       const starts = new Uint32Array(offsets.pages + 1);
       for (let each = 0; each < offsets.pages; each++)
-        starts[each + 1] = starts[each] + childLevels(this.#page(index, each)).rows;
+        starts[each + 1] = starts[each] + childLevels(this.#page(index, each, read)).rows;
       return { value: starts, bytes: starts.byteLength };
     });
     return starts[page];
@@ -433,32 +498,48 @@ export class OpenBlock implements Segment {
     return wanted;
   }
 
-  #dictionary(index: number): Dictionary | undefined {
-    if (this.#chunk(index).dictionaryPageOffset === undefined) return undefined;
-    return dictionaryOf(this.#values(index));
+  /** Where pages stand; neighbours as one. */
+  #pageRanges(index: number, pages: number[]): ByteRange[] {
+    const offsets = this.#offsets(index);
+    const ranges: ByteRange[] = [];
+    for (const page of pages) {
+      const offset = offsets.offsets[page];
+      const last = ranges.at(-1);
+      if (last !== undefined && last.offset + last.length === offset) last.length += offsets.bytes[page];
+      else ranges.push({ offset, length: offsets.bytes[page] });
+    }
+    return ranges;
   }
 
-  /** The values of a column's dictionary. */
-  #values(index: number): Values {
-    const key = `${this.name} ${index} dictionary`;
-    const known = this.#caches.columns.get(key) as Values | undefined;
-    if (known !== undefined) return known;
-    const chunk = this.#chunk(index);
-    const at = chunk.dictionaryPageOffset!;
-    const values = decodeDictionary(this.#read(at, chunk.dataPageOffset - at), chunk, {
-      offset: at,
+  /** Where the dictionary of a column stands, if it has one. */
+  #dictionaryRange(index: number): ByteRange[] {
+    const { dictionaryPageOffset: offset, dataPageOffset } = this.#chunk(index);
+    return offset === undefined ? [] : [{ offset, length: dataPageOffset - offset }];
+  }
+
+  #knownValues(index: number): Values | undefined {
+    return this.#caches.columns.get(`${this.name} ${index} dictionary`) as Values | undefined;
+  }
+
+  /** The values of a column's dictionary, if it has one. */
+  #values(index: number, read: ReadBytes): Values | undefined {
+    const [range] = this.#dictionaryRange(index);
+    if (range === undefined) return undefined;
+    const values = decodeDictionary(this.#take(read, range), this.#chunk(index), {
+      offset: range.offset,
       verifyChecksum: true,
     });
-    this.#caches.columns.set(key, values, valuesBytes(values));
+    this.#caches.columns.set(`${this.name} ${index} dictionary`, values, valuesBytes(values));
     return values;
   }
 
   async #messages(index: number): Promise<Uint8Array[]> {
-    return this.#cached(`messages ${index}`, () => {
-      const values = this.#values(index);
+    return this.#cached(`messages ${index}`, async () => {
+      const values =
+        this.#knownValues(index) ?? this.#values(index, await this.#source.fetch(this.#dictionaryRange(index)));
       const messages: Uint8Array[] = [];
       let bytes = 0;
-      if (values.type === 'bytes')
+      if (values?.type === 'bytes')
         for (let i = 0; i < values.count; i++) {
           messages.push(values.bytes.subarray(values.offsets[i], values.offsets[i + 1]));
           bytes += 64 + values.offsets[i + 1] - values.offsets[i];
@@ -490,26 +571,19 @@ export class OpenBlock implements Segment {
     return offsets;
   }
 
-  #cached<V>(what: string, make: () => { value: V; bytes: number }): V {
+  async #cached<V>(what: string, make: () => Promise<{ value: V; bytes: number }>): Promise<V> {
     const key = `${this.name} ${what}`;
     const known = this.#caches.columns.get(key) as V | undefined;
     if (known !== undefined) return known;
-    const { value, bytes } = make();
+    const { value, bytes } = await make();
     this.#caches.columns.set(key, value, bytes);
     return value;
   }
 
-  /** Bytes of the file, in the front of `into` when that is given. */
-  #read(offset: number, length: number, into?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    const bytes = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
-    const read = fs.readSync(this.#file, bytes, 0, length, offset);
-    if (read !== length)
-      throw new VivaceError(
-        'internal',
-        `cannot read block ${this.name} of tenant ${this.ref.tenant}: data.parquet ends at byte ${offset + read}`,
-      );
+  /** Reads what was fetched, and counts it. */
+  #take(read: ReadBytes, { offset, length }: ByteRange, into?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     this.bytesRead += length;
-    return bytes;
+    return read(offset, length, into);
   }
 }
 

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import type { BlockRef } from '../block/catalog.ts';
+import type { LocalBlockRef } from '../block/catalog.ts';
 import { BLOCK_FORMAT, type BlockMeta, rfc3339Seconds } from '../block/meta.ts';
 import { writeBlock } from '../block/write.ts';
 import { syncDirectory } from '../log/local-log.ts';
@@ -25,7 +25,7 @@ export interface CutOptions {
 const SLICE_MS = 4;
 
 /** Writes the block; resolves with it once it is durable and visible. The snapshot must have rows. */
-export async function cutBlock(snapshot: LiveSnapshot, options: CutOptions): Promise<BlockRef> {
+export async function cutBlock(snapshot: LiveSnapshot, options: CutOptions): Promise<LocalBlockRef> {
   const id = randomUUID();
   const tenantDirectory = path.join(options.blocksDirectory, snapshot.tenant);
   const directory = path.join(tenantDirectory, id);

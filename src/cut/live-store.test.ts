@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, test } from 'node:test';
-import type { BlockRef } from '../block/catalog.ts';
+import type { LocalBlockRef } from '../block/catalog.ts';
 import { LocalLog } from '../log/local-log.ts';
 import { RECORD_CUT, RECORD_SPANS } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
@@ -85,7 +85,7 @@ interface Bench {
   store: LiveStore;
   log: GatedLog;
   directory: string;
-  blocks: BlockRef[];
+  blocks: LocalBlockRef[];
   cutFailures: Error[];
   clock: { ms: number };
   push(tenant: string, ...spans: Partial<Span>[]): Promise<number>;
@@ -102,7 +102,7 @@ async function bench(options: Partial<LiveStoreOptions> = {}): Promise<Bench> {
   await local.open();
   logs.push(local);
   const log = new GatedLog(local);
-  const blocks: BlockRef[] = [];
+  const blocks: LocalBlockRef[] = [];
   const cutFailures: Error[] = [];
   const clock = { ms: 1_000_000 };
   const store = new LiveStore({
@@ -166,7 +166,7 @@ function namesOf(snapshot: LiveSnapshot): string[] {
   return [...view.field(11)].map((code) => view.string(code));
 }
 
-const spansOf = (blocks: BlockRef[]): number => blocks.reduce((sum, block) => sum + block.meta.vivace.spans, 0);
+const spansOf = (blocks: LocalBlockRef[]): number => blocks.reduce((sum, block) => sum + block.meta.vivace.spans, 0);
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Waits until it is so; the test's own time limit ends a wait in vain. */

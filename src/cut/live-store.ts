@@ -11,7 +11,7 @@
  * A snapshot that a query holds keeps its segment's memory from being reused until it is given back.
  */
 import { randomBytes } from 'node:crypto';
-import type { BlockRef } from '../block/catalog.ts';
+import type { LocalBlockRef } from '../block/catalog.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type AppendLimits, type Appended } from './append.ts';
 import { LiveColumns, type Mark } from './columns.ts';
@@ -46,7 +46,7 @@ export interface LiveStoreOptions {
   limits: (tenant: string) => AppendLimits;
   now: () => number;
   /** A block is durable and listed before its segment is forgotten. */
-  onBlock: (block: BlockRef, cutMs: number) => void;
+  onBlock: (block: LocalBlockRef, cutMs: number) => void;
   onCutFailed: (error: Error) => void;
   /** One call a request that was appended. */
   onAppended: (tenant: string, appended: Appended, bytes: number) => void;

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { freshen, makeBatches, rng } from '../../bench/workload.mjs';
 import type { BlockRef } from '../block/catalog.ts';
-import { createBlockCaches, openBlock } from '../block/open.ts';
+import { createBlockCaches, OpenBlock, openBlock } from '../block/open.ts';
 import { Appender } from '../cut/append.ts';
 import { LiveColumns } from '../cut/columns.ts';
 import { cutBlock } from '../cut/cut-block.ts';
@@ -64,23 +64,26 @@ async function benchFilter(name: string, block: BlockRef, text: string): Promise
   let rows = new Uint32Array(0);
   const cached = createBlockCaches(CACHE_BYTES);
   const warm = await measure(async () => {
-    const segment = openBlock(block, cached);
+    const segment = await openBlock(block, cached);
     rows = Uint32Array.from(rowsOf(await filterRows(segment, expression)));
+    segment.release();
     return segment.rows;
   });
   print(`${name}, a row`, warm, hash(bytesOf(rows)));
   const cold = await measure(async () => {
-    const segment = openBlock(block, createBlockCaches(CACHE_BYTES));
+    const segment = await OpenBlock.open(block, createBlockCaches(CACHE_BYTES));
     rows = Uint32Array.from(rowsOf(await filterRows(segment, expression)));
     segment.close();
     return segment.rows;
   });
   print(`${name}, from the file, a row`, cold, hash(bytesOf(rows)));
-  openBlock(block, cached).close();
+  const segment = await openBlock(block, cached);
+  segment.release();
+  segment.close();
 }
 
 async function benchTrace(block: BlockRef, ids: Uint8Array[]): Promise<void> {
-  const segment = openBlock(block, createBlockCaches(CACHE_BYTES));
+  const segment = await OpenBlock.open(block, createBlockCaches(CACHE_BYTES));
   let parts: Uint8Array[] = [];
   const each = await measure(async () => {
     parts = [];

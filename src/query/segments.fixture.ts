@@ -58,7 +58,7 @@ export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Prom
     log: { instance: 'test', sequence: 1 },
     pause: async () => {},
   });
-  const block = new OpenBlock(ref, createBlockCaches(16 * 1024 * 1024));
+  const block = await OpenBlock.open(ref, createBlockCaches(16 * 1024 * 1024));
   t.after(() => block.close());
   return { live: new LiveSegment(snapshot), block };
 }

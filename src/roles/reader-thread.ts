@@ -5,7 +5,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockRef } from '../block/catalog.ts';
-import { type BlockCaches, createBlockCaches, openBlock } from '../block/open.ts';
+import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
 import type { Progress } from '../query/progress.ts';
@@ -73,6 +73,7 @@ const DAMAGE_MS = 60_000;
 /** A block that has gone is looked for in so many new lists of blocks. */
 const GONE_MAX = 3;
 const MISSING_MAX = 100;
+const OPENED_AT_ONCE = 32;
 
 const settings = workerData as ReaderSettings;
 const cancelled = new Int32Array(settings.cancelled);
@@ -155,6 +156,7 @@ async function attempt(
   const parsed =
     question.op === 'search' && question.request.tags === undefined ? parse(question.request.query) : undefined;
   const lease = await work.outside(takeLease(tenant));
+  const held: OpenBlock[] = [];
   try {
     work.begin();
     const known = blockLists.get(tenant);
@@ -163,11 +165,13 @@ async function attempt(
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
     const wanted = wantedBlocks(question, blocks);
-    const opened = openBlocks(wanted, work, missing);
+    await openBlocks(wanted, work, missing, held);
+    const opened = held.map((block) => work.watch(block));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
     const result = await run(question, parsed, [...live, ...opened], work, tell, receipt);
     return { result, receipt: receipt() };
   } finally {
+    for (const block of held) block.release();
     const release: ReaderAsks = { type: 'release', lease: lease.lease };
     writer!.postMessage(release);
   }
@@ -263,23 +267,30 @@ function wantedBlocks({ op, request }: Question, blocks: BlockRef[]): BlockRef[]
   return blocks.filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
 }
 
-/** Those that can be opened, under the work's watch; the others are put into `missing` or end the attempt. */
-function openBlocks(refs: BlockRef[], work: Work, missing: Map<string, string>): Segment[] {
-  const opened: Segment[] = [];
-  for (const ref of refs) {
-    const damage = damaged.get(ref.id);
+/** Opens what can be opened, into `held`; the others are put into `missing` or end the attempt. */
+async function openBlocks(
+  refs: BlockRef[],
+  work: Work,
+  missing: Map<string, string>,
+  held: OpenBlock[],
+): Promise<void> {
+  const sound = refs.filter(({ id }) => {
+    const damage = damaged.get(id);
     if (damage !== undefined) {
-      if (damage.untilMs > Date.now()) missing.set(ref.id, damage.why);
-      else damaged.delete(ref.id);
+      if (damage.untilMs > Date.now()) missing.set(id, damage.why);
+      else damaged.delete(id);
     }
-    if (missing.has(ref.id)) continue;
-    try {
-      opened.push(work.watch(openBlock(ref, caches)));
-    } catch (error) {
-      throw SegmentFailure.of(ref.id, error);
-    }
+    return !missing.has(id);
+  });
+  // Blocks in a bucket are opened side by side; what is in a folder is there at once.
+  for (let from = 0; from < sound.length; from += OPENED_AT_ONCE) {
+    const batch = sound.slice(from, from + OPENED_AT_ONCE);
+    const ends = await work.outside(Promise.allSettled(batch.map((ref) => openBlock(ref, caches))));
+    for (const end of ends) if (end.status === 'fulfilled') held.push(end.value);
+    ends.forEach((end, i) => {
+      if (end.status === 'rejected') throw SegmentFailure.of(batch[i].id, end.reason);
+    });
   }
-  return opened;
 }
 
 function searchMetrics(

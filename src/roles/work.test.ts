@@ -92,11 +92,11 @@ it('time, bytes and spans have their limits', async (t) => {
 it('a damaged block is told apart from other errors', async (t) => {
   const { block } = await bothForms(t, SPANS);
   const { ref } = block as OpenBlock;
-  const file = path.join(ref.directory, 'data.parquet');
+  const file = path.join(ref.directory!, 'data.parquet');
   const bytes = fs.readFileSync(file);
   bytes.fill(0xff, 8, bytes.length >> 1);
   fs.writeFileSync(file, bytes);
-  const damaged = new OpenBlock(ref, createBlockCaches(1 << 20));
+  const damaged = await OpenBlock.open(ref, createBlockCaches(1 << 20));
   t.after(() => damaged.close());
   const work = new Work('t', new Turns(), NO_LIMITS, () => false);
   await assert.rejects(search(work, [work.watch(damaged)]), (error) => {

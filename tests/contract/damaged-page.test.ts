@@ -23,7 +23,7 @@ test('a damaged page is refused every time, and other columns are read', async (
   )!;
   bytes[chunk.startOffset + chunk.compressedBytes - 1] ^= 1;
   fs.writeFileSync(file, bytes);
-  const block = blockOf(ref);
+  const block = await blockOf(ref);
   t.after(() => block.close());
   const rowsOf = async (field: 'span_id' | 'name'): Promise<number> => {
     let rows = 0;

@@ -30,7 +30,7 @@ async function comesBack(request: Request): Promise<string> {
   };
   assertSame(linesOf((await read([liveOf(columns)], TRACE))!), 'live');
   const ref = await cut(columns, folder, 8192);
-  const block = blockOf(ref);
+  const block = await blockOf(ref);
   assertSame(linesOf((await read([block], TRACE))!), 'block');
   block.close();
   return path.join(ref.directory, 'data.parquet');

@@ -278,7 +278,7 @@ test('text that is not UTF-8 is taken, reads as U+FFFD and spoils no column', as
     ),
   );
   const ref = await cut(columns, folder);
-  const block = blockOf(ref);
+  const block = await blockOf(ref);
   const bad = 'a\ufffd\ufffd';
   for (const segment of [liveOf(columns), block]) {
     const spans = flatten((await read([segment], TRACE))!).map(({ span }) => span);

@@ -36,7 +36,7 @@ test('any requests come back from live columns, from a block, and from both, and
       await assertTraces([liveOf(all)], requests, 'live');
       if (spans.length === 0) return;
       const ref = await cut(all, folder);
-      const block = blockOf(ref);
+      const block = await blockOf(ref);
       await assertTraces([block], requests, 'block');
       block.close();
       const file = path.join(ref.directory, 'data.parquet');
@@ -50,7 +50,7 @@ test('any requests come back from live columns, from a block, and from both, and
       const newer = columnsOf(bodies.slice(cutRequests.length));
       if (older.columns.rows.count === 0) return;
       const half = await cut(older, folder, 3);
-      const opened = blockOf(half);
+      const opened = await blockOf(half);
       await assertTraces([opened, liveOf(newer)], requests, 'both');
       opened.close();
       fs.rmSync(half.directory, { recursive: true });

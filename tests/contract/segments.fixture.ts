@@ -1,6 +1,6 @@
 /** Requests in, traces out: through live columns, through a block on disk, and through both at once. */
 import { createBlockCaches, OpenBlock } from '../../src/block/open.ts';
-import type { BlockRef } from '../../src/block/catalog.ts';
+import type { BlockRef, LocalBlockRef } from '../../src/block/catalog.ts';
 import type { Segment } from '../../src/block/segment.ts';
 import { Appender, type Appended, type AppendLimits } from '../../src/cut/append.ts';
 import { LiveColumns } from '../../src/cut/columns.ts';
@@ -40,7 +40,7 @@ export class TestColumns {
 }
 
 /** Cuts what is in the columns to a block below `folder`. */
-export function cut(columns: TestColumns, folder: string, pageRows = 8): Promise<BlockRef> {
+export function cut(columns: TestColumns, folder: string, pageRows = 8): Promise<LocalBlockRef> {
   return cutBlock(columns.snapshot(), {
     blocksDirectory: folder,
     pageRows,
@@ -55,8 +55,8 @@ export function liveOf(columns: TestColumns): Segment {
   return new LiveSegment(columns.snapshot());
 }
 
-export function blockOf(ref: BlockRef): OpenBlock {
-  return new OpenBlock(ref, createBlockCaches(1 << 24));
+export function blockOf(ref: BlockRef): Promise<OpenBlock> {
+  return OpenBlock.open(ref, createBlockCaches(1 << 24));
 }
 
 /** The trace with this id (hex) as a request; undefined when nobody has it. */

@@ -1,0 +1,16 @@
+/** The names of a block's files, the same in a folder and in a bucket, and its keys there (docs/formats/bucket.md). */
+
+export const DATA_FILE = 'data.parquet';
+export const TRACES_FILE = 'traces';
+/** What makes the others a block: written last. */
+export const META_FILE = 'meta.json';
+/** In the place of META_FILE when the block was merged into another one. */
+export const COMPACTED_META_FILE = 'meta.compacted.json';
+/** In a folder only: the block is in the bucket. */
+export const FLUSHED_FILE = 'flushed';
+
+export const BLOCK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+export function objectKey(tenant: string, id: string, name: string): string {
+  return `${tenant}/${id}/${name}`;
+}

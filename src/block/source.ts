@@ -1,0 +1,123 @@
+/**
+ * Where the bytes of a block come from. Decoding reads without waiting, page after page; so what it will want is fetched
+ * before, and a source only hands out what was fetched. Files are read when they are wanted: fetching costs nothing there.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { VivaceError } from '../runtime/errors.ts';
+import type { BlockRef } from './catalog.ts';
+import { DATA_FILE, TRACES_FILE } from './objects.ts';
+
+export interface ByteRange {
+  offset: number;
+  length: number;
+}
+
+/** Bytes of data.parquet, in the front of `into` when that is given; only what was fetched. */
+export type ReadBytes = (offset: number, length: number, into?: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
+
+export interface BlockSource {
+  /** Resolves when these ranges of data.parquet can be read. They may overlap. */
+  fetch(ranges: ByteRange[]): Promise<ReadBytes>;
+  /** The whole file `traces`. */
+  traces(): Promise<Uint8Array>;
+  /** Nothing is fetched afterwards. */
+  close(): void;
+}
+
+/** Opens blocks that are not in a folder. */
+export type RemoteSource = (ref: BlockRef) => BlockSource;
+
+/** The block's folder; where there is none (any more), the bucket. Throws VivaceError 'not-found' without either. */
+export function openSource(ref: BlockRef, remote: RemoteSource | undefined): BlockSource {
+  if (ref.directory !== undefined) {
+    try {
+      return folderSource(ref, ref.directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+  if (remote !== undefined) return remote(ref);
+  throw new VivaceError('not-found', `cannot open block ${ref.id} of tenant ${ref.tenant}: it has gone`);
+}
+
+function folderSource(ref: BlockRef, directory: string): BlockSource {
+  const file = fs.openSync(path.join(directory, DATA_FILE), 'r');
+  const traces = path.join(directory, TRACES_FILE);
+  const read: ReadBytes = (offset, length, into) => {
+    const bytes = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+    const read = fs.readSync(file, bytes, 0, length, offset);
+    if (read !== length)
+      throw new VivaceError(
+        'internal',
+        `cannot read block ${ref.id} of tenant ${ref.tenant}: ${DATA_FILE} ends at byte ${offset + read}`,
+      );
+    return bytes;
+  };
+  let closed = false;
+  return {
+    fetch: async () => read,
+    async traces() {
+      try {
+        return fs.readFileSync(traces);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        throw new VivaceError('not-found', `cannot read block ${ref.id} of tenant ${ref.tenant}: it has gone`);
+      }
+    },
+    close() {
+      if (!closed) fs.closeSync(file);
+      closed = true;
+    },
+  };
+}
+
+/** Ranges closer than this are fetched as one: a request takes as long as so many bytes. */
+export const GAP_BYTES_MAX = 128 * 1024;
+/** Longer fetches are cut, and the pieces fetched side by side. */
+export const PIECE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** A source over something that can only be asked and waited for; `get` returns exactly the bytes. */
+export function fetchingSource(
+  ref: BlockRef,
+  get: (name: string, range: ByteRange) => Promise<Uint8Array<ArrayBuffer>>,
+): BlockSource {
+  return {
+    async fetch(ranges) {
+      const pieces = coalesce(ranges);
+      const bytes = await Promise.all(pieces.map((piece) => get(DATA_FILE, piece)));
+      return (offset, length, into) => {
+        const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+        for (let done = 0; done < length; ) {
+          const index = pieces.findLastIndex((piece) => piece.offset <= offset + done);
+          const from = index < 0 ? 0 : offset + done - pieces[index].offset;
+          if (index < 0 || from >= pieces[index].length)
+            throw new Error(`byte ${offset + done} of block ${ref.id} was not fetched`);
+          const part = bytes[index].subarray(from, from + length - done);
+          out.set(part, done);
+          done += part.length;
+        }
+        return out;
+      };
+    },
+    traces: () => get(TRACES_FILE, { offset: 0, length: ref.meta.vivace.tracesBytes }),
+    close() {},
+  };
+}
+
+/** Fewer, larger ranges that hold all of the given ones, ascending and apart; long ones cut into pieces. */
+export function coalesce(ranges: ByteRange[]): ByteRange[] {
+  const joined: ByteRange[] = [];
+  for (const { offset, length } of [...ranges].sort((a, b) => a.offset - b.offset)) {
+    const last = joined.at(-1);
+    if (last !== undefined && offset - (last.offset + last.length) <= GAP_BYTES_MAX)
+      last.length = Math.max(last.length, offset + length - last.offset);
+    else if (length > 0) joined.push({ offset, length });
+  }
+  return joined.flatMap(({ offset, length }) =>
+    Array.from({ length: Math.ceil(length / PIECE_BYTES_MAX) }, (_, i) => ({
+      offset: offset + i * PIECE_BYTES_MAX,
+      length: Math.min(PIECE_BYTES_MAX, length - i * PIECE_BYTES_MAX),
+    })),
+  );
+}
