@@ -271,6 +271,21 @@ export class OpenBlock implements Segment {
     return traces;
   }
 
+  startBounds(): { minLow: number; minHigh: number; maxLow: number; maxHigh: number } | undefined {
+    const { min, max } = this.#chunk(COLUMN_START).statistics ?? {};
+    if (min?.length !== 8 || max?.length !== 8) return undefined;
+    const low = new DataView(min.buffer, min.byteOffset, 8);
+    const high = new DataView(max.buffer, max.byteOffset, 8);
+    // Bounds are signed, times are not.
+    if (low.getInt32(4, true) < 0 || high.getInt32(4, true) < 0) return undefined;
+    return {
+      minLow: low.getInt32(0, true),
+      minHigh: low.getInt32(4, true),
+      maxLow: high.getInt32(0, true),
+      maxHigh: high.getInt32(4, true),
+    };
+  }
+
   typesOf(space: Space, key: string): AttributeType[] {
     return this.#types.get(`${space} ${key}`) ?? [];
   }

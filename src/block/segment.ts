@@ -96,6 +96,8 @@ export interface Segment {
   readonly endSeconds: number;
   /** Bytes of the whole segment, for metrics. */
   readonly bytes: number;
+  /** The earliest and latest start of a span, where that is known: who counts by time need not read starts that all count alike. */
+  startBounds?(): { minLow: number; minHigh: number; maxLow: number; maxHigh: number } | undefined;
   /** Bytes read from files so far, of all queries together; absent where nothing is read. */
   readonly bytesRead?: number;
 

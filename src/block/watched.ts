@@ -51,6 +51,7 @@ class WatchedSegment implements Segment {
   readonly mayHoldHash?: Segment['mayHoldHash'];
   readonly traceNumber?: Segment['traceNumber'];
   readonly attributesOf?: Segment['attributesOf'];
+  readonly startBounds?: Segment['startBounds'];
   readonly #base: Segment;
   readonly #watch: Watch;
   readonly #reads: Reads;
@@ -67,6 +68,12 @@ class WatchedSegment implements Segment {
     this.#reads = reads;
     if (base.mayHoldHash !== undefined) this.mayHoldHash = () => this.#read(undefined, () => base.mayHoldHash!());
     if (base.traceNumber !== undefined) this.traceNumber = (id) => base.traceNumber!(id);
+    if (base.startBounds !== undefined)
+      this.startBounds = () => {
+        // Whoever counts spans by these has used the segment.
+        reads.touched = true;
+        return base.startBounds!();
+      };
     if (base.attributesOf !== undefined)
       this.attributesOf = (space, range) => {
         reads.touched = true;

@@ -13,6 +13,8 @@ import { messageOf } from '../runtime/errors.ts';
 import { joinNames, joinSearches, joinValues } from '../serve/federate.ts';
 import type {
   Listener,
+  MetricsPartialAnswer,
+  MetricsRequest,
   Queries,
   Receipt,
   SearchAnswer,
@@ -81,6 +83,8 @@ function recent(queries: Queries, question: Question, signal: AbortSignal, liste
       return queries.tagNames({ ...question.request, recentOnly: true }, signal, listener);
     case 'tagValues':
       return queries.tagValues({ ...question.request, recentOnly: true }, signal, listener);
+    case 'metrics':
+      return queries.metricsPartial({ ...question.request, recentOnly: true }, signal, listener);
   }
 }
 
@@ -119,6 +123,16 @@ export function withPeers(own: Queries, wal: string, instance: string | undefine
     if (others.length === 0) return here(listener);
     const onProgress = (partial: A): void => listener?.onProgress?.(join([partial, ...others]));
     return join([await here(listener && { ...listener, ...(listener.onProgress && { onProgress }) }), ...others]);
+  };
+  const counted = async (
+    request: MetricsRequest,
+    signal: AbortSignal,
+    listener: Listener<never> | undefined,
+  ): Promise<MetricsRequest> => {
+    // What others have counted for a request is added once, here.
+    const { others: known = [], ...bare } = request;
+    const others = await ask<MetricsPartialAnswer>({ op: 'metrics', request: bare }, signal, listener);
+    return { ...bare, others: [...known, ...others] };
   };
   return {
     async trace(request, signal, listener) {
@@ -160,6 +174,12 @@ export function withPeers(own: Queries, wal: string, instance: string | undefine
         (l) => own.tagValues(request, signal, l),
         (answers) => joinValues(answers, request.limit),
       ),
+    metrics: async (request, signal, listener) =>
+      own.metrics(await counted(request, signal, listener), signal, listener),
+    metricsBody: async (request, form, signal, listener) =>
+      own.metricsBody(await counted(request, signal, listener), form, signal, listener),
+    metricsPartial: async (request, signal, listener) =>
+      own.metricsPartial(await counted(request, signal, listener), signal, listener),
   };
 }
 

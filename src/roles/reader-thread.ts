@@ -17,6 +17,7 @@ import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import type {
+  MetricsRequest,
   Receipt,
   SearchAnswer,
   SearchForm,
@@ -28,9 +29,11 @@ import type {
   TraceRequest,
 } from '../serve/queries.ts';
 import { renderSearch } from '../serve/render-search.ts';
+import type { Query } from '../traceql/ast.ts';
 import { checkQuery } from '../traceql/check.ts';
 import { TraceQLError } from '../traceql/error.ts';
 import { parseQuery } from '../traceql/parse.ts';
+import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
 import type { LeaseAnswer, ReaderAsks } from './writer-thread.ts';
@@ -49,7 +52,8 @@ export type Question =
   | { op: 'trace'; request: TraceRequest }
   | { op: 'search'; request: SearchRequest; form?: SearchForm }
   | { op: 'tagNames'; request: TagNamesRequest }
-  | { op: 'tagValues'; request: TagValuesRequest };
+  | { op: 'tagValues'; request: TagValuesRequest }
+  | MetricsQuestion;
 
 export interface Ask {
   type: 'ask';
@@ -153,8 +157,7 @@ async function attempt(
   missing: Map<string, string>,
 ): Promise<{ result: unknown; receipt: Receipt }> {
   const { tenant } = question.request;
-  const parsed =
-    question.op === 'search' && question.request.tags === undefined ? parse(question.request.query) : undefined;
+  const parsed = parsedQuery(question);
   const lease = await work.outside(takeLease(tenant));
   const held: OpenBlock[] = [];
   try {
@@ -179,7 +182,7 @@ async function attempt(
 
 async function run(
   question: Question,
-  parsed: ReturnType<typeof parse> | undefined,
+  parsed: Query | undefined,
   segments: Segment[],
   work: Work,
   tell: Tell,
@@ -220,6 +223,11 @@ async function run(
           : await findTagValues(segments, question.request, work.stop, progressOf(answerOf)),
       );
     }
+    case 'metrics': {
+      const metricsOf = (done: number): SearchMetrics => searchMetrics(segments, receipt(), done, 0);
+      const found = await answerMetrics(question, parsed!, { segments, stop: work.stop, metricsOf, progressOf });
+      return found instanceof Uint8Array ? ownBytes(found) : found;
+    }
   }
 }
 
@@ -244,8 +252,13 @@ async function trace(
   };
 }
 
+function parsedQuery(question: Question): Query | undefined {
+  if (question.op === 'metrics') return parseMetricsQuery(question.request.query);
+  return question.op === 'search' && question.request.tags === undefined ? parse(question.request.query) : undefined;
+}
+
 /** A TraceQL text checked; blank texts are refused, an empty one is everything. */
-function parse(text: string): ReturnType<typeof parseQuery> {
+function parse(text: string): Query {
   const query = parseQuery(text === '' ? '{}' : text);
   checkQuery(query, text);
   return query;
@@ -263,8 +276,13 @@ function takeLease(tenant: string): Promise<LeaseAnswer> {
 /** The blocks whose spans may be in the question's range of time. */
 function wantedBlocks({ op, request }: Question, blocks: BlockRef[]): BlockRef[] {
   if (op === 'trace' ? request.mode === 'recent' : request.recentOnly) return [];
-  const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } = request;
+  const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } =
+    op === 'metrics' ? metricsSeconds(request) : request;
   return blocks.filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
+}
+
+function metricsSeconds({ startNs, endNs }: MetricsRequest): { startSeconds: number; endSeconds: number } {
+  return { startSeconds: Number(startNs / 1_000_000_000n), endSeconds: Number(endNs / 1_000_000_000n) };
 }
 
 /** Opens what can be opened, into `held`; the others are put into `missing` or end the attempt. */
@@ -322,6 +340,7 @@ function ownBytes(bytes: Uint8Array): Uint8Array {
 
 function transferable(question: Question, result: unknown): ArrayBuffer[] {
   if (question.op === 'search' && question.form !== undefined) return [(result as Uint8Array<ArrayBuffer>).buffer];
+  if (question.op === 'metrics') return result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : [];
   if (question.op !== 'trace' || result === undefined) return [];
   return [(result as { trace: Uint8Array<ArrayBuffer> }).trace.buffer];
 }

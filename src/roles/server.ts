@@ -86,6 +86,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           search: async (r, s) => (await opened).search(r, s),
           tagNames: async (r, s) => (await opened).tagNames(r, s),
           tagValues: async (r, s) => (await opened).tagValues(r, s),
+          metrics: async (r, s, l) => (await opened).metrics(r, s, l),
+          metricsBody: async (r, f, s, l) => (await opened).metricsBody(r, f, s, l),
+          metricsPartial: async (r, s, l) => (await opened).metricsPartial(r, s, l),
         });
   const writer = startWriter(
     {
@@ -194,6 +197,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       queryEndCutoffMs: 0,
       leftPadTraceIds: config.overrides.defaults.read.leftPadTraceIds,
       tagBytesMax: config.overrides.defaults.read.maxBytesPerTagValuesQuery,
+      metrics: {
+        maxSeconds:
+          (config.overrides.defaults.read.maxMetricsDurationMs || config.queryFrontend.metrics.maxDurationMs) / 1000,
+        exemplarsMax: config.queryFrontend.metrics.maxExemplars,
+        seriesMax: config.queryFrontend.metrics.maxResponseSeries,
+        intervalsMax: config.queryFrontend.metrics.maxIntervals,
+        endCutoffMs: config.queryFrontend.queryEndCutoffMs,
+      },
     }),
     tenants: {
       multitenancyEnabled: config.multitenancyEnabled,

@@ -3,6 +3,8 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import { VivaceError } from '../runtime/errors.ts';
 import type {
   Listener,
+  MetricsAnswer,
+  MetricsPartialAnswer,
   Queries,
   SearchAnswer,
   TagNamesAnswer,
@@ -212,6 +214,12 @@ export function startReaders(
         ask({ op: 'tagNames', request }, signal, listener) as Promise<TagNamesAnswer>,
       tagValues: (request, signal, listener) =>
         ask({ op: 'tagValues', request }, signal, listener) as Promise<TagValuesAnswer>,
+      metrics: (request, signal, listener) =>
+        ask({ op: 'metrics', request }, signal, listener) as Promise<MetricsAnswer>,
+      metricsBody: (request, form, signal, listener) =>
+        ask({ op: 'metrics', request, form }, signal, listener) as Promise<Uint8Array>,
+      metricsPartial: (request, signal, listener) =>
+        ask({ op: 'metrics', request, form: 'partial' }, signal, listener) as Promise<MetricsPartialAnswer>,
     },
     async close() {
       closing = true;

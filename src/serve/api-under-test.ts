@@ -9,7 +9,8 @@ import { VivaceError } from '../runtime/errors.ts';
 import { ProtoReader, ProtoWriter, tagOf, WIRE_BYTES } from '../wire/protobuf.ts';
 import { type ApiOptions, answerNotFound, api } from './api.ts';
 import type { ApiLimits } from './parameters.ts';
-import type { Queries, SearchRequest, TraceResult } from './queries.ts';
+import type { MetricsAnswer, Queries, SearchRequest, TraceResult } from './queries.ts';
+import { renderMetrics } from './render-metrics.ts';
 
 /** 2026-01-01, and a bit, so that rounding shows. */
 export const NOW = 1_767_225_600;
@@ -25,6 +26,7 @@ export const limits: ApiLimits = {
   queryEndCutoffMs: 0,
   leftPadTraceIds: false,
   tagBytesMax: 1_000_000,
+  metrics: { maxSeconds: 24 * 3600, exemplarsMax: 100, seriesMax: 0, intervalsMax: 10_000, endCutoffMs: 30_000 },
 };
 
 export const result: TraceResult = {
@@ -120,6 +122,47 @@ const queries: Queries = {
       metrics: { inspectedBytes: 17_733 },
     };
   },
+  async metrics(request) {
+    asked.push({ ...request });
+    return series;
+  },
+  async metricsBody(request, form) {
+    asked.push({ ...request });
+    return renderMetrics(series, request.instant, form);
+  },
+  async metricsPartial(request) {
+    asked.push({ ...request });
+    return { partial: { groups: [], buckets: [], cells: Float64Array.of(), exemplars: [], limited: false }, metrics };
+  },
+};
+
+/** Two series over three intervals, the first without a sample in the second one. */
+export const series: MetricsAnswer = {
+  series: [
+    {
+      labels: [
+        { key: 'resource.service.name', value: { type: 'string', value: 'a<b' } },
+        { key: 'span.code', value: { type: 'int', value: 200n } },
+        { key: 'p', value: { type: 'double', value: 0.5 } },
+      ],
+      values: Float64Array.of(0, Number.NaN, 1.5),
+      exemplars: [
+        {
+          labels: [{ key: 'trace:id', value: { type: 'string', value: '12' } }],
+          value: 0.25,
+          timestampMs: 1_767_225_000_001,
+        },
+      ],
+    },
+    {
+      labels: [{ key: 'span.hit', value: { type: 'bool', value: false } }],
+      values: Float64Array.of(Number.NEGATIVE_INFINITY, 2, 3),
+      exemplars: [],
+    },
+  ],
+  stampsMs: Float64Array.of(1_767_225_000_000, 1_767_225_030_000, 1_767_225_060_000),
+  partial: 'Response exceeds maximum series limit of 2',
+  metrics: { ...metrics, inspectedSpans: 8 },
 };
 
 export const seen: string[] = [];

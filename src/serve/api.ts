@@ -5,6 +5,7 @@
  */
 import { VivaceError } from '../runtime/errors.ts';
 import { federated } from './federate.ts';
+import { metrics } from './metrics.ts';
 import type { ApiLimits } from './parameters.ts';
 import type { Queries, Receipt } from './queries.ts';
 import { joinReceipts, RECEIPT_HEADER, receiptHeader, withReceiptInBody, withReceipts } from './receipt.ts';
@@ -40,7 +41,7 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   onError?(route: string, error: unknown): void;
 }
 
-export type QueryOp = 'traces' | 'search' | 'metadata';
+export type QueryOp = 'traces' | 'search' | 'metadata' | 'metrics';
 
 /** One query of a known tenant. */
 export interface Call {
@@ -159,6 +160,8 @@ function routes(options: ApiOptions): Route[] {
     query('/api/v2/search/tags', 'metadata', (call) => tagNames(call, 'v2')),
     query('/api/search/tag/{tagName}/values', 'metadata', (call) => tagValues(call, 'v1')),
     query('/api/v2/search/tag/{tagName}/values', 'metadata', (call) => tagValues(call, 'v2')),
+    query('/api/metrics/query_range', 'metrics', (call) => metrics(call, 'range')),
+    query('/api/metrics/query', 'metrics', (call) => metrics(call, 'instant')),
     plain(`${options.pathPrefix}/api/echo`, () => text(200, 'echo')),
     plain(`${options.pathPrefix}/api/status/buildinfo`, () => buildInfo(options.buildInfo)),
     plain('/ready', () => readiness(options.ready())),

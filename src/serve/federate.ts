@@ -1,6 +1,7 @@
 /** Reads over several tenants at once: every tenant is asked, the answers become one. */
 import type {
   Listener,
+  MetricsRequest,
   Queries,
   SearchAnswer,
   SearchMetrics,
@@ -33,7 +34,16 @@ export function federated(queries: Queries, tenants: string[]): Queries {
     });
     return Promise.all(asked).then(join);
   };
-  const [tenant] = tenants;
+  const [tenant, ...otherTenants] = tenants;
+  // Spans of all tenants are counted together, so that means, quantiles and the largest series are those of all.
+  const withOthers = async (request: MetricsRequest, signal: AbortSignal, listener?: Listener<never>) => {
+    const others = await Promise.all(
+      otherTenants.map((other) =>
+        queries.metricsPartial({ ...request, tenant: other }, signal, withoutProgress(listener)),
+      ),
+    );
+    return { ...request, tenant, others: [...(request.others ?? []), ...others] };
+  };
   return {
     ...(tenants.length === 1 && {
       searchBody: (request, form, signal, listener) =>
@@ -61,7 +71,17 @@ export function federated(queries: Queries, tenants: string[]): Queries {
         (r, l) => queries.tagValues(r, signal, l),
         (answers) => joinValues(answers, request.limit),
       ),
+    metrics: async (request, signal, listener) =>
+      queries.metrics(await withOthers(request, signal, listener), signal, listener),
+    metricsBody: async (request, form, signal, listener) =>
+      queries.metricsBody(await withOthers(request, signal, listener), form, signal, listener),
+    metricsPartial: async (request, signal, listener) =>
+      queries.metricsPartial(await withOthers(request, signal, listener), signal, listener),
   };
+}
+
+function withoutProgress(listener: Listener<never> | undefined): Listener | undefined {
+  return listener?.onReceipt && { onReceipt: listener.onReceipt };
 }
 
 /** Traces of several searches, each trace once, newest first, at most `limit`. */

@@ -6,6 +6,7 @@
 import { formatGoDuration, parseGoDuration, parsePromDuration } from '../config/duration.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { parseLogfmt } from './logfmt.ts';
+import type { MetricsLimits } from './metrics-parameters.ts';
 import type { TagScope, TraceRequest } from './queries.ts';
 
 /** Bounds and defaults of one tenant's requests. */
@@ -28,6 +29,7 @@ export interface ApiLimits {
   leftPadTraceIds: boolean;
   /** Bytes of names or values that one tag request may answer; 0 for no bound. */
   tagBytesMax: number;
+  metrics: MetricsLimits;
 }
 
 /** Whole seconds, both inclusive. `given` is false when the client named no range. */
@@ -182,7 +184,7 @@ function spansPerSpanSet(url: URLSearchParams, limits: ApiLimits): number {
 }
 
 /** Counted in bytes of UTF-8. */
-function checkQuerySize(query: string, limits: ApiLimits): void {
+export function checkQuerySize(query: string, limits: ApiLimits): void {
   if (limits.queryBytesMax > 0 && Buffer.byteLength(query) > limits.queryBytesMax) {
     fail(
       `TraceQL expression exceeds the configured maximum size of ${limits.queryBytesMax} bytes, ` +

@@ -1,3 +1,5 @@
+import type { MetricsPartial, MetricsSeries } from '../query/metrics-results.ts';
+
 /**
  * What the HTTP and gRPC API asks of the engine. The API parses, checks and renders; whoever implements `Queries`
  * finds. Every method rejects with a `VivaceError` when it cannot answer, and with code `cancelled` soon after `signal`
@@ -28,6 +30,17 @@ export interface Queries {
     signal: AbortSignal,
     listener?: Listener<TagValuesAnswer>,
   ): Promise<TagValuesAnswer>;
+  /** Series of a metrics query. Rejects with `invalid` for what does not parse, type-check or is no metrics query. */
+  metrics(request: MetricsRequest, signal: AbortSignal, listener?: Listener<MetricsAnswer>): Promise<MetricsAnswer>;
+  /** The same rendered where it was computed. */
+  metricsBody(
+    request: MetricsRequest,
+    form: MetricsForm,
+    signal: AbortSignal,
+    listener?: Listener,
+  ): Promise<Uint8Array>;
+  /** What was accumulated, for whoever puts the answers of several processes or tenants together. */
+  metricsPartial(request: MetricsRequest, signal: AbortSignal, listener?: Listener): Promise<MetricsPartialAnswer>;
 }
 
 /** What the asker of a question wants to hear beside its answer. */
@@ -151,6 +164,43 @@ export type AttributeValue =
   | { type: 'double'; value: number }
   | { type: 'bool'; value: boolean }
   | { type: 'array'; values: AttributeValue[] };
+
+export interface MetricsRequest {
+  tenant: string;
+  query: string;
+  /** Nanoseconds since 1970; the range is left-open and a whole number of steps. */
+  startNs: bigint;
+  endNs: bigint;
+  stepNs: bigint;
+  /** One interval from start to end. */
+  instant: boolean;
+  exemplars: number;
+  /** Series of the answer, 0 for no bound. */
+  seriesMax: number;
+  /** Leave blocks in the store alone. */
+  recentOnly?: boolean;
+  /** What was accumulated elsewhere for the same query and range: by other processes, for other tenants. */
+  others?: MetricsPartialAnswer[];
+}
+
+export interface MetricsForm {
+  type: 'json' | 'protobuf';
+}
+
+export interface MetricsAnswer {
+  /** undefined for a filter that is false whatever the span. */
+  series: MetricsSeries[] | undefined;
+  /** When each interval ends. */
+  stampsMs: Float64Array;
+  /** Why the answer is not the whole truth. */
+  partial?: string;
+  metrics: SearchMetrics;
+}
+
+export interface MetricsPartialAnswer {
+  partial: MetricsPartial;
+  metrics: SearchMetrics;
+}
 
 export interface SearchMetrics {
   inspectedTraces: number;

@@ -27,6 +27,9 @@ export function withReceipts(queries: Queries, receive: (receipt: Receipt) => vo
     search: (request, signal, listener) => queries.search(request, signal, heard(listener)),
     tagNames: (request, signal, listener) => queries.tagNames(request, signal, heard(listener)),
     tagValues: (request, signal, listener) => queries.tagValues(request, signal, heard(listener)),
+    metrics: (request, signal, listener) => queries.metrics(request, signal, heard(listener)),
+    metricsBody: (request, form, signal, listener) => queries.metricsBody(request, form, signal, heard(listener)),
+    metricsPartial: (request, signal, listener) => queries.metricsPartial(request, signal, heard(listener)),
   };
 }
 

@@ -92,7 +92,7 @@ function attributesJson(attributes: ResultAttribute[]): string {
   return `[${text}]`;
 }
 
-function valueJson(value: AttributeValue): string {
+export function valueJson(value: AttributeValue): string {
   switch (value.type) {
     case 'string':
       return `{"stringValue":${jsonString(value.value)}}`;

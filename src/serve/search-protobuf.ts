@@ -87,7 +87,7 @@ function writeSpanSet(out: ProtoWriter, set: SpanSetResult): void {
   writeAttributes(out, 3, set.attributes ?? []);
 }
 
-function writeAttributes(out: ProtoWriter, field: number, attributes: ResultAttribute[]): void {
+export function writeAttributes(out: ProtoWriter, field: number, attributes: ResultAttribute[]): void {
   for (const { key, value } of attributes) {
     nested(out, field, () => {
       text(out, 1, key);

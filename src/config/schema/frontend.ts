@@ -51,12 +51,12 @@ export const query_frontend = section('frontend.Config', {
   metrics: section('frontend.MetricsConfig', {
     concurrent_jobs: int(1000, 'jobs of a query at a time'),
     target_bytes_per_job: int(104_857_600, 'bytes of a job'),
-    max_duration: duration('24h', 'greatest range of a metrics query, 0 none'),
+    max_duration: active(duration('24h', 'greatest range of a metrics query, 0 none')),
     query_backend_after: duration('15m', 'younger than this: recent data only'),
     interval: duration('5m', 'span of time of one job'),
-    max_exemplars: int(100, 'exemplars of an answer'),
-    max_response_series: int(0, 'series of an answer, 0 unlimited'),
-    max_intervals: int(10_000, 'points of a series, 0 unlimited'),
+    max_exemplars: active(int(100, 'exemplars of an answer')),
+    max_response_series: active(int(0, 'series of an answer, 0 as many as fit into memory')),
+    max_intervals: active(int(10_000, 'points of a series, 0 as many as fit into memory')),
     streaming_shards: tempo3(int(200, 'partial result granularity')),
     duration_slo: duration('0', 'requests faster than this meet the objective'),
     throughput_bytes_slo: float(0, 'requests with more bytes a second than this meet the objective'),
@@ -80,7 +80,12 @@ export const query_frontend = section('frontend.Config', {
   allowed_headers: texts([], 'headers forwarded to queriers'),
   rf1_after: time('instant after which RF1 blocks are used'),
   query_end_cutoff: tempo3(
-    duration('30s', 'a query ends this long before now at the latest, so that a series does not end in a dip'),
+    active(
+      duration(
+        '30s',
+        'a metrics query ends this long before now at the latest, so that a series does not end in a dip',
+      ),
+    ),
   ),
   skip_ast_transformations: tempo3(texts([], 'optimiser passes to skip')),
 });

@@ -38,7 +38,9 @@ export const overrides = section('overrides.Config', {
       max_blocks_per_tag_values_query: int(0, 'blocks looked at for one tag, 0 unlimited'),
       max_condition_groups_per_tag_query: tempo3(int(100, 'alternatives in the filter of a tag query')),
       max_search_duration: active(promDuration('0', 'range of a search, 0 takes query_frontend.search.max_duration')),
-      max_metrics_duration: promDuration('0', 'range of a metrics query, 0 takes query_frontend.metrics.max_duration'),
+      max_metrics_duration: active(
+        promDuration('0', 'range of a metrics query, 0 takes query_frontend.metrics.max_duration'),
+      ),
       unsafe_query_hints: bool(false, 'allow `with(...)` unsafe hints'),
       left_pad_trace_ids: active(tempo3(bool(false, 'write trace ids with all 32 digits'))),
       metrics_spanonly_fetch: tempo3(maybeBool('read spans without their traces where that is enough')),

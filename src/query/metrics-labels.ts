@@ -1,0 +1,426 @@
+/**
+ * Values of labels as small numbers. A value gets its number once a query, whichever segment it comes from, and a segment's
+ * dictionary code is translated once a segment: no string is touched for a row.
+ *
+ *   row ─▶ code of the column ─▶ number of the value        0 is nil, LIMITED is a value that there was no room for
+ */
+import { bytesField, decodeAnyValue, stringField, utf8 } from '../block/any-value.ts';
+import type { Dictionary, Segment } from '../block/segment.ts';
+import type { Reference, StaticValue } from '../traceql/ast.ts';
+import { formatDuration } from '../traceql/duration.ts';
+import {
+  attributeNamed,
+  gather,
+  KINDS,
+  lineString,
+  messageAttributes,
+  type Read,
+  readAny,
+  STATUSES,
+} from './gather.ts';
+import { ColumnCursor, openCursor } from './metrics-cursor.ts';
+import { moreColumn, moreValue } from './more.ts';
+import type { FoundValue } from './results.ts';
+
+/** The number of a value that does not fit any more. */
+export const LIMITED = -1;
+/** Not looked up yet. */
+const UNKNOWN = -2;
+/** The row keeps what it had: there is no such key in it. */
+const KEEP = -3;
+
+/** Values of one label of a query. */
+export class LabelValues {
+  readonly #numbers = new Map<string, number>();
+  readonly #values: (FoundValue | undefined)[] = [undefined];
+  readonly #countMax: number;
+  #bytesLeft: number;
+  /** A value had to be left out. */
+  limited = false;
+
+  constructor(bounds: { countMax: number; bytesMax: number }) {
+    this.#countMax = bounds.countMax;
+    this.#bytesLeft = bounds.bytesMax;
+  }
+
+  /** The number of a value, LIMITED when there is no room for it. Arrays are nil. */
+  number(value: FoundValue | undefined): number {
+    if (value === undefined || value.type === 'array') return 0;
+    const key = `${value.type} ${value.value}`;
+    const known = this.#numbers.get(key);
+    if (known !== undefined) return known;
+    this.#bytesLeft -= 100 + 2 * key.length;
+    if (this.#values.length >= this.#countMax || this.#bytesLeft < 0) {
+      this.limited = true;
+      return LIMITED;
+    }
+    this.#numbers.set(key, this.#values.length);
+    return this.#values.push(value) - 1;
+  }
+
+  value(number: number): FoundValue | undefined {
+    return this.#values[number];
+  }
+
+  /** Numbers given out, nil among them. */
+  get count(): number {
+    return this.#values.length;
+  }
+}
+
+/** Reads one label of a segment for ascending rows. */
+export interface LabelReader {
+  /** out[k] becomes the number of the value of rows[k]; waits only where a label is read value by value. */
+  fill(rows: Uint32Array, count: number, out: Int32Array): Promise<void> | undefined;
+  close(): void;
+}
+
+/** A reader of `reference`; `rows` are those that will be asked for, undefined for all. */
+export async function openLabel(
+  segment: Segment,
+  reference: Reference,
+  values: LabelValues,
+  rows: Uint32Array | undefined,
+): Promise<LabelReader> {
+  const layers = await layersOf(segment, reference, values, rows);
+  if (layers === undefined) return valueByValue(segment, reference, values);
+  const start = reference.type === 'intrinsic' && reference.name === 'statusMessage' ? EMPTY : undefined;
+  return {
+    fill(rows, count, out) {
+      out.fill(start === undefined ? 0 : values.number(start), 0, count);
+      for (const layer of layers) layer.fill(rows, count, out);
+      return undefined;
+    },
+    close() {
+      for (const layer of layers) layer.cursor.close();
+    },
+  };
+}
+
+const EMPTY: FoundValue = { type: 'string', value: '' };
+
+/** A value as labels show it: durations and enums as text. */
+export function labelValue(value: Read): FoundValue | undefined {
+  if (value === undefined || Array.isArray(value)) return undefined;
+  return shownStatic(value);
+}
+
+export function shownStatic(value: StaticValue): FoundValue | undefined {
+  switch (value.type) {
+    case 'int':
+      return { type: 'int', value: value.value };
+    case 'float':
+      return { type: 'double', value: value.value };
+    case 'bool':
+      return { type: 'bool', value: value.value };
+    case 'duration':
+      return { type: 'string', value: formatDuration(value.ns) };
+    case 'nil':
+      return undefined;
+    default:
+      return { type: 'string', value: value.value };
+  }
+}
+
+/** One column that says something about a label; a later layer hides an earlier one where it has a value. */
+interface Layer {
+  cursor: ColumnCursor;
+  fill(rows: Uint32Array, count: number, out: Int32Array): void;
+}
+
+/** undefined when the label has to be read value by value. */
+async function layersOf(
+  segment: Segment,
+  reference: Reference,
+  values: LabelValues,
+  rows: Uint32Array | undefined,
+): Promise<Layer[] | undefined> {
+  const layers: Layer[] = [];
+  const add = (layer: Layer | undefined): void => {
+    if (layer !== undefined) layers.push(layer);
+  };
+  if (reference.type === 'intrinsic') {
+    switch (reference.name) {
+      case 'name':
+        return [stringLayer((await openCursor(segment, { of: 'fixed', field: 'name' }, rows))!, asText)];
+      case 'kind':
+        return [enumLayer((await openCursor(segment, { of: 'fixed', field: 'kind' }, rows))!, values, KINDS)];
+      case 'status':
+        return [enumLayer((await openCursor(segment, { of: 'fixed', field: 'status' }, rows))!, values, STATUSES)];
+      case 'statusMessage': {
+        const cursor = await openCursor(segment, { of: 'rare', field: 'status_message' }, rows);
+        add(cursor && stringLayer(cursor, asText));
+        return layers;
+      }
+      case 'instrumentation:name':
+      case 'instrumentation:version': {
+        const field = reference.name === 'instrumentation:name' ? 1 : 2;
+        const texts = (await segment.scopes()).map(
+          (scope): FoundValue => ({ type: 'string', value: stringField(bytesField(scope, 1), field) }),
+        );
+        add(await messageLayer(segment, 'scope', texts, values, rows));
+        return layers;
+      }
+      case 'parent':
+        return [];
+      default:
+        return undefined;
+    }
+  }
+  const { scope, name } = reference;
+  if (reference.parent) return [];
+  if (scope === 'event' || scope === 'link') return undefined;
+  if (scope === 'resource' || scope === 'none' || scope === 'instrumentation') {
+    const of = scope === 'instrumentation' ? 'scope' : 'resource';
+    const found = (await messageAttributes(segment, of)).map((attributes) => {
+      const attribute = attributeNamed(attributes, of, name);
+      return attribute && labelValue(readAny(attribute.value));
+    });
+    if (found.some((value) => value !== undefined)) add(await messageLayer(segment, of, found, values, rows));
+  }
+  if (scope === 'span' || scope === 'none') {
+    const more = await moreColumn(segment, 'span');
+    const key = Buffer.from(name);
+    if (more !== undefined)
+      add(
+        stringLayer(new ColumnCursor(more), (bytes) => {
+          const value = moreValue(bytes, key);
+          return value === undefined ? KEEP : values.number(labelValue(readAny(decodeAnyValue(value))));
+        }),
+      );
+    for (const type of segment.typesOf('span', name)) {
+      const cursor = await openCursor(segment, { of: 'attribute', space: 'span', key: name, type }, rows);
+      if (cursor === undefined) continue;
+      if (type === 'string') add(stringLayer(cursor, asText));
+      else if (type === 'any')
+        add(stringLayer(cursor, (bytes) => values.number(labelValue(readAny(decodeAnyValue(bytes))))));
+      else if (type === 'int') add(intLayer(cursor, values));
+      else if (type === 'double') add(doubleLayer(cursor, values));
+      else add(boolLayer(cursor, values));
+    }
+  }
+  return layers;
+
+  function asText(bytes: Uint8Array): number {
+    return values.number({ type: 'string', value: utf8(bytes) });
+  }
+}
+
+async function messageLayer(
+  segment: Segment,
+  of: 'resource' | 'scope',
+  texts: (FoundValue | undefined)[],
+  values: LabelValues,
+  rows: Uint32Array | undefined,
+): Promise<Layer | undefined> {
+  const cursor = await openCursor(segment, { of }, rows);
+  if (cursor === undefined) return undefined;
+  const numbers = new Int32Array(texts.length).fill(UNKNOWN);
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const codes = part.codes!;
+        for (let k = from; k < to; k++) {
+          if (index[k] < 0) continue;
+          const code = codes[index[k]];
+          let number = numbers[code];
+          if (number === UNKNOWN) number = numbers[code] = values.number(texts[code]);
+          out[k] = number;
+        }
+      });
+    },
+  };
+}
+
+/** `numberOf` is asked once an entry of a dictionary, and only for entries that occur. */
+function stringLayer(cursor: ColumnCursor, numberOf: (bytes: Uint8Array) => number): Layer {
+  const shared = cursor.column.dictionary;
+  const sharedNumbers = shared && new Int32Array(shared.count).fill(UNKNOWN);
+  let own: Dictionary | undefined;
+  let ownNumbers = new Int32Array(0);
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const codes = part.codes!;
+        let dictionary = shared!;
+        let numbers = sharedNumbers!;
+        if (part.dictionary !== undefined) {
+          if (own !== part.dictionary) ownNumbers = new Int32Array(part.dictionary.count).fill(UNKNOWN);
+          dictionary = own = part.dictionary;
+          numbers = ownNumbers;
+        }
+        for (let k = from; k < to; k++) {
+          if (index[k] < 0) continue;
+          const code = codes[index[k]];
+          let number = numbers[code];
+          if (number === UNKNOWN) {
+            const bytes = dictionary.bytes.subarray(dictionary.start(code), dictionary.end(code));
+            number = numbers[code] = numberOf(bytes);
+          }
+          if (number !== KEEP) out[k] = number;
+        }
+      });
+    },
+  };
+}
+
+function enumLayer(cursor: ColumnCursor, values: LabelValues, names: readonly string[]): Layer {
+  const numbers = new Int32Array(names.length).fill(UNKNOWN);
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const ints = part.ints!;
+        for (let k = from; k < to; k++) {
+          let at = ints[index[k]];
+          // What has no name is the first of them.
+          if (at < 0 || at >= names.length) at = 0;
+          let number = numbers[at];
+          if (number === UNKNOWN) number = numbers[at] = values.number({ type: 'string', value: names[at] });
+          out[k] = number;
+        }
+      });
+    },
+  };
+}
+
+/** Whole numbers up to here are looked up in an array. */
+const SMALL_INTS = 1024;
+
+function intLayer(cursor: ColumnCursor, values: LabelValues): Layer {
+  const small = new Int32Array(SMALL_INTS).fill(UNKNOWN);
+  const others = new Map<number, number>();
+  const otherNumber = (low: number, high: number): number => {
+    const value = high * 4294967296 + (low >>> 0);
+    if (!Number.isSafeInteger(value))
+      return values.number({ type: 'int', value: (BigInt(high) << 32n) | BigInt(low >>> 0) });
+    let number = others.get(value);
+    if (number === undefined) {
+      number = values.number({ type: 'int', value: BigInt(value) });
+      if (number !== LIMITED) others.set(value, number);
+    }
+    return number;
+  };
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const words = part.words!;
+        for (let k = from; k < to; k++) {
+          if (index[k] < 0) continue;
+          const low = words[2 * index[k]];
+          const high = words[2 * index[k] + 1];
+          if (high === 0 && low >= 0 && low < SMALL_INTS) {
+            let number = small[low];
+            if (number === UNKNOWN) number = small[low] = values.number({ type: 'int', value: BigInt(low) });
+            out[k] = number;
+          } else out[k] = otherNumber(low, high);
+        }
+      });
+    },
+  };
+}
+
+function doubleLayer(cursor: ColumnCursor, values: LabelValues): Layer {
+  const numbers = new Map<number, number>();
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const doubles = part.doubles!;
+        for (let k = from; k < to; k++) {
+          if (index[k] < 0) continue;
+          const value = doubles[index[k]];
+          let number = numbers.get(value);
+          if (number === undefined) {
+            number = values.number({ type: 'double', value });
+            if (number !== LIMITED) numbers.set(value, number);
+          }
+          out[k] = number;
+        }
+      });
+    },
+  };
+}
+
+function boolLayer(cursor: ColumnCursor, values: LabelValues): Layer {
+  const numbers = new Int32Array(2).fill(UNKNOWN);
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const bits = part.bits!;
+        for (let k = from; k < to; k++) {
+          if (index[k] < 0) continue;
+          const bit = bits[index[k]];
+          let number = numbers[bit];
+          if (number === UNKNOWN) number = numbers[bit] = values.number({ type: 'bool', value: bit === 1 });
+          out[k] = number;
+        }
+      });
+    },
+  };
+}
+
+/** Labels that no loop is made for: times, ids, numbers of the tree, events and links. Of several events the first counts. */
+function valueByValue(segment: Segment, reference: Reference, values: LabelValues): LabelReader {
+  if (
+    reference.type === 'intrinsic' &&
+    (reference.name === 'rootName' || reference.name === 'rootServiceName' || reference.name === 'trace:id')
+  )
+    return traceReader(segment, reference.name, values);
+  const none = reference.type === 'intrinsic' && reference.name === 'event:name' ? EMPTY : undefined;
+  return {
+    async fill(rows, count, out) {
+      const reads = await gather(segment, reference, rows.slice(0, count));
+      for (let k = 0; k < count; k++) out[k] = values.number(labelValue(firstOf(reads[k], reference)) ?? none);
+    },
+    close() {},
+  };
+}
+
+/** A span counts once: of several events or links the first one is taken. */
+export function firstOf(read: Read, reference: Reference): Read {
+  if (!Array.isArray(read)) return read;
+  const children = reference.type === 'intrinsic' || reference.scope === 'event' || reference.scope === 'link';
+  return children ? read[0] : undefined;
+}
+
+/** What is known of whole traces: looked up once a trace. */
+function traceReader(
+  segment: Segment,
+  name: 'rootName' | 'rootServiceName' | 'trace:id',
+  values: LabelValues,
+): LabelReader {
+  const byString = new Map<number, number>();
+  return {
+    async fill(rows, count, out) {
+      const lines = await segment.lines();
+      const traces = await segment.tracesOfRows(rows.slice(0, count));
+      const strings = name === 'rootName' ? lines.rootName : lines.rootService;
+      let last = -1;
+      let number = 0;
+      for (let k = 0; k < count; k++) {
+        if (traces[k] !== last) {
+          last = traces[k];
+          if (name === 'trace:id') number = values.number({ type: 'string', value: traceIdText(lines.ids, last) });
+          else {
+            const known = byString.get(strings[last]);
+            number = known ?? values.number({ type: 'string', value: lineString(lines, strings[last]) ?? '' });
+            if (known === undefined && number !== LIMITED) byString.set(strings[last], number);
+          }
+        }
+        out[k] = number;
+      }
+    },
+    close() {},
+  };
+}
+
+/** Hex without zeros on the left. */
+export function traceIdText(ids: Uint8Array, trace: number): string {
+  const hex = Buffer.from(ids.buffer, ids.byteOffset + 16 * trace, 16).toString('hex');
+  return hex.replace(/^0+(?=.)/, '');
+}

@@ -1,0 +1,134 @@
+/** From what was accumulated to the series of an answer: derived values, labels, order, exemplars (spec/traceql.md §9.1, 9.3). */
+import { printReference } from '../traceql/print.ts';
+import { compareUtf8 } from '../traceql/values.ts';
+import { quantileOf } from './metrics-buckets.ts';
+import type { MetricsExemplar, MetricsLabel, MetricsSeries, PartialExemplar } from './metrics-results.ts';
+import type { MetricsRun } from './metrics-run.ts';
+import type { FoundValue } from './results.ts';
+
+/** The series of a query before second stages, in order. */
+export function seriesOf(run: MetricsRun): MetricsSeries[] {
+  const series = run.plan.metrics.name === 'quantile_over_time' ? quantileSeries(run) : plainSeries(run);
+  return series.sort(compareSeries);
+}
+
+/** By number of labels, then label by label: key, value. */
+export function compareSeries(a: MetricsSeries, b: MetricsSeries): number {
+  if (a.labels.length !== b.labels.length) return a.labels.length - b.labels.length;
+  for (let i = 0; i < a.labels.length; i++) {
+    const order = compareUtf8(a.labels[i].key, b.labels[i].key) || compareLabels(a.labels[i].value, b.labels[i].value);
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+/** Numbers by size, everything else by its text. */
+function compareLabels(a: FoundValue, b: FoundValue): number {
+  if (a.type === 'array' || b.type === 'array') return 0;
+  if (a.type !== 'string' && b.type !== 'string' && a.type !== 'bool' && b.type !== 'bool')
+    return a.value < b.value ? -1 : a.value > b.value ? 1 : compareUtf8(a.type, b.type);
+  return compareUtf8(String(a.value), String(b.value)) || compareUtf8(a.type, b.type);
+}
+
+function plainSeries(run: MetricsRun): MetricsSeries[] {
+  const { metrics, unit, intervals } = run.plan;
+  const stepSeconds = Number(intervals.stepNs) / 1e9;
+  const bySeries = Map.groupBy(run.exemplars.exemplars, ({ series }) => series);
+  return run.usedSeries().map((series) => {
+    const cells = run.cells.row(series);
+    let values: Float64Array;
+    if (metrics.name === 'rate') values = cells.map((count) => count / stepSeconds);
+    else if (run.cells.counts !== undefined) {
+      const counts = run.cells.counts.subarray(series * cells.length, (series + 1) * cells.length);
+      values = cells.map((sum, i) => sum / counts[i] / unit.ofCells);
+    } else values = unit.ofCells === 1 ? cells.slice() : cells.map((value) => value / unit.ofCells);
+    const labels = groupLabels(run, series);
+    if (metrics.name === 'histogram_over_time')
+      labels.push({ key: '__bucket', value: double(2 ** run.bucketOf(series) / unit.ofBuckets) });
+    else if (metrics.by.length === 0) labels.push({ key: '__name__', value: { type: 'string', value: metrics.name } });
+    const own = metrics.name !== 'histogram_over_time';
+    const exemplars = (bySeries.get(series) ?? []).map((exemplar) => {
+      const value = own ? exemplar.value : undefined;
+      return shownExemplar(exemplar, value === undefined ? values[exemplar.interval] : value / unit.ofCells);
+    });
+    return { labels, values, exemplars: inOrder(exemplars) };
+  });
+}
+
+/** One series a group and quantile. An exemplar goes to the quantile that it is closest to, of all spans together. */
+function quantileSeries(run: MetricsRun): MetricsSeries[] {
+  const { metrics, unit, intervals } = run.plan;
+  const quantiles = metrics.name === 'quantile_over_time' ? metrics.quantiles : [];
+  const groups = new Map<number, number[]>();
+  const totals = new Map<number, number>();
+  for (const series of run.usedSeries()) {
+    const group = run.groupNumber(series);
+    const known = groups.get(group);
+    if (known === undefined) groups.set(group, [series]);
+    else known.push(series);
+    const bucket = run.bucketOf(series);
+    totals.set(
+      bucket,
+      run.cells.row(series).reduce((sum, count) => sum + count, totals.get(bucket) ?? 0),
+    );
+  }
+  const allBuckets = [...totals.keys()].sort((a, b) => a - b);
+  const allCounts = allBuckets.map((bucket) => totals.get(bucket)!);
+  const overall = quantiles.map((quantile) => quantileOf(quantile, allBuckets, allCounts) / unit.ofBuckets);
+  const byGroup = Map.groupBy(run.exemplars.exemplars, ({ series }) => run.groupNumber(series));
+  const found: MetricsSeries[] = [];
+  for (const [group, members] of groups) {
+    members.sort((a, b) => run.bucketOf(a) - run.bucketOf(b));
+    const buckets = members.map((series) => run.bucketOf(series));
+    const rows = members.map((series) => run.cells.row(series));
+    const exemplars = (byGroup.get(group) ?? []).map((exemplar) =>
+      shownExemplar(exemplar, exemplar.value! / unit.ofBuckets),
+    );
+    const counts = new Float64Array(members.length);
+    const labels = groupLabels(run, members[0]);
+    for (const [at, quantile] of quantiles.entries()) {
+      const values = new Float64Array(intervals.count);
+      for (let interval = 0; interval < intervals.count; interval++) {
+        for (let i = 0; i < rows.length; i++) counts[i] = rows[i][interval];
+        values[interval] = quantileOf(quantile, buckets, counts) / unit.ofBuckets;
+      }
+      found.push({
+        labels: [...labels, { key: 'p', value: double(quantile) }],
+        values,
+        exemplars: inOrder(exemplars.filter(({ value }) => closest(overall, value) === at)),
+      });
+    }
+  }
+  return found;
+}
+
+/** A nil value has no label, unless all are nil: then the first one says so. */
+function groupLabels(run: MetricsRun, series: number): MetricsLabel[] {
+  const { by } = run.plan.metrics;
+  const labels: MetricsLabel[] = [];
+  run.groupOf(series).forEach((value, i) => {
+    if (value !== undefined) labels.push({ key: printReference(by[i]), value });
+  });
+  if (labels.length === 0 && by.length > 0)
+    labels.push({ key: printReference(by[0]), value: { type: 'string', value: 'nil' } });
+  return labels;
+}
+
+function closest(estimates: readonly number[], value: number): number {
+  let best = 0;
+  for (let i = 1; i < estimates.length; i++)
+    if (Math.abs(estimates[i] - value) < Math.abs(estimates[best] - value)) best = i;
+  return best;
+}
+
+function shownExemplar({ labels, timestampMs }: PartialExemplar, value: number): MetricsExemplar {
+  return { labels, value, timestampMs };
+}
+
+function inOrder(exemplars: MetricsExemplar[]): MetricsExemplar[] {
+  return exemplars.sort((a, b) => a.timestampMs - b.timestampMs);
+}
+
+function double(value: number): FoundValue {
+  return { type: 'double', value };
+}

@@ -1,0 +1,108 @@
+/**
+ * TraceQL metrics: a query over a range becomes series. Segments are accumulated one after the other; what other processes
+ * accumulated is added; only then are values derived, second stages applied and series limited.
+ *
+ *   segments ─▶ selected rows ─▶ cells (metrics-run.ts) ─┐
+ *                            partial results of others ──┴─▶ series ─▶ second stages ─▶ answer
+ */
+import type { Segment } from '../block/segment.ts';
+import { VivaceError } from '../runtime/errors.ts';
+import type { Hint, Query } from '../traceql/ast.ts';
+import { CELLS_MAX } from './metrics-cells.ts';
+import { type Intervals, intervalsOf, stampMs } from './metrics-intervals.ts';
+import { planMetrics } from './metrics-plan.ts';
+import type { MetricsOutcome, MetricsPartial } from './metrics-results.ts';
+import { selectedRows } from './metrics-rows.ts';
+import { MetricsRun } from './metrics-run.ts';
+import { applySecondStages } from './metrics-second-stages.ts';
+import { seriesOf } from './metrics-series.ts';
+import type { Progress } from './progress.ts';
+
+export interface MetricsOptions {
+  /** A whole number of steps, left-open. */
+  startNs: bigint;
+  endNs: bigint;
+  stepNs: bigint;
+  /** One interval, of which there are no exemplars. */
+  instant: boolean;
+  exemplars: number;
+  /** Series of an answer, 0 for as many as there is memory for. */
+  seriesMax: number;
+}
+
+/** A metrics query under way. */
+export interface MetricsQuery {
+  add(segments: readonly Segment[], stop: () => void, progress?: Progress<MetricsOutcome>): Promise<void>;
+  merge(partial: MetricsPartial): void;
+  partial(): MetricsPartial;
+  finish(): MetricsOutcome;
+}
+
+/** Begins a query that `checkQuery` has passed and that has a metrics function. */
+export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuery {
+  const metrics = query.metrics;
+  if (metrics === undefined) throw new VivaceError('invalid', 'not a metrics query');
+  const intervals = intervalsOf(options.startNs, options.endNs, options.stepNs);
+  if (intervals.count > CELLS_MAX)
+    throw new VivaceError(
+      'invalid',
+      `cannot compute ${intervals.count} intervals: at most ${CELLS_MAX} fit into memory; make the step longer or the range shorter`,
+    );
+  const exemplars = options.instant ? 0 : exemplarsWanted(query.hints, options.exemplars);
+  if (metrics.name === 'compare') throw new VivaceError('unsupported', 'compare() is not computed so far');
+  const run = new MetricsRun(planMetrics(query, metrics, intervals), exemplars);
+  const isFalse = isConstantFalse(query);
+  const finish = (): MetricsOutcome => {
+    const series = intervals.count === 0 ? [] : applySecondStages(seriesOf(run), query.secondStages);
+    return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.limited ? run.cells.seriesMax : 0);
+  };
+  return {
+    async add(segments, stop, progress) {
+      if (isFalse) return;
+      let done = 0;
+      for (const segment of segments) {
+        stop();
+        const rows = await selectedRows({ segment }, query.pipeline, stop);
+        stop();
+        await run.add(segment, rows, stop);
+        await progress?.(++done, finish);
+      }
+    },
+    merge: (partial) => run.merge(partial),
+    partial: () => run.partial(),
+    finish,
+  };
+}
+
+/** `roomFor` is how many series there was room for when some were left out, 0 when none were. */
+function limited(
+  series: MetricsOutcome['series'],
+  intervals: Intervals,
+  seriesMax: number,
+  roomFor: number,
+): MetricsOutcome {
+  const stampsMs = Float64Array.from({ length: intervals.count }, (_, i) => stampMs(intervals, i));
+  const tooMany = series !== undefined && seriesMax > 0 && series.length > seriesMax;
+  if (!tooMany && roomFor === 0) return { series, stampsMs };
+  const limit = tooMany ? seriesMax : roomFor;
+  return {
+    series: tooMany ? series.slice(0, seriesMax) : series,
+    stampsMs,
+    partial: `Response exceeds maximum series limit of ${limit}, a partial response is returned. Warning: the accuracy of each individual value is not guaranteed.`,
+  };
+}
+
+/** `with(exemplars=…)`: a number, or false for none. */
+function exemplarsWanted(hints: readonly Hint[], asked: number): number {
+  const hint = hints.findLast(({ name }) => name === 'exemplars')?.value;
+  if (hint?.type === 'bool') return hint.value ? asked : 0;
+  if (hint?.type === 'int') return Math.max(0, Math.min(asked, Number(hint.value)));
+  return asked;
+}
+
+function isConstantFalse(query: Query): boolean {
+  const first = query.pipeline[0];
+  if (first.type !== 'spanset' || first.expression.type !== 'filter') return false;
+  const { expression } = first.expression;
+  return expression.type === 'static' && expression.value.type === 'bool' && !expression.value.value;
+}
