@@ -63,7 +63,7 @@ export function instantParameters(url: URLSearchParams, limits: ApiLimits, nowMs
 
 /**
  * Start down and end up to a whole step, then one step more at the start: the first sample is that of the start itself.
- * The end is not later than the cut-off before now.
+ * An end later than the cut-off before now becomes the last whole step before that.
  */
 export function alignedRange(
   { startNs, endNs, stepNs: wanted }: AskedRange,
@@ -81,9 +81,9 @@ export function alignedRange(
     );
   }
   const start = (startNs / stepNs) * stepNs - stepNs;
-  let end = ((endNs + stepNs - 1n) / stepNs) * stepNs;
   const latest = BigInt(nowMs - limits.endCutoffMs) * MS;
-  if (limits.endCutoffMs > 0 && end > latest) end = (latest / stepNs) * stepNs;
+  const isCut = limits.endCutoffMs > 0 && endNs > latest;
+  const end = isCut ? (latest / stepNs) * stepNs : ((endNs + stepNs - 1n) / stepNs) * stepNs;
   return { startNs: start < 0n ? 0n : start, endNs: end, stepNs };
 }
 
