@@ -64,6 +64,7 @@ async function logicalRows(segment: Segment, expression: FieldExpr, within: Bits
 /** Expressions that are boolean whatever the span: their negation is a complement. */
 function isPredicate(expression: FieldExpr): boolean {
   if (expression.type === 'exists') return true;
+  if (expression.type === 'unary') return expression.op === '!' && isPredicate(expression.operand);
   return expression.type === 'binary' && !['+', '-', '*', '/', '%', '^'].includes(expression.op);
 }
 
@@ -489,14 +490,28 @@ export function compute(expression: FieldExpr, reads: Map<Reference, Read[]>, sl
         }
         return { type: 'bool', value };
       }
-      const left = compute(expression.left, reads, slot);
-      const right = compute(expression.right, reads, slot);
+      let left = compute(expression.left, reads, slot);
+      let right = compute(expression.right, reads, slot);
+      if (isPredicate(expression)) {
+        left = ofTypeOf(expression.right, expression.left, left);
+        right = ofTypeOf(expression.left, expression.right, right);
+        // A comparison with nil is false, and the negation of one is true.
+        if (left === undefined || right === undefined) return { type: 'bool', value: false };
+      }
       if (left === undefined || right === undefined) return undefined;
       if ((expression.op === '/' || expression.op === '%') && isZeroInt(right) && isInt(left))
         throw new VivaceError('unsupported', expression.op === '/' ? 'division by zero' : 'modulo by zero');
       return applyRead(expression.op, left, right);
     }
   }
+}
+
+/** Beside a literal an attribute has only values of the literal's type. */
+function ofTypeOf(other: FieldExpr, side: FieldExpr, value: Read): Read {
+  if (other.type !== 'static' || side.type !== 'attribute' || value === undefined) return value;
+  const { type } = other.value;
+  if (Array.isArray(value)) return value.filter((each) => each.type === type);
+  return value.type === type ? value : undefined;
 }
 
 function applyRead(op: Parameters<typeof applyBinary>[0], left: Read, right: Read): Read {
