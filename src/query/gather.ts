@@ -134,7 +134,8 @@ export function readAny(value: AnyValue): Read {
     case 'array': {
       const values: StaticValue[] = [];
       for (const element of value.values) {
-        const read = readAny(element);
+        // Not even an array of one is a value within an array.
+        const read = element.type === 'array' ? undefined : readAny(element);
         if (read === undefined || Array.isArray(read) || (values.length > 0 && values[0].type !== read.type))
           return undefined;
         values.push(read);
