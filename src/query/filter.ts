@@ -448,7 +448,10 @@ async function computedRows(segment: Segment, expression: FieldExpr, within: Bit
 export async function valuesAt(segment: Segment, expression: FieldExpr, rows: Uint32Array): Promise<Read[]> {
   if (expression.type === 'attribute' || expression.type === 'intrinsic') {
     const values = await gather(segment, expression, rows);
-    return isOfChildren(expression) ? values.map((value) => (Array.isArray(value) ? value[0] : value)) : values;
+    if (!isOfChildren(expression)) return values;
+    // Without events a span goes by the empty name.
+    const none: Read = expression.name === 'event:name' ? { type: 'string', value: '' } : undefined;
+    return values.map((value) => (Array.isArray(value) ? value[0] : value) ?? none);
   }
   const reads = new Map<Reference, Read[]>();
   for (const reference of referencesOf(expression)) reads.set(reference, await gather(segment, reference, rows));
@@ -493,8 +496,8 @@ export function compute(expression: FieldExpr, reads: Map<Reference, Read[]>, sl
       let left = compute(expression.left, reads, slot);
       let right = compute(expression.right, reads, slot);
       if (isPredicate(expression)) {
-        left = ofTypeOf(expression.right, expression.left, left);
-        right = ofTypeOf(expression.left, expression.right, right);
+        left = comparable(expression.left, expression.right, left);
+        right = comparable(expression.right, expression.left, right);
         // A comparison with nil is false, and the negation of one is true.
         if (left === undefined || right === undefined) return { type: 'bool', value: false };
       }
@@ -506,18 +509,37 @@ export function compute(expression: FieldExpr, reads: Map<Reference, Read[]>, sl
   }
 }
 
-/** Beside a literal an attribute has only values of the literal's type. */
-function ofTypeOf(other: FieldExpr, side: FieldExpr, value: Read): Read {
-  if (other.type !== 'static' || side.type !== 'attribute' || value === undefined) return value;
+/**
+ * What a comparison sees of one side. Beside a literal an attribute has only values of the literal's type; ids equal each
+ * other with leading zeros and without.
+ */
+function comparable(side: FieldExpr, other: FieldExpr, value: Read): Read {
+  if (value === undefined) return undefined;
+  if (isId(side) || isId(other)) return Array.isArray(value) ? value.map(withoutZeros) : withoutZeros(value);
+  if (other.type !== 'static' || side.type !== 'attribute') return value;
   const { type } = other.value;
   if (Array.isArray(value)) return value.filter((each) => each.type === type);
   return value.type === type ? value : undefined;
 }
 
+const IDS: ReadonlySet<string> = new Set(['trace:id', 'span:id', 'span:parentID', 'link:traceID', 'link:spanID']);
+
+function isId(expression: FieldExpr): boolean {
+  return expression.type === 'intrinsic' && IDS.has(expression.name);
+}
+
+function withoutZeros(value: StaticValue): StaticValue {
+  return value.type === 'string' ? { type: 'string', value: value.value.replace(/^0+/, '') } : value;
+}
+
 function applyRead(op: Parameters<typeof applyBinary>[0], left: Read, right: Read): Read {
   if (left === undefined || right === undefined) return undefined;
-  if (!Array.isArray(left) && !Array.isArray(right)) return applyBinary(op, left, right);
-  if (['+', '-', '*', '/', '%', '^'].includes(op)) throw new VivaceError('unsupported', 'unsupported operation');
+  const arithmetic = ['+', '-', '*', '/', '%', '^'].includes(op);
+  if (!Array.isArray(left) && !Array.isArray(right)) {
+    // Types that do not go together are not equal, nor different.
+    return applyBinary(op, left, right) ?? (arithmetic ? undefined : { type: 'bool', value: false });
+  }
+  if (arithmetic) throw new VivaceError('unsupported', 'unsupported operation');
   const lefts = Array.isArray(left) ? left : [left];
   const rights = Array.isArray(right) ? right : [right];
   const value = lefts.some((l) => rights.some((r) => isTrue(applyBinary(op, l, r))));
