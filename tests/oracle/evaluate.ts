@@ -54,10 +54,15 @@ function run(stage: Stage, sets: Spanset[]): Spanset[] {
       return sets.flatMap((set) => {
         const value = aggregate(left, set);
         if (value === undefined || !compare(op, value, right.value)) return [];
-        return [{ ...set, attributes: new Map(set.attributes).set(printScalar(left), value) }];
+        return [{ ...set, attributes: named(set, printScalar(left), value) }];
       });
     }
   }
+}
+
+function named(set: Spanset, label: string, value: StaticValue | StaticValue[]): Spanset['attributes'] {
+  if (set.attributes.has(label)) throw new Unspecified('an attribute that is there twice');
+  return new Map(set.attributes).set(label, value);
 }
 
 // ---- spansets ------------------------------------------------------------------------------------------------------
@@ -125,7 +130,7 @@ function groups(expression: FieldExpr, set: Spanset): Spanset[] {
   for (const span of set.spans) {
     const value = groupOf(expression, span);
     const key = show(value);
-    const group = found.get(key) ?? { spans: [], attributes: new Map(set.attributes).set(label, value) };
+    const group = found.get(key) ?? { spans: [], attributes: named(set, label, value) };
     found.set(key, group);
     group.spans.push(span);
   }
@@ -157,7 +162,10 @@ function aggregate({ name, argument }: Aggregate, { spans }: Spanset): StaticVal
   if (name === 'sum') return sum(values);
   if (name === 'avg') return average(values);
   const better = (a: NumberValue, b: NumberValue): boolean => compare(name === 'min' ? '<' : '>', a, b);
-  return values.reduce((best, value) => (better(value, best) ? value : best));
+  const best = values.reduce((best, value) => (better(value, best) ? value : best));
+  if (values.some((value) => value.type !== best.type && numberOf(value) === numberOf(best)))
+    throw new Unspecified('the type of the extreme');
+  return best;
 }
 
 function sum(values: NumberValue[]): NumberValue {
