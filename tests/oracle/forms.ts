@@ -24,7 +24,7 @@ export async function formsOf({ requests, places }: Dataset): Promise<Forms> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-oracle-'));
   const opened: OpenBlock[] = [];
   const block = async (spans: SpanSpec[][]): Promise<Segment> => {
-    const one = blockOf(await cut(columnsOf(spans), folder, 4));
+    const one = await blockOf(await cut(columnsOf(spans), folder, 4));
     opened.push(one);
     return one;
   };
