@@ -7,9 +7,8 @@
  * that followed the previous attribute's column last time (`#successor`), and resources and scopes are looked up by all their bytes.
  */
 import { VivaceError } from '../runtime/errors.ts';
-import type { LiveColumns } from './columns.ts';
+import { HEAD_LAST_ROW, HEAD_WORDS, type LiveColumns } from './columns.ts';
 import {
-  COLUMN_LAST_ROW,
   EVENT_CHUNK,
   LINK_CHUNK,
   META_DROPPED_ATTRIBUTES,
@@ -465,7 +464,7 @@ export class Appender {
       this.#fresh = widened(this.#fresh, column);
     }
     const seen = this.#seen[column];
-    if (seen === DISTINCT) return segment.addString(this.#bytes, offset, length);
+    if (seen === DISTINCT) return segment.addString(this.#view, this.#bytes, offset, length);
     const before = segment.strings.count;
     const code = segment.internRecent(this.#view, this.#bytes, offset, length);
     if (code === before) this.#fresh[column]++;
@@ -635,8 +634,7 @@ export class Appender {
   }
 
   #repeats(column: number, row: number): boolean {
-    const segment = this.#segment;
-    return segment.u32[segment.columnAddress[column] + COLUMN_LAST_ROW] === row + 1;
+    return this.#segment.heads[column * HEAD_WORDS + HEAD_LAST_ROW] === row + 1;
   }
 
   #columnOf(space: Space, type: ValueType, keyAt: number, keyLength: number): number {

@@ -5,15 +5,12 @@
 import { isUtf8 } from 'node:buffer';
 import { VivaceError } from '../runtime/errors.ts';
 import {
-  COLUMN_CAPACITY,
   COLUMN_CHUNK,
   COLUMN_COUNT,
   COLUMN_FIRST,
   COLUMN_KEY,
   COLUMN_KIND,
   COLUMN_LAST,
-  COLUMN_LAST_ROW,
-  COLUMN_USED,
   COLUMN_WORDS,
   ENTRY_FIRST,
   ENTRY_MAX,
@@ -40,6 +37,7 @@ import {
   TABLE_CHUNK,
   TRACE_CHUNK,
   type ValueType,
+  WIDTH_OF_TYPE,
 } from './layout.ts';
 
 /** A point to which a segment can be taken back. */
@@ -56,7 +54,24 @@ export interface Mark {
   requests: number;
 }
 
+/**
+ * What the writer knows of column c stands in words [8c, 8c + 8) of `heads`, one line of the cache: its kind, where its key's
+ * words are and the key's bytes, its last row + 1 (a key that comes twice in one span is seen by that), where the next row
+ * goes and where the room for rows ends, where the next value goes, and the entries of the chunks before the last.
+ */
+export const HEAD_WORDS = 8;
+export const HEAD_LAST_ROW = 3;
+const HEAD_KIND = 0;
+const HEAD_KEY = 1;
+const HEAD_KEY_LENGTH = 2;
+const HEAD_ROW = 4;
+const HEAD_ROWS_END = 5;
+const HEAD_VALUE = 6;
+const HEAD_BEFORE = 7;
+
 const INITIAL_BYTES = 256 * 1024;
+/** Pages that nothing was written to take no memory, so a segment grows in few steps. */
+const GROWTH = 4;
 const RECENT_MASK = 1023;
 
 /**
@@ -64,7 +79,11 @@ const RECENT_MASK = 1023;
  * segment back to its mark. `seed` keys the hashes, so that nobody can choose colliding keys.
  */
 export class LiveColumns {
-  readonly buffer: SharedArrayBuffer;
+  /**
+   * Replaced by a larger one when it is full; snapshots keep the one that they were made of. Not a growable one, whose
+   * every access would cost a look at its length (16 % of the whole pass).
+   */
+  buffer: SharedArrayBuffer;
   u32: Uint32Array;
   u8: Uint8Array;
   readonly rows: ChunkList;
@@ -76,8 +95,7 @@ export class LiveColumns {
   readonly strings: ChunkList;
   readonly columns: ChunkList;
   readonly requests: ChunkList;
-  /** Address of each column's record. */
-  columnAddress = new Uint32Array(64);
+  heads = new Int32Array(64 * HEAD_WORDS);
   #used = HEADER_WORDS;
   #capacity: number;
   readonly #bytesMax: number;
@@ -96,10 +114,10 @@ export class LiveColumns {
     this.#bytesMax = bytesMax;
     this.#seed = seed | 0;
     const initial = Math.min(INITIAL_BYTES, bytesMax);
-    this.buffer = new SharedArrayBuffer(initial, { maxByteLength: bytesMax });
+    this.buffer = new SharedArrayBuffer(initial);
     this.#capacity = initial >>> 2;
     this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
-    this.u8 = new Uint8Array(this.buffer, 0, initial);
+    this.u8 = new Uint8Array(this.buffer);
     this.rows = new ChunkList(this, ROOT_ROWS, ROW_CHUNK, ROW_FIELDS);
     this.events = new ChunkList(this, ROOT_EVENTS, EVENT_CHUNK, EVENT_FIELDS);
     this.links = new ChunkList(this, ROOT_LINKS, LINK_CHUNK, LINK_FIELDS);
@@ -139,7 +157,7 @@ export class LiveColumns {
       }
       slot = (slot + 1) & mask;
     }
-    const code = this.addString(bytes, offset, length);
+    const code = this.addString(view, bytes, offset, length);
     table[2 * slot] = hash;
     table[2 * slot + 1] = this.u32[this.strings.address(code)];
     if (4 * ++this.#interned > table.length) this.#rebuildStrings(table.length * 2);
@@ -254,11 +272,13 @@ export class LiveColumns {
 
   /** Whether column `column` is the one of this kind (space | type << 8) and key. */
   isColumn(column: number, kind: number, view: DataView, offset: number, length: number): boolean {
-    const u32 = this.u32;
-    const at = this.columnAddress[column];
-    if (u32[at + COLUMN_KIND] !== kind) return false;
-    const key = u32[this.strings.address(u32[at + COLUMN_KEY])];
-    return u32[key + 1] === length && equalBytes(u32, key + 2, view, offset, length);
+    const head = column * HEAD_WORDS;
+    const heads = this.heads;
+    return (
+      heads[head + HEAD_KEY_LENGTH] === length &&
+      heads[head + HEAD_KIND] === kind &&
+      equalBytes(this.u32, heads[head + HEAD_KEY], view, offset, length)
+    );
   }
 
   hash(view: DataView, offset: number, length: number): number {
@@ -267,49 +287,34 @@ export class LiveColumns {
 
   /** Appends (row, value) to a column of one-word values. */
   append1(column: number, row: number, value: number): void {
-    const at = this.columnAddress[column];
-    let u32 = this.u32;
-    let used = u32[at + COLUMN_USED];
-    if (used === u32[at + COLUMN_CAPACITY]) {
-      this.#addEntries(at, 1);
-      u32 = this.u32;
-      used = 0;
-    }
-    const rows = u32[at + COLUMN_LAST] + 2;
-    u32[rows + used] = row;
-    u32[rows + u32[at + COLUMN_CAPACITY] + used] = value;
-    u32[at + COLUMN_USED] = used + 1;
-    u32[at + COLUMN_COUNT]++;
-    u32[at + COLUMN_LAST_ROW] = row + 1;
+    const head = column * HEAD_WORDS;
+    const heads = this.heads;
+    if (heads[head + HEAD_ROW] === heads[head + HEAD_ROWS_END]) this.#addEntries(column, 1);
+    const u32 = this.u32;
+    u32[heads[head + HEAD_ROW]++] = row;
+    u32[heads[head + HEAD_VALUE]++] = value;
+    heads[head + HEAD_LAST_ROW] = row + 1;
   }
 
   /** Appends (row, value) to a column of two-word values. */
   append2(column: number, row: number, low: number, high: number): void {
-    const at = this.columnAddress[column];
-    let u32 = this.u32;
-    let used = u32[at + COLUMN_USED];
-    if (used === u32[at + COLUMN_CAPACITY]) {
-      this.#addEntries(at, 2);
-      u32 = this.u32;
-      used = 0;
-    }
-    const rows = u32[at + COLUMN_LAST] + 2;
-    u32[rows + used] = row;
-    const values = rows + u32[at + COLUMN_CAPACITY] + 2 * used;
-    u32[values] = low;
-    u32[values + 1] = high;
-    u32[at + COLUMN_USED] = used + 1;
-    u32[at + COLUMN_COUNT]++;
-    u32[at + COLUMN_LAST_ROW] = row + 1;
+    const head = column * HEAD_WORDS;
+    const heads = this.heads;
+    if (heads[head + HEAD_ROW] === heads[head + HEAD_ROWS_END]) this.#addEntries(column, 2);
+    const u32 = this.u32;
+    u32[heads[head + HEAD_ROW]++] = row;
+    const at = heads[head + HEAD_VALUE];
+    u32[at] = low;
+    u32[at + 1] = high;
+    heads[head + HEAD_VALUE] = at + 2;
+    heads[head + HEAD_LAST_ROW] = row + 1;
   }
 
   /** Replaces the value of the column's last entry. */
   replaceLast(column: number, low: number, high: number, width: number): void {
-    const u32 = this.u32;
-    const at = this.columnAddress[column];
-    const values = u32[at + COLUMN_LAST] + 2 + u32[at + COLUMN_CAPACITY] + (u32[at + COLUMN_USED] - 1) * width;
-    u32[values] = low;
-    if (width === 2) u32[values + 1] = high;
+    const at = this.heads[column * HEAD_WORDS + HEAD_VALUE] - width;
+    this.u32[at] = low;
+    if (width === 2) this.u32[at + 1] = high;
   }
 
   mark(): Mark {
@@ -329,6 +334,7 @@ export class LiveColumns {
 
   /** Forgets everything that was added since `mark`. Costs as much as the segment has columns; refusals are rare. */
   takeBack(mark: Mark): void {
+    this.#publish();
     this.columns.truncate(mark.columns);
     for (let column = 0; column < mark.columns; column++) this.#truncateColumn(column, mark);
     const end = this.#used;
@@ -382,6 +388,7 @@ export class LiveColumns {
   }
 
   snapshot(id: number, tenant: string, mark: Mark = this.mark()): LiveSnapshot {
+    this.#publish();
     return {
       id,
       tenant,
@@ -400,20 +407,22 @@ export class LiveColumns {
   }
 
   #grow(words: number): void {
-    const bytes = Math.min(this.#bytesMax, Math.max(words * 4 + 65536, Math.ceil(this.#capacity * 4 * 1.5)));
+    const bytes = Math.min(this.#bytesMax, Math.max(words * 4 + 65536, this.#capacity * 4 * GROWTH)) & ~7;
     if (words * 4 > bytes)
       throw new VivaceError(
         'too-large',
         `cannot hold the request in memory: it needs more than the ${this.#bytesMax} bytes of a live segment; send smaller batches or raise vivace.live_bytes`,
       );
-    this.buffer.grow(bytes & ~7);
-    this.#capacity = this.buffer.byteLength >>> 2;
+    const before = this.u32.subarray(0, this.#used);
+    this.buffer = new SharedArrayBuffer(bytes);
+    this.#capacity = bytes >>> 2;
     this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
-    this.u8 = new Uint8Array(this.buffer, 0, this.#capacity * 4);
+    this.u32.set(before);
+    this.u8 = new Uint8Array(this.buffer);
   }
 
   /** Adds a string without asking whether it is there already. */
-  addString(bytes: Uint8Array, offset: number, length: number): number {
+  addString(view: DataView, bytes: Uint8Array, offset: number, length: number): number {
     const code = this.strings.count;
     const entry = this.strings.push();
     const at = this.allocate(2 + ((length + 3) >>> 2));
@@ -421,11 +430,12 @@ export class LiveColumns {
     u32[entry] = at;
     u32[at] = code;
     u32[at + 1] = length;
-    const to = 4 * (at + 2);
-    if (length < 64) {
-      const u8 = this.u8;
-      for (let i = 0; i < length; i++) u8[to + i] = bytes[offset + i];
-    } else this.u8.set(bytes.subarray(offset, offset + length), to);
+    if (length < 128) {
+      const words = offset + (length & ~3);
+      let to = at + 2;
+      for (let from = offset; from < words; from += 4) u32[to++] = view.getUint32(from, true);
+      if ((length & 3) !== 0) u32[to] = tailWord(view, offset, length);
+    } else this.u8.set(bytes.subarray(offset, offset + length), 4 * (at + 2));
     return code;
   }
 
@@ -444,65 +454,94 @@ export class LiveColumns {
   #addColumn(kind: number, key: number, slot: number): number {
     const column = this.columns.count;
     const at = this.columns.push();
-    if (column === this.columnAddress.length) {
-      const wider = new Uint32Array(2 * column);
-      wider.set(this.columnAddress);
-      this.columnAddress = wider;
+    const head = column * HEAD_WORDS;
+    if (head === this.heads.length) {
+      const wider = new Int32Array(2 * head);
+      wider.set(this.heads);
+      this.heads = wider;
     }
-    this.columnAddress[column] = at;
     this.u32.fill(0, at, at + COLUMN_WORDS);
     this.u32[at + COLUMN_KIND] = kind;
     this.u32[at + COLUMN_KEY] = key;
+    this.heads.fill(0, head, head + HEAD_WORDS);
+    this.heads[head + HEAD_KIND] = kind;
+    // The key of a META column is a number.
+    if (slot >= 0) {
+      const string = this.u32[this.strings.address(key)];
+      this.heads[head + HEAD_KEY] = string + 2;
+      this.heads[head + HEAD_KEY_LENGTH] = this.u32[string + 1];
+    }
     if (slot >= 0) this.#columnTable[slot] = column + 1;
     if (2 * this.columns.count > this.#columnTable.length) this.#rebuildColumns(this.#columnTable.length * 2);
     return column;
   }
 
-  #addEntries(at: number, width: number): void {
-    const capacity = Math.min(ENTRY_MAX, this.u32[at + COLUMN_CAPACITY] * 2 || ENTRY_FIRST);
+  #addEntries(column: number, width: number): void {
+    const head = column * HEAD_WORDS;
+    const heads = this.heads;
+    const at = this.columns.address(column);
+    const last = this.u32[at + COLUMN_LAST];
+    const before = last === 0 ? 0 : this.u32[last + 1];
+    const capacity = Math.min(ENTRY_MAX, before * 2 || ENTRY_FIRST);
     const chunk = this.allocate(2 + capacity * (1 + width));
     const u32 = this.u32;
     u32[chunk + 1] = capacity;
-    if (u32[at + COLUMN_FIRST] === 0) u32[at + COLUMN_FIRST] = chunk;
-    else u32[u32[at + COLUMN_LAST]] = chunk;
+    if (last === 0) u32[at + COLUMN_FIRST] = chunk;
+    else u32[last] = chunk;
     u32[at + COLUMN_LAST] = chunk;
-    u32[at + COLUMN_USED] = 0;
-    u32[at + COLUMN_CAPACITY] = capacity;
+    heads[head + HEAD_BEFORE] += before;
+    heads[head + HEAD_ROW] = chunk + 2;
+    heads[head + HEAD_ROWS_END] = heads[head + HEAD_VALUE] = chunk + 2 + capacity;
+  }
+
+  /** Writes the counts of the columns where readers look. */
+  #publish(): void {
+    const u32 = this.u32;
+    for (let column = 0; column < this.columns.count; column++) {
+      const at = this.columns.address(column);
+      const used = this.heads[column * HEAD_WORDS + HEAD_ROW] - (u32[at + COLUMN_LAST] + 2);
+      u32[at + COLUMN_COUNT] = u32[at + COLUMN_LAST] === 0 ? 0 : this.heads[column * HEAD_WORDS + HEAD_BEFORE] + used;
+    }
   }
 
   #truncateColumn(column: number, mark: Mark): void {
     const u32 = this.u32;
-    const at = this.columnAddress[column];
+    const heads = this.heads;
+    const head = column * HEAD_WORDS;
+    const at = this.columns.address(column);
     // The rows of a META column are counted in the space that its key names (META_REPEATED) or in spans.
     const own = u32[at + COLUMN_KIND] & 0xff;
     const space = own === 3 ? u32[at + COLUMN_KEY] >>> 8 : own;
     const limit = space === 1 ? mark.events : space === 2 ? mark.links : mark.rows;
-    if (u32[at + COLUMN_LAST_ROW] <= limit) return;
-    let count = 0;
+    if (heads[head + HEAD_LAST_ROW] <= limit) return;
+    let before = 0;
     let chunk = u32[at + COLUMN_FIRST];
     let last = 0;
     let used = 0;
     let lastRow = 0;
     while (chunk !== 0 && chunk < mark.used) {
       const capacity = u32[chunk + 1];
+      const remaining = u32[at + COLUMN_COUNT] - before;
       let kept = 0;
-      const remaining = u32[at + COLUMN_COUNT] - count;
       while (kept < capacity && kept < remaining && u32[chunk + 2 + kept] < limit) kept++;
       if (kept === 0 && last !== 0) break;
-      count += kept;
+      if (last !== 0) before += used;
       last = chunk;
       used = kept;
       if (kept > 0) lastRow = u32[chunk + 2 + kept - 1] + 1;
       if (kept < capacity) break;
       chunk = u32[chunk];
     }
-    u32[at + COLUMN_COUNT] = count;
-    u32[at + COLUMN_LAST_ROW] = lastRow;
+    const capacity = last === 0 ? 0 : u32[last + 1];
+    const width = WIDTH_OF_TYPE[(u32[at + COLUMN_KIND] >>> 8) as ValueType];
     u32[at + COLUMN_LAST] = last;
-    u32[at + COLUMN_USED] = used;
-    u32[at + COLUMN_CAPACITY] = last === 0 ? 0 : u32[last + 1];
     if (last === 0) u32[at + COLUMN_FIRST] = 0;
     else u32[last] = 0;
+    heads[head + HEAD_LAST_ROW] = lastRow;
+    heads[head + HEAD_BEFORE] = before;
+    heads[head + HEAD_ROW] = last === 0 ? 0 : last + 2 + used;
+    heads[head + HEAD_ROWS_END] = last === 0 ? 0 : last + 2 + capacity;
+    heads[head + HEAD_VALUE] = last === 0 ? 0 : last + 2 + capacity + used * width;
   }
 
   #rebuildStrings(length: number): void {
@@ -542,11 +581,10 @@ export class LiveColumns {
     const table = new Uint32Array(length);
     const view = new DataView(this.buffer);
     for (let column = 0; column < this.columns.count; column++) {
-      const at = this.columnAddress[column];
-      const kind = this.u32[at + COLUMN_KIND];
+      const head = column * HEAD_WORDS;
+      const kind = this.heads[head + HEAD_KIND];
       if ((kind & 0xff) === 3) continue;
-      const key = this.u32[this.strings.address(this.u32[at + COLUMN_KEY])];
-      const hash = hashBytes(view, 4 * (key + 2), this.u32[key + 1], this.#seed);
+      const hash = hashBytes(view, 4 * this.heads[head + HEAD_KEY], this.heads[head + HEAD_KEY_LENGTH], this.#seed);
       const mixed = Math.imul(hash ^ kind, 0x9e3779b1);
       let slot = (mixed ^ (mixed >>> 15)) & (length - 1);
       while (table[slot] !== 0) slot = (slot + 1) & (length - 1);
@@ -623,7 +661,7 @@ class ChunkList {
   }
 }
 
-/** A seeded multiplicative hash over whole words; the rest is taken byte by byte so that nothing past the end is read. */
+/** A seeded multiplicative hash over whole words and the rest; nothing past the end is read. */
 export function hashBytes(view: DataView, offset: number, length: number, seed: number): number {
   let hash = seed ^ Math.imul(length, 0x85ebca6b);
   const words = offset + (length & ~3);
@@ -632,11 +670,8 @@ export function hashBytes(view: DataView, offset: number, length: number, seed: 
     hash = Math.imul(hash ^ view.getUint32(at, true), 0x9e3779b1);
     hash ^= hash >>> 15;
   }
-  const end = offset + length;
-  if (at < end) {
-    let tail = 0;
-    for (let shift = 0; at < end; at++, shift += 8) tail |= view.getUint8(at) << shift;
-    hash = Math.imul(hash ^ tail, 0x9e3779b1);
+  if ((length & 3) !== 0) {
+    hash = Math.imul(hash ^ tailWord(view, offset, length), 0x9e3779b1);
     hash ^= hash >>> 15;
   }
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
@@ -655,12 +690,20 @@ function hashTrace(a: number, b: number, c: number, d: number, seed: number): nu
 function equalBytes(u32: Uint32Array, address: number, view: DataView, offset: number, length: number): boolean {
   const words = offset + (length & ~3);
   let at = offset;
-  for (; at < words; at += 4, address++) if (u32[address] !== view.getUint32(at, true)) return false;
-  const end = offset + length;
-  if (at === end) return true;
-  let tail = 0;
-  for (let shift = 0; at < end; at++, shift += 8) tail |= view.getUint8(at) << shift;
-  return u32[address] === tail >>> 0;
+  for (; at + 8 <= words; at += 8, address += 2)
+    if (((u32[address] ^ view.getUint32(at, true)) | (u32[address + 1] ^ view.getUint32(at + 4, true))) !== 0)
+      return false;
+  if (at < words && u32[address++] !== view.getUint32(at, true)) return false;
+  return (length & 3) === 0 || u32[address] === tailWord(view, offset, length) >>> 0;
+}
+
+/** The last one to three bytes as the word that they are padded to. */
+function tailWord(view: DataView, offset: number, length: number): number {
+  const rest = length & 3;
+  if (length > 4) return view.getUint32(offset + length - 4, true) >>> (32 - 8 * rest);
+  let word = 0;
+  for (let i = 0; i < rest; i++) word |= view.getUint8(offset + i) << (8 * i);
+  return word;
 }
 
 function dropFrom(table: Map<number, number>, count: number): void {

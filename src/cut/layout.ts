@@ -1,7 +1,7 @@
 /**
  * The shared-memory layout of one live segment: everything that arrived for one tenant since the last cut.
  *
- * A segment is one growable SharedArrayBuffer, filled from the front by a bump allocator and read by other threads up to
+ * A segment is one SharedArrayBuffer (replaced by a larger one when it is full), filled from the front by a bump allocator and read by other threads up to
  * the counts that the writer hands out, so a snapshot costs a message of constant size. Addresses are word (4-byte) indices.
  *
  * ```
@@ -66,19 +66,17 @@ export const TABLE_CHUNK = 64;
 export const STRING_CHUNK = 1024;
 export const REQUEST_CHUNK = 256;
 export const COLUMN_CHUNK = 32;
-export const COLUMN_WORDS = 8;
+export const COLUMN_WORDS = 5;
 /** space | type << 8 */
 export const COLUMN_KIND = 0;
 export const COLUMN_KEY = 1;
 export const COLUMN_FIRST = 2;
 export const COLUMN_LAST = 3;
+/** Entries at the last snapshot. */
 export const COLUMN_COUNT = 4;
-export const COLUMN_USED = 5;
-export const COLUMN_CAPACITY = 6;
-/** Last row + 1, so that a key that comes twice in one span is seen. */
-export const COLUMN_LAST_ROW = 7;
 export const ENTRY_FIRST = 8;
-export const ENTRY_MAX = 4096;
+/** No power of two: rows and values of forty columns would all stand in the same sets of the cache (5 % of the pass). */
+export const ENTRY_MAX = 4000;
 
 /** Where a column's rows are counted. META columns hold rare span fields; their key is one of the META_ numbers. */
 export const SPACE_SPAN = 0;
