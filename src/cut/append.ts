@@ -34,18 +34,23 @@ import {
   type ValueType,
 } from './layout.ts';
 import { concat, keyValueBytes, lengthDelimited } from './message.ts';
-
-export interface AppendLimits {
-  /** Longer attribute keys and string values are cut at a code point; 0 = never. */
-  attributeBytesMax: number;
-  /** Spans of a trace beyond this many bytes of the live segment are discarded; 0 = never. */
-  traceBytesMax: number;
-}
+import {
+  type AppendLimits,
+  LIVE_TRACES_EXCEEDED,
+  sameLimits,
+  TAKEN,
+  TRACE_TOO_LONG,
+  TraceLimits,
+} from './trace-limits.ts';
 
 export interface Appended {
   spans: number;
-  /** Spans refused because their trace is too large. */
+  /** Spans refused by a limit of their trace. */
   discarded: number;
+  /** Those of them whose trace has too many spans. */
+  discardedTooLong: number;
+  /** Those of them whose trace was one too many. */
+  discardedLiveTraces: number;
   /** Attribute keys and values that were cut. */
   truncated: number;
   /** Traces that this request began. */
@@ -62,7 +67,8 @@ const DISTINCT = 0xffffffff;
 /** Appends requests to one live segment. After a throw the caller takes the segment back to its mark. */
 export class Appender {
   readonly #segment: LiveColumns;
-  readonly #limits: AppendLimits;
+  #limits: AppendLimits;
+  #traceLimits: TraceLimits;
   #bytes: Uint8Array = new Uint8Array(0);
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** Where the next varint or field ends: the second result of the readers below. */
@@ -74,26 +80,37 @@ export class Appender {
   /** Strings of each column since the last decision, and how many of them were new to the segment. */
   #seen = new Uint32Array(64);
   #fresh = new Uint32Array(64);
-  #traceBytes = new Float64Array(1024);
   /** Longer keys, and strings on the straight path, are looked at more closely. */
-  readonly #keyBytesMax: number;
+  #keyBytesMax: number;
   #spans = 0;
   #discarded = 0;
+  #discardedTooLong = 0;
+  #discardedLiveTraces = 0;
   #truncated = 0;
 
   constructor(segment: LiveColumns, limits: AppendLimits) {
     this.#segment = segment;
     this.#limits = limits;
+    this.#traceLimits = new TraceLimits(limits);
     this.#keyBytesMax = Math.min(127, limits.attributeBytesMax || 127);
   }
 
-  /** Appends one request. Throws VivaceError 'undecodable' (not OTLP) or 'invalid' (ids). */
-  append(body: Uint8Array): Appended {
+  /** Takes other limits from now on; what traces have used of the old ones is forgotten. */
+  limit(limits: AppendLimits): void {
+    if (limits === this.#limits || sameLimits(limits, this.#limits)) return;
+    this.#limits = limits;
+    this.#traceLimits = new TraceLimits(limits);
+    this.#keyBytesMax = Math.min(127, limits.attributeBytesMax || 127);
+  }
+
+  /** Appends one request that came at `nowMs`. Throws VivaceError 'undecodable' (not OTLP) or 'invalid' (ids). */
+  append(body: Uint8Array, nowMs = 0): Appended {
     const segment = this.#segment;
+    this.#traceLimits.advance(nowMs);
     const tracesBefore = segment.traces.count;
     this.#bytes = body;
     this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-    this.#spans = this.#discarded = this.#truncated = 0;
+    this.#spans = this.#discarded = this.#truncated = this.#discardedTooLong = this.#discardedLiveTraces = 0;
     const request = segment.requests.push();
     segment.u32[request] = segment.rows.count;
     const end = body.length;
@@ -113,6 +130,8 @@ export class Appender {
     return {
       spans: this.#spans,
       discarded: this.#discarded,
+      discardedTooLong: this.#discardedTooLong,
+      discardedLiveTraces: this.#discardedLiveTraces,
       truncated: this.#truncated,
       traces: segment.traces.count - tracesBefore,
     };
@@ -125,7 +144,7 @@ export class Appender {
   reset(firstTrace = 0): void {
     this.#successor.fill(-1);
     this.#firstColumn.fill(-1);
-    this.#traceBytes.fill(0, firstTrace);
+    this.#traceLimits.forget(firstTrace);
   }
 
   #resourceSpans(from: number, end: number): void {
@@ -238,8 +257,11 @@ export class Appender {
     )
       throw invalidTraceId(0);
     const trace = segment.trace(view, traceAt);
-    if (this.#limits.traceBytesMax > 0 && !this.#admit(trace, end - from)) {
+    const verdict = this.#traceLimits.admit(trace, end - from);
+    if (verdict !== TAKEN) {
       this.#discarded++;
+      if (verdict === TRACE_TOO_LONG) this.#discardedTooLong++;
+      else if (verdict === LIVE_TRACES_EXCEEDED) this.#discardedLiveTraces++;
       return;
     }
     const row = segment.rows.count;
@@ -993,16 +1015,6 @@ export class Appender {
       }
     }
     return changed ? keyValueBytes(key, value).bytes : undefined;
-  }
-
-  #admit(trace: number, spanBytes: number): boolean {
-    if (trace >= this.#traceBytes.length) {
-      const wider = new Float64Array(Math.max(2 * this.#traceBytes.length, trace + 1));
-      wider.set(this.#traceBytes);
-      this.#traceBytes = wider;
-    }
-    this.#traceBytes[trace] += spanBytes;
-    return this.#traceBytes[trace] <= this.#limits.traceBytesMax;
   }
 
   #findTraceId(from: number, end: number): number {

@@ -422,6 +422,32 @@ test('a trace beyond its bytes is discarded, also alone in its request, and the 
   await store.close();
 });
 
+test('spans of one trace too many are discarded, in memory and in the block', async () => {
+  const appended: [spans: number, discarded: number, live: number][] = [];
+  const limits = { attributeBytesMax: 0, traceBytesMax: 0, liveTracesMax: 2, traceIdleMs: 5000 };
+  const { store, push, clock, blocks } = await bench({
+    limits: () => limits,
+    onAppended: (_, { spans, discarded, discardedLiveTraces }) =>
+      appended.push([spans, discarded, discardedLiveTraces]),
+  });
+  await push('t', { name: 'a' }, { name: 'b', traceId: traceId(2) }, { name: 'refused', traceId: traceId(3) });
+  await push('t', { name: 'refused', traceId: traceId(4) });
+  await push('t', { name: 'c', spanId: spanId(2) });
+  await push('other', { name: 'of another tenant' });
+  clock.ms += 7000;
+  await push('t', { name: 'd', traceId: traceId(4) });
+  assert.deepEqual(appended, [
+    [3, 1, 1],
+    [1, 1, 1],
+    [1, 0, 0],
+    [1, 0, 0],
+    [1, 0, 0],
+  ]);
+  assert.deepEqual(seen(store, 't'), ['a', 'b', 'c', 'd']);
+  await store.close();
+  assert.equal(spansOf(blocks), 5);
+});
+
 test('a request larger than all memory is refused as too large', async () => {
   const { store, push } = await bench({ liveBytes: 1 << 20 });
   await push('t', { name: 'before' });

@@ -13,10 +13,11 @@
 import { randomBytes } from 'node:crypto';
 import type { LocalBlockRef } from '../block/catalog.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
-import { Appender, type AppendLimits, type Appended } from './append.ts';
+import { Appender, type Appended } from './append.ts';
 import { LiveColumns, type Mark } from './columns.ts';
 import { cutBlock } from './cut-block.ts';
 import type { LiveSnapshot } from './layout.ts';
+import type { AppendLimits } from './trace-limits.ts';
 
 /** What the live store needs of a log; LocalLog is one, and a replayed log that only waits to be cut is another. */
 export interface LiveLog {
@@ -43,6 +44,7 @@ export interface LiveStoreOptions {
   pageRows: number;
   createdBy: string;
   fsync: 'always' | 'never';
+  /** The same object as long as they are the same. */
   limits: (tenant: string) => AppendLimits;
   now: () => number;
   /** A block is durable and listed before its segment is forgotten. */
@@ -267,20 +269,21 @@ export class LiveStore {
 
   #append(segment: Segment, body: Uint8Array): Appended {
     const mark = segment.columns.mark();
+    const now = this.#options.now();
     try {
-      const appended = segment.appender.append(body);
+      segment.appender.limit(this.#options.limits(segment.tenant));
+      const appended = segment.appender.append(body, now);
       if (appended.spans === appended.discarded && appended.spans > 0) {
         segment.columns.takeBack(mark);
         // The number of a trace that is gone goes to another one, which has a limit of its own.
         segment.appender.reset(mark.traces);
       }
-      const now = this.#options.now();
       if (mark.rows === 0) segment.firstMs = now;
       segment.lastMs = now;
       return appended;
     } catch (error) {
       segment.columns.takeBack(mark);
-      segment.appender.reset();
+      segment.appender.reset(mark.traces);
       throw error;
     }
   }
@@ -388,7 +391,7 @@ export class LiveStore {
     this.#options.log.discardPending();
     for (const segment of new Set([...marks.map(([segment]) => segment), ...this.#dirty])) {
       segment.columns.takeBack(segment.durable);
-      segment.appender.reset();
+      segment.appender.reset(segment.durable.traces);
     }
     this.#dirty.clear();
     for (const request of refused) request.reply(error, 0, request.body);

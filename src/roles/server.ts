@@ -31,9 +31,9 @@ import { type Listener, listen } from '../wire/listener.ts';
 import { Admission } from './admission.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import type { ReaderSettings } from './reader-thread.ts';
-import { openTenantLimits } from './tenant-limits.ts';
+import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startReaders, startWriter } from './threads.ts';
-import type { WriterStats } from './writer-thread.ts';
+import type { TenantCounts, WriterStats } from './writer-thread.ts';
 
 export interface RunningServer {
   /** Where each service listens, as bound. */
@@ -104,11 +104,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       pageRows: PAGE_ROWS,
       createdBy: `vivace version ${version.version}`,
       fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
-      limits: {
-        attributeBytesMax:
-          config.overrides.defaults.ingestion.maxAttributeBytes || config.distributor.maxAttributeBytes,
-        traceBytesMax: config.overrides.defaults.global.maxBytesPerTrace,
-      },
+      limits: limitTable(config, tenants),
       blocklistPollMs: config.storage.trace.blocklistPollMs,
     },
     {
@@ -123,6 +119,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       },
     },
   );
+  tenants.onChange(() => writer.limit(limitTable(config, tenants)));
   const admission = new Admission({
     runningMax: config.querier.maxConcurrentQueries,
     waitingMax: config.queryFrontend.maxOutstandingPerTenant,
@@ -236,20 +233,40 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       }),
   });
 
+  function discardedSpans(tenant: string, counts: TenantCounts): void {
+    const { global, ingestion } = tenants.of(tenant);
+    const { discarded, discardedTooLong, discardedLiveTraces } = counts;
+    const reasons: [reason: string, spans: number, text: string][] = [
+      [
+        'trace_too_large',
+        discarded - discardedTooLong - discardedLiveTraces,
+        `TRACE_TOO_LARGE: max size of trace (${global.maxBytesPerTrace}) exceeded for tenant ${tenant}: spans are discarded; raise overrides global.max_bytes_per_trace`,
+      ],
+      [
+        'trace_too_many_spans',
+        discardedTooLong,
+        `TRACE_TOO_LARGE: max spans of trace (${global.maxSpansPerTrace}) exceeded for tenant ${tenant}: spans are discarded; raise overrides global.max_spans_per_trace`,
+      ],
+      [
+        'live_traces_exceeded',
+        discardedLiveTraces,
+        `LIVE_TRACES_EXCEEDED: max live traces (${ingestion.maxTracesPerUser}) exceeded for tenant ${tenant}: spans of further traces are discarded; raise overrides ingestion.max_traces_per_user`,
+      ],
+    ];
+    for (const [reason, spans, text] of reasons) {
+      if (spans === 0) continue;
+      metrics.discardedSpans(reason, tenant, spans);
+      metrics.limitReached(reason);
+      log.log('warn', text, { tenant, spans });
+    }
+  }
+
   function countStats(stats: WriterStats): void {
     for (const [tenant, counts] of stats.tenants) {
       metrics.received(tenant, counts.spans, counts.bytes);
       metrics.tracesCreated(tenant, counts.tracesCreated);
       spansSinceTold += counts.spans;
-      if (counts.discarded > 0) {
-        metrics.discardedSpans('trace_too_large', tenant, counts.discarded);
-        metrics.limitReached('trace_too_large');
-        log.log(
-          'warn',
-          `TRACE_TOO_LARGE: max size of trace (${config.overrides.defaults.global.maxBytesPerTrace}) exceeded for tenant ${tenant}: spans are discarded; raise overrides.defaults.global.max_bytes_per_trace`,
-          { tenant, spans: counts.discarded },
-        );
-      }
+      discardedSpans(tenant, counts);
       if (counts.truncated > 0) {
         metrics.attributesTruncated(tenant, 'span', counts.truncated);
         metrics.limitReached('max_attribute_bytes');

@@ -3,9 +3,11 @@ import fs from 'node:fs';
 import { expand } from '../config/expand.ts';
 import type { Configuration } from '../config/load.ts';
 import type { TenantLimits } from '../config/overrides-file.ts';
+import type { AppendLimits } from '../cut/trace-limits.ts';
 import { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../runtime/log.ts';
 import type { OwnMetrics } from '../runtime/metrics.ts';
+import type { LimitTable } from './writer-thread.ts';
 
 /** Throws `invalid` when there is a file and it cannot be used. `close` ends the reading. */
 export function openTenantLimits(
@@ -39,6 +41,19 @@ export function openTenantLimits(
   const timer = file === '' ? undefined : setInterval(() => tenants.reload(), Math.max(periodMs, 100));
   timer?.unref();
   return { tenants, close: () => clearInterval(timer) };
+}
+
+/** What the writer thread needs of it. */
+export function limitTable(config: Configuration, tenants: Tenants): LimitTable {
+  const of = ({ ingestion, global }: TenantLimits): AppendLimits => ({
+    attributeBytesMax: ingestion.maxAttributeBytes || config.distributor.maxAttributeBytes,
+    traceBytesMax: global.maxBytesPerTrace,
+    traceSpansMax: global.maxSpansPerTrace,
+    liveTracesMax: ingestion.maxTracesPerUser,
+    traceIdleMs: config.live.traceIdleMs,
+  });
+  const own = [...tenants.said.keys()].filter((tenant) => tenant !== '*');
+  return { base: of(tenants.base), own: new Map(own.map((tenant) => [tenant, of(tenants.of(tenant))])) };
 }
 
 /** As the metrics of Tempo name them. */

@@ -13,7 +13,7 @@ import type {
 } from '../serve/queries.ts';
 import type { Admission } from './admission.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
-import type { FromWriter, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
+import type { FromWriter, LimitTable, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
 
 export interface WriterEvents {
   onStats(stats: WriterStats): void;
@@ -28,6 +28,8 @@ export interface Writer {
   /** Resolves with the number of spans when the request is durable. The body's memory is taken. */
   push(tenant: string, body: Uint8Array<ArrayBuffer>): Promise<number>;
   flush(tenant: string | undefined): Promise<void>;
+  /** Other limits, for all requests that follow. */
+  limit(limits: LimitTable): void;
   /** Cuts everything and ends the thread; whether all is in blocks. */
   close(): Promise<boolean>;
   connect(reader: Worker): void;
@@ -106,6 +108,7 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
       if (!(await call((id) => ({ type: 'flush', id, tenant }))))
         throw new VivaceError('not-found', `cannot flush tenant ${tenant}: nothing of it is known`);
     },
+    limit: (limits) => post({ type: 'limits', limits }),
     async close() {
       const ok = await call((id) => ({ type: 'close', id }));
       closing = true;

@@ -6,9 +6,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog, type BlockRef } from '../block/catalog.ts';
-import type { AppendLimits } from '../cut/append.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import { type LiveLog, LiveStore } from '../cut/live-store.ts';
+import type { AppendLimits } from '../cut/trace-limits.ts';
 import { LocalLog } from '../log/local-log.ts';
 import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ownership.ts';
 import { RECORD_CUT } from '../log/record.ts';
@@ -30,11 +30,18 @@ export interface WriterSettings {
   pageRows: number;
   createdBy: string;
   fsync: 'always' | 'never';
-  limits: AppendLimits;
+  limits: LimitTable;
   blocklistPollMs: number;
 }
 
+/** Limits of tenants that have their own, and of all others. */
+export interface LimitTable {
+  base: AppendLimits;
+  own: ReadonlyMap<string, AppendLimits>;
+}
+
 export type ToWriter =
+  | { type: 'limits'; limits: LimitTable }
   | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
   | { type: 'reader'; port: MessagePort }
   | { type: 'flush'; id: number; tenant: string | undefined }
@@ -54,9 +61,20 @@ export interface PushAnswer {
   error?: { code: ErrorCode; message: string; retryAfterMs?: number };
 }
 
+export interface TenantCounts {
+  spans: number;
+  bytes: number;
+  tracesCreated: number;
+  /** Spans that a limit of their trace refused, and which of those had another reason than its size. */
+  discarded: number;
+  discardedTooLong: number;
+  discardedLiveTraces: number;
+  truncated: number;
+}
+
 /** Counters since the last message (by tenant where it says so), and gauges. */
 export interface WriterStats {
-  tenants: Map<string, { spans: number; bytes: number; tracesCreated: number; discarded: number; truncated: number }>;
+  tenants: Map<string, TenantCounts>;
   liveTraces: Map<string, number>;
   liveBytes: number;
   logBytes: number;
@@ -87,6 +105,7 @@ const main = parentPort!;
 const catalog = new BlockCatalog(settings.blocksDirectory);
 /** The store of this process first, then those of replayed logs until they are cut. */
 const stores: LiveStore[] = [];
+let limits = settings.limits;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
 let nextLease = 1;
@@ -148,6 +167,9 @@ main.on('message', (message: ToWriter) => {
       });
       break;
     }
+    case 'limits':
+      limits = message.limits;
+      break;
     case 'reader':
       serveReader(message.port);
       break;
@@ -230,7 +252,7 @@ function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters
     pageRows: settings.pageRows,
     createdBy: settings.createdBy,
     fsync: settings.fsync,
-    limits: () => settings.limits,
+    limits: (tenant) => limits.own.get(tenant) ?? limits.base,
     now: Date.now,
     onBlock(block, cutMs) {
       catalog.add(block);
@@ -243,13 +265,23 @@ function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters
     onAppended(tenant, appended, bytes) {
       let counts = stats.tenants.get(tenant);
       if (counts === undefined) {
-        counts = { spans: 0, bytes: 0, tracesCreated: 0, discarded: 0, truncated: 0 };
+        counts = {
+          spans: 0,
+          bytes: 0,
+          tracesCreated: 0,
+          discarded: 0,
+          discardedTooLong: 0,
+          discardedLiveTraces: 0,
+          truncated: 0,
+        };
         stats.tenants.set(tenant, counts);
       }
       counts.spans += appended.spans;
       counts.bytes += bytes;
       counts.tracesCreated += appended.traces;
       counts.discarded += appended.discarded;
+      counts.discardedTooLong += appended.discardedTooLong;
+      counts.discardedLiveTraces += appended.discardedLiveTraces;
       counts.truncated += appended.truncated;
     },
   };
@@ -272,7 +304,12 @@ async function takeOver(): Promise<{ spans: number; damage: string[] }> {
       const sequence = new DataView(record.body.buffer, record.body.byteOffset).getFloat64(0, true);
       cutTo.set(record.tenant, Math.max(cutTo.get(record.tenant) ?? 0, sequence));
     });
-    const store = new LiveStore({ ...storeOptions(NO_LOG, instance), onAppended: () => {} });
+    const store = new LiveStore({
+      ...storeOptions(NO_LOG, instance),
+      // What was acknowledged over minutes is read back within a second.
+      limits: (tenant) => ({ ...(limits.own.get(tenant) ?? limits.base), liveTracesMax: 0 }),
+      onAppended: () => {},
+    });
     stores.push(store);
     let refused = 0;
     const report = await replayLog(directory, async (record) => {

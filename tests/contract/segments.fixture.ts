@@ -2,7 +2,8 @@
 import { createBlockCaches, OpenBlock } from '../../src/block/open.ts';
 import type { BlockRef, LocalBlockRef } from '../../src/block/catalog.ts';
 import type { Segment } from '../../src/block/segment.ts';
-import { Appender, type Appended, type AppendLimits } from '../../src/cut/append.ts';
+import { type Appended, Appender } from '../../src/cut/append.ts';
+import type { AppendLimits } from '../../src/cut/trace-limits.ts';
 import { LiveColumns } from '../../src/cut/columns.ts';
 import { cutBlock } from '../../src/cut/cut-block.ts';
 import type { LiveSnapshot } from '../../src/cut/layout.ts';

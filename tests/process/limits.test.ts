@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
-import { ask, assertSpans, call, makeBatch, post, random } from './spans.fixture.ts';
+import { ask, assertSpans, call, makeBatch, post, random, spansOf } from './spans.fixture.ts';
 
 const suite = { after };
 const directory = temporaryFolder(suite, 'limits');
@@ -16,7 +16,7 @@ let session: http2.ClientHttp2Session;
 before(async () => {
   fs.writeFileSync(
     overrides,
-    'overrides:\n  small: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 2200}}\n  silent: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 1, retry_info_enabled: false}}\n',
+    'overrides:\n  small: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 2200}}\n  silent: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 1, retry_info_enabled: false}}\n  few: {ingestion: {max_traces_per_user: 3}, global: {max_spans_per_trace: 4}}\n  short: {global: {max_bytes_per_trace: 1000}}\n',
   );
   fs.writeFileSync(
     path.join(directory, 'vivace.yaml'),
@@ -84,6 +84,38 @@ describe('the rate of a tenant', () => {
     await until('the tenant may send again', async () => {
       return (await post(server.otlpUrl, batch(8).body, of('small'))).status === 200;
     });
+  });
+});
+
+describe('traces of a tenant', () => {
+  it('beyond max_traces_per_user are discarded, and the sender hears of success', async () => {
+    const three = makeBatch(next, { traces: 3, spansPerTrace: 2 });
+    assert.equal((await post(server.otlpUrl, three.body, of('few'))).status, 200);
+    const fourth = makeBatch(next, { traces: 1, spansPerTrace: 2 });
+    assert.equal((await post(server.otlpUrl, fourth.body, of('few'))).status, 200);
+    assert.equal((await call(session, fourth.body, undefined, { 'x-scope-orgid': 'few' })).status, 0);
+    await assertSpans(server.url, three.traces, { tenant: 'few' });
+    const [[trace]] = fourth.traces;
+    await assertSpans(server.url, [[trace, []]], { tenant: 'few' });
+    await metric('tempo_discarded_spans_total{reason="live_traces_exceeded",tenant="few"} 4');
+    assert.match(server.stderr(), /LIVE_TRACES_EXCEEDED: max live traces \(3\) exceeded for tenant few/);
+    await metric('tempo_limits_overrides{limit_name="max_local_traces_per_user",tenant="few",user="few"} 3');
+    // A trace that lives takes further spans, but not more than it may have.
+    const [[known, spans]] = three.traces;
+    const more = makeBatch(next, { traces: [known], spansPerTrace: 3 });
+    assert.equal((await post(server.otlpUrl, more.body, of('few'))).status, 200);
+    await assertSpans(server.url, [[known, [...spans, ...more.traces.get(known)!.slice(0, 2)]]], { tenant: 'few' });
+    await metric('tempo_discarded_spans_total{reason="trace_too_many_spans",tenant="few"} 1');
+  });
+
+  it('beyond max_bytes_per_trace are cut off', async () => {
+    const long = batch(20);
+    assert.equal((await post(server.otlpUrl, long.body, of('short'))).status, 200);
+    const [[trace, spans]] = long.traces;
+    const kept = await spansOf(server.url, trace, { tenant: 'short' });
+    assert.ok(kept.length > 2 && kept.length < 10, `${kept.length} spans`);
+    assert.deepEqual(kept.sort(), spans.slice(0, kept.length).sort());
+    await metric(`tempo_discarded_spans_total{reason="trace_too_large",tenant="short"} ${20 - kept.length}`);
   });
 });
 

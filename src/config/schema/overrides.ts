@@ -26,7 +26,7 @@ export const overrides = section('overrides.Config', {
       rate_strategy: text('local', 'local or global'),
       rate_limit_bytes: active(int(30_000_000, 'bytes a second that a tenant may send')),
       burst_size_bytes: active(int(30_000_000, 'bytes that a tenant may send at once')),
-      max_traces_per_user: int(10_000, 'traces of a tenant being received at once, 0 unlimited'),
+      max_traces_per_user: active(int(10_000, 'traces of a tenant that got a span within max_trace_idle, 0 unlimited')),
       max_global_traces_per_user: int(0, 'the same over all processes'),
       tenant_shard_size: int(0, 'processes that a tenant is spread over, 0 all'),
       max_attribute_bytes: active(int(0, 'cut of attributes, 0 takes distributor.max_attribute_bytes')),
@@ -117,6 +117,7 @@ export const overrides = section('overrides.Config', {
     forwarders: texts([], 'names from distributor.forwarders'),
     global: section('overrides.GlobalOverrides', {
       max_bytes_per_trace: active(int(5_000_000, 'spans of a trace beyond this many bytes are refused, 0 unlimited')),
+      max_spans_per_trace: active(uint(0, 'spans of a trace beyond this many are refused, 0 unlimited; only Vivace')),
     }),
     storage: section('overrides.StorageOverrides', {
       parquet_dedicated_columns: tree('attributes with a column of their own'),
