@@ -23,7 +23,7 @@ export const schema = section('app.Config', {
   auth_enabled: active(bool(false, 'old name of multitenancy_enabled')),
   multitenancy_enabled: active(bool(false, 'every request must name its tenant in X-Scope-OrgID')),
   shutdown_delay: active(duration('0', 'wait between SIGTERM and the end of receiving')),
-  stream_over_http_enabled: bool(false, 'serve streaming gRPC queries on the HTTP port'),
+  stream_over_http_enabled: active(bool(false, 'serve streaming gRPC queries on the HTTP port')),
   http_api_prefix: active(text('', 'path before every API route, with a leading slash')),
   enable_go_runtime_metrics: bool(false, 'export full Go runtime metrics'),
   partition_ring_live_store: tempo2(bool(false, 'partition ring owned by live stores instead of ingesters')),

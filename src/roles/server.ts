@@ -21,7 +21,8 @@ import { otlpHttp } from '../receive/otlp-http.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import { ownMetrics } from '../runtime/metrics.ts';
-import { answerNotFound, api } from '../serve/api.ts';
+import { type ApiOptions, answerNotFound, api } from '../serve/api.ts';
+import { streamingQuerier } from '../serve/streaming.ts';
 import { BodyBudget } from '../wire/body.ts';
 import { Decompressor } from '../wire/decompress.ts';
 import { grpcHealth } from '../wire/grpc-health.ts';
@@ -181,7 +182,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     return accept(tenant, repaired ?? body, from);
   };
 
-  const apiHandler = api({
+  const asking = {
     queries,
     limits: () => ({
       defaultResultLimit: config.queryFrontend.search.defaultResultLimit,
@@ -207,9 +208,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       multitenancyEnabled: config.multitenancyEnabled,
       multiTenantQueriesEnabled: config.queryFrontend.multiTenantQueriesEnabled,
     },
+    nowMs: options.nowMs,
+    onQuery(op, tenant, result, seconds, bytesRead) {
+      metrics.query(op, tenant, result, seconds);
+      metrics.inspectedBytes(op, tenant, bytesRead);
+    },
+    onError: (route, error) =>
+      log.log('error', `cannot answer ${route}: ${messageOf(error)}`, {
+        ...(error instanceof Error && { stack: String(error.cause ?? error.stack) }),
+      }),
+  } satisfies Partial<ApiOptions>;
+  const apiHandler = api({
+    ...asking,
     pathPrefix: config.httpApiPrefix,
     timeoutMs: config.queryFrontend.apiTimeoutMs,
-    nowMs: options.nowMs,
     ready: () =>
       state === 'running'
         ? { ok: true }
@@ -223,14 +235,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
     onRequest: metrics.request,
-    onQuery(op, tenant, result, seconds, bytesRead) {
-      metrics.query(op, tenant, result, seconds);
-      metrics.inspectedBytes(op, tenant, bytesRead);
-    },
-    onError: (route, error) =>
-      log.log('error', `cannot answer ${route}: ${messageOf(error)}`, {
-        ...(error instanceof Error && { stack: String(error.cause ?? error.stack) }),
-      }),
+  });
+  const streaming = streamingQuerier({
+    ...asking,
+    packetBytesMax: config.queryFrontend.maxGrpcStreamingPacketSize,
+    onRequest: (route, status, seconds) => metrics.request(route, 'gRPC', status, seconds),
   });
 
   function discardedSpans(tenant: string, counts: TenantCounts): void {
@@ -326,9 +335,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       );
     const serves = wanted.serves.some((service) => service === 'api' || service === 'otlp-http');
     if (serves) http.push(apiHandler);
-    const router = wanted.serves.some((service) => service === 'internal-grpc' || service === 'otlp-grpc')
-      ? grpcRouter(...grpc, health, grpcReflection(...grpc, health))
-      : undefined;
+    const isApi = wanted.serves.includes('api');
+    const streams = wanted.serves.includes('internal-grpc') || (isApi && config.streamOverHttpEnabled);
+    if (streams) grpc.push(streaming);
+    const router =
+      streams || wanted.serves.includes('otlp-grpc')
+        ? grpcRouter(...grpc, health, grpcReflection(...grpc, health))
+        : undefined;
     const listener = await listen({
       host: wanted.host,
       port: wanted.port,

@@ -18,6 +18,23 @@ export function searchProtobuf(answer: SearchAnswer, leftPadTraceIds: boolean): 
   return out.finish();
 }
 
+/** One trace as a field of the message. */
+export function traceField(trace: TraceResult, leftPadTraceIds: boolean): Uint8Array {
+  return fieldOf(1, (out) => writeTrace(out, trace, leftPadTraceIds));
+}
+
+/** `metrics` as a field of the message. */
+export function searchMetricsField(metrics: SearchMetrics): Uint8Array {
+  return fieldOf(2, (out) => writeSearchMetrics(out, metrics));
+}
+
+/** A message field alone. */
+export function fieldOf(field: number, content: (out: ProtoWriter) => void): Uint8Array {
+  const out = new ProtoWriter(256);
+  nested(out, field, () => content(out));
+  return out.finish();
+}
+
 export function writeSearchMetrics(out: ProtoWriter, metrics: SearchMetrics): void {
   integer(out, 1, metrics.inspectedTraces);
   integer(out, 2, metrics.inspectedBytes);

@@ -4,7 +4,7 @@ import { accepted } from './accept.ts';
 import type { Call } from './api.ts';
 import { joinSearches } from './federate.ts';
 import { searchParameters } from './parameters.ts';
-import type { SearchAnswer, SearchRequest } from './queries.ts';
+import type { Listener, SearchAnswer, SearchRequest } from './queries.ts';
 import { type Answer, JSON_TYPE, PROTOBUF } from './respond.ts';
 import { renderSearch } from './render-search.ts';
 
@@ -19,8 +19,7 @@ export async function search(call: Call): Promise<Answer> {
     if (rendered !== undefined)
       return { status: 200, type: contentType, body: await rendered.catch((error: unknown) => fail(error, request)) };
   }
-  let answer = await ask(call, request);
-  if (!given && answer.traces.length < request.limit) answer = await withRecent(call, request, answer);
+  const answer = await foundTraces(call, request, given);
   return { status: 200, type: contentType, body: renderSearch(answer, { type, leftPadTraceIds }) };
 }
 
@@ -28,14 +27,21 @@ export async function search(call: Call): Promise<Answer> {
  * Without a range Tempo 3 looks at the last quarter of an hour and Tempo 2 at everything that is not in the store yet.
  * We do both: whoever has just sent a trace finds it, also when its clock is wrong or its times are made up.
  */
-async function withRecent(call: Call, request: SearchRequest, answer: SearchAnswer): Promise<SearchAnswer> {
-  const recent = await ask(call, { ...request, startSeconds: 0, endSeconds: 0xffffffff, recentOnly: true });
-  return joinSearches([answer, recent], request.limit);
+export async function foundTraces(
+  call: Call,
+  request: SearchRequest,
+  given: boolean,
+  listener?: Listener<SearchAnswer>,
+): Promise<SearchAnswer> {
+  const answer = await ask(call, request, listener);
+  if (given || answer.traces.length >= request.limit) return answer;
+  const recent = { ...request, startSeconds: 0, endSeconds: 0xffffffff, recentOnly: true };
+  return joinSearches([answer, await ask(call, recent)], request.limit);
 }
 
-async function ask(call: Call, request: SearchRequest): Promise<SearchAnswer> {
+async function ask(call: Call, request: SearchRequest, listener?: Listener<SearchAnswer>): Promise<SearchAnswer> {
   try {
-    return await call.queries.search(request, call.signal);
+    return await call.queries.search(request, call.signal, listener);
   } catch (error) {
     return fail(error, request);
   }

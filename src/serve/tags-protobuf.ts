@@ -1,7 +1,7 @@
 /** Names and values of attributes as the protobuf messages of api.md §12.3. */
 import { ProtoWriter, tagOf, WIRE_BYTES } from '../wire/protobuf.ts';
-import type { TagMetrics, TagNamesAnswer, TagValuesAnswer } from './queries.ts';
-import { integer, nested, text } from './search-protobuf.ts';
+import type { TagMetrics, TagNamesAnswer, TagValue, TagValuesAnswer } from './queries.ts';
+import { fieldOf, integer, nested, text } from './search-protobuf.ts';
 
 /** `SearchTagsResponse` and `SearchTagValuesResponse`, which have the same shape. */
 export function stringsProtobuf(list: string[], metrics: TagMetrics): Uint8Array {
@@ -28,14 +28,31 @@ export function tagNamesV2Protobuf(answer: TagNamesAnswer): Uint8Array {
 /** `SearchTagValuesV2Response`. */
 export function tagValuesV2Protobuf(answer: TagValuesAnswer): Uint8Array {
   const out = new ProtoWriter(1024);
-  for (const { type, value } of answer.values) {
-    nested(out, 1, () => {
-      text(out, 1, type);
-      text(out, 2, value);
-    });
-  }
+  for (const value of answer.values) nested(out, 1, () => writeTagValue(out, value));
   nested(out, 2, () => writeTagMetrics(out, answer.metrics));
   return out.finish();
+}
+
+/** One value as a field of the message. */
+export function tagValueField(value: TagValue): Uint8Array {
+  return fieldOf(1, (out) => writeTagValue(out, value));
+}
+
+/** A text as a field of the message, also when it is empty. */
+export function stringField(field: number, value: string): Uint8Array {
+  const out = new ProtoWriter(value.length + 8);
+  out.stringField(tagOf(field, WIRE_BYTES), value);
+  return out.finish();
+}
+
+/** `metrics` as a field of the message. */
+export function tagMetricsField(metrics: TagMetrics): Uint8Array {
+  return fieldOf(2, (out) => writeTagMetrics(out, metrics));
+}
+
+function writeTagValue(out: ProtoWriter, { type, value }: TagValue): void {
+  text(out, 1, type);
+  text(out, 2, value);
 }
 
 function writeTagMetrics(out: ProtoWriter, metrics: TagMetrics): void {

@@ -42,6 +42,8 @@ export interface GrpcCall {
   readonly deadlineMs: number | undefined;
   /** Address of the client, as `ip:port`. */
   readonly peer: string;
+  /** Adds a header behind the answer of a call that does not fail. */
+  trailer(name: string, value: string): void;
 }
 
 /** One message in, one message out. The message's ArrayBuffer holds nothing else and belongs to the handler. */
@@ -158,6 +160,7 @@ class Call implements GrpcCall {
   #deadline: NodeJS.Timeout | undefined;
   #abort: AbortController | undefined;
   #trailers: OutgoingHttpHeaders | undefined;
+  #added: OutgoingHttpHeaders | undefined;
   #done = false;
 
   constructor(
@@ -201,6 +204,10 @@ class Call implements GrpcCall {
     return `${socket?.remoteAddress ?? ''}:${socket?.remotePort ?? ''}`;
   }
 
+  trailer(name: string, value: string): void {
+    this.#added = { ...this.#added, [name]: value };
+  }
+
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
@@ -219,7 +226,7 @@ class Call implements GrpcCall {
       const answer = await method.handle(plain, this);
       if (this.#done) return;
       this.#respond();
-      this.#trailers = OK_TRAILERS;
+      this.#trailers = { ...OK_TRAILERS, ...this.#added };
       this.#stream.end(this.#frame(answer));
       this.#finish();
     } finally {
@@ -256,7 +263,7 @@ class Call implements GrpcCall {
     }
     if (this.#done) return;
     this.#respond();
-    this.#trailers = OK_TRAILERS;
+    this.#trailers = { ...OK_TRAILERS, ...this.#added };
     this.#stream.end();
     this.#finish();
   }

@@ -47,6 +47,8 @@ export interface Server {
   readonly url: string;
   /** Of OTLP/HTTP: .../v1/traces. */
   readonly otlpUrl: string;
+  /** Where it keeps its log and blocks. */
+  readonly dataDirectory: string;
   /** What the process has written so far. */
   stdout(): string;
   stderr(): string;
@@ -245,6 +247,7 @@ function launch(t: Cleanup, options: StartOptions, ports: Ports): Server {
     ports,
     url: `http://127.0.0.1:${ports.api}`,
     otlpUrl: `http://127.0.0.1:${ports.http}/v1/traces`,
+    dataDirectory: path.join(directory, 'data'),
     stdout: started.stdout,
     stderr: started.stderr,
     exited,

@@ -76,7 +76,9 @@ export const query_frontend = section('frontend.Config', {
   api_timeout: duration('0', 'limit of a request, 0 none'),
   url_deny_list: texts([], 'regexes answered 400'),
   max_query_expression_size_bytes: active(uint(131_072, 'longest TraceQL text, bytes')),
-  max_grpc_streaming_packet_size: tempo3(int(2_097_152, 'split streaming messages')),
+  max_grpc_streaming_packet_size: active(
+    tempo3(int(2_097_152, 'bytes beyond which a message of a stream is split, 0 none')),
+  ),
   allowed_headers: texts([], 'headers forwarded to queriers'),
   rf1_after: time('instant after which RF1 blocks are used'),
   query_end_cutoff: tempo3(

@@ -1,0 +1,241 @@
+/** What a stock Grafana asks a data source of type Tempo, in its order (spec/api.md §13), against a real server. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { credentials, Client as GrpcClient } from '@grpc/grpc-js';
+import { ProtoReader, ProtoWriter, tagOf, WIRE_BYTES } from '../../src/wire/protobuf.ts';
+import { type Cleanup, type Server, startServer, temporaryFolder } from './server.fixture.ts';
+import { ask, type Batch, makeBatch, post, random } from './spans.fixture.ts';
+import { type Message, type StreamingClient, streamingClient } from './streaming-client.fixture.ts';
+
+const next = random(13);
+const JSON_ONLY = { Accept: 'application/json' };
+
+describe('what Grafana asks, in its order', () => {
+  let server: Server;
+  let client: StreamingClient;
+  const sent: Batch[] = [];
+  const works: (() => void | Promise<void>)[] = [];
+  const cleanup: Cleanup = { after: (work) => void works.push(work) };
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const range = { start: nowSeconds - 900, end: nowSeconds + 60 };
+  const shop = '{ resource.service.name = "shop" && span.test.number != nil }';
+
+  before(async () => {
+    server = await startServer(cleanup, {
+      directory: temporaryFolder(cleanup, 'grafana'),
+      // Every look at a block is told of.
+      flags: ['--stream-over-http-enabled=true', '--vivace.progress-interval=0s'],
+    });
+    // Three blocks and live data.
+    for (let i = 0; i < 4; i++) {
+      const batch = makeBatch(next, { traces: 6, spansPerTrace: 4, startMs: Date.now() - 60_000 * (4 - i) });
+      assert.equal((await post(server.otlpUrl, batch.body)).status, 200);
+      sent.push(batch);
+      if (i < 3) assert.equal((await ask(`${server.url}/flush`)).status, 204);
+    }
+    client = streamingClient(`127.0.0.1:${server.ports.api}`);
+  });
+
+  after(async () => {
+    client.close();
+    for (let work = works.pop(); work !== undefined; work = works.pop()) await work();
+  });
+
+  const json = async (route: string, headers: Record<string, string> = JSON_ONLY): Promise<Message> => {
+    const answer = await ask(`${server.url}${route}`, { headers });
+    assert.equal(answer.status, 200, `${route}: ${answer.body}`);
+    return JSON.parse(answer.body.toString());
+  };
+
+  it('1 · the release, by which features are switched on', async () => {
+    const { version } = await json('/api/status/buildinfo');
+    assert.match(version, /^\d+\.\d+\.\d+/);
+  });
+
+  it('2 · Save & test: echo, and a streamed search that must not fail', async () => {
+    assert.equal((await ask(`${server.url}/api/echo`)).status, 200);
+    const found = await client.call('Search', { Query: '{}', Limit: 1, ...range }).ended;
+    assert.equal(found.at(-1)!.traces.length, 1);
+  });
+
+  it('3 · names of tags, with intrinsics', async () => {
+    const { scopes } = await json('/api/v2/search/tags?limit=5000');
+    const names = (of: string): string[] => scopes.find(({ name }: { name: string }) => name === of)?.tags;
+    assert.ok(names('intrinsic').includes('status'));
+    assert.deepEqual(names('resource'), ['service.name']);
+    assert.deepEqual(names('span'), ['test.number', 'test.trace']);
+    const { tagNames } = await json('/api/search/tags');
+    assert.deepEqual(tagNames, ['service.name', 'test.number', 'test.trace']);
+    const messages = await client.call('SearchTagsV2', { maxTagsPerScope: 5000, ...range }).ended;
+    assert.deepEqual(messages.at(-1)!.scopes, scopes);
+  });
+
+  it('4 · values of a tag, whose name may be encoded twice', async () => {
+    for (const name of ['resource.service.name', 'resource%2Eservice%2Ename', 'resource%252Eservice%252Ename']) {
+      const { tagValues } = await json(`/api/v2/search/tag/${name}/values?limit=5000`);
+      assert.deepEqual(tagValues, [{ type: 'string', value: 'shop' }]);
+    }
+    const q = encodeURIComponent('{ name = "db.query" }');
+    const { tagValues } = await json(`/api/v2/search/tag/kind/values?q=${q}&start=${range.start}&end=${range.end}`);
+    assert.ok(tagValues.every(({ type }: { type: string }) => type === 'keyword'));
+    const request = { tagName: 'span.test.trace', ...range };
+    const messages = await client.call('SearchTagValuesV2', request).ended;
+    const all = sent.flatMap(({ traces }) => [...traces.keys()]);
+    assert.deepEqual(
+      messages
+        .at(-1)!
+        .tagValues.map(({ value }: { value: string }) => value)
+        .sort(),
+      all.sort(),
+    );
+    assert.ok(messages.length > 1, 'values come while blocks are looked at');
+  });
+
+  it('5 and 6 · a search, at once and streamed, finds the same', async () => {
+    const query = new URLSearchParams({
+      q: shop,
+      limit: '100',
+      spss: '3',
+      start: String(range.start),
+      end: String(range.end),
+    });
+    const { traces } = await json(`/api/search?${query}`);
+    assert.equal(traces.length, 24);
+    const [first] = traces;
+    assert.equal(typeof first.startTimeUnixNano, 'string');
+    assert.equal(first.rootServiceName, 'shop');
+    assert.equal(first.rootTraceName, 'GET /checkout');
+    assert.equal(first.spanSets[0].spans.length, 3);
+    assert.match(first.spanSets[0].spans[0].spanID, /^[0-9a-f]{16}$/);
+    assert.match(first.spanSets[0].spans[0].durationNanos, /^\d+$/);
+    assert.ok(first.spanSets[0].spans[0].attributes.some(({ key }: { key: string }) => key === 'test.number'));
+
+    const call = client.call('Search', { Query: shop, Limit: 100, SpansPerSpanSet: 3, ...range });
+    const messages = await call.ended;
+    assert.ok(messages.length >= 4, `${messages.length} messages`);
+    const ids = (list: Message[]): string[] => list.map(({ traceID }) => traceID);
+    const final = messages.at(-1)!;
+    assert.deepEqual(ids(final.traces), ids(traces));
+    assert.deepEqual(final.traces[0].spanSets[0].matched, first.spanSets[0].matched);
+    // Nothing comes twice before the end, and progress grows up to all of it.
+    const partial = messages.slice(0, -1).flatMap((message) => ids(message.traces));
+    assert.equal(new Set(partial).size, partial.length);
+    assert.ok(partial.length > 0);
+    const progress = messages.map(({ metrics }) => [metrics.completedJobs, metrics.totalJobs]);
+    for (const [done, total] of progress) assert.ok(done <= total, JSON.stringify(progress));
+    assert.deepEqual(
+      progress.map(([done]) => done),
+      progress.map(([done]) => done).sort((a, b) => a - b),
+    );
+    assert.equal(final.metrics.completedJobs, final.metrics.totalJobs);
+    assert.equal(final.metrics.totalBlocks, 3);
+    assert.match(String(call.trailers.get('x-vivace-receipt')[0]), /^complete, blocks=3, blocks-read=3,/);
+    await assert.rejects(client.call('Search', { Query: '{ nonsense', Limit: 20, ...range }).ended, { code: 3 });
+  });
+
+  it('7 · a trace by its id, as protobuf; an unknown one is empty and not an error', async () => {
+    const headers = { Accept: 'application/protobuf' };
+    const [[id, spans]] = sent[0].traces;
+    const found = await ask(`${server.url}/api/v2/traces/${id}`, { headers });
+    assert.equal(found.headers['content-type'], 'application/protobuf');
+    for (const span of spans) assert.ok(found.body.includes(Buffer.from(span, 'hex')));
+    assert.ok(fieldsOf(found.body).has(1));
+    const missing = await ask(`${server.url}/api/v2/traces/${'ab'.repeat(16)}`, { headers });
+    assert.equal(missing.status, 200);
+    assert.ok(fieldsOf(missing.body).has(1), 'trace is read without a look whether it is there');
+    assert.equal((await ask(`${server.url}/api/traces/${'ab'.repeat(16)}`, { headers })).status, 404);
+    assert.deepEqual([...fieldsOf((await ask(`${server.url}/api/traces/${id}`, { headers })).body)], [1]);
+  });
+
+  it('answers say what they rest on, in a header, and in the body for who asks', async () => {
+    const query = `q=${encodeURIComponent(shop)}&limit=100&start=${range.start}&end=${range.end}`;
+    const plain = await ask(`${server.url}/api/search?${query}`);
+    const header = String(plain.headers['x-vivace-receipt']);
+    const [, until] = /^complete, blocks=3, blocks-read=3, blocks-pruned=0, .*, live-until=@(\d+)$/.exec(header) ?? [];
+    assert.ok(Number(until) >= nowSeconds, header);
+    assert.ok(!plain.body.includes('receipt'), 'strict decoders know no such member');
+    const { metrics } = await json(`/api/search?${query}&receipt=true`);
+    assert.equal(metrics.receipt.blocks.read, 3);
+    assert.deepEqual(metrics.receipt.missing, []);
+    const [[id]] = sent[3].traces;
+    for (const route of [
+      `/api/v2/traces/${id}`,
+      `/api/traces/${id}`,
+      '/api/v2/search/tags',
+      '/api/search/tag/x/values',
+    ])
+      assert.match(String((await ask(`${server.url}${route}`)).headers['x-vivace-receipt']), /^complete, blocks=/);
+  });
+
+  it('a block that cannot be read is left out and named', async () => {
+    const [file] = fs.globSync(path.join(server.dataDirectory, 'blocks/*/*/data.parquet'));
+    const bytes = fs.readFileSync(file);
+    const damaged = Buffer.from(bytes);
+    damaged.fill(0xff, 4, bytes.length - 8);
+    fs.writeFileSync(file, damaged);
+    const block = path.basename(path.dirname(file));
+    const second = await startServer(cleanup, {
+      directory: path.dirname(server.dataDirectory),
+      target: 'query-frontend',
+    });
+    const query = `q=${encodeURIComponent(shop)}&limit=100&start=${range.start}&end=${range.end}`;
+    const answer = await ask(`${second.url}/api/search?${query}`);
+    assert.equal(answer.status, 200, answer.body.toString());
+    const { traces, metrics } = JSON.parse(answer.body.toString());
+    assert.equal(traces.length, 18);
+    assert.equal(metrics.totalJobs - metrics.completedJobs, 1);
+    const header = String(answer.headers['x-vivace-receipt']);
+    assert.match(header, new RegExp(`^complete=\\?0, blocks=3, blocks-read=2, .*missing=\\("block ${block}: `));
+    assert.match(second.stdout() + second.stderr(), new RegExp(`block ${block} cannot be read`));
+    // Whether a trace exists cannot be said when it may be in that block.
+    const unknown = 'ab'.repeat(16);
+    assert.equal((await ask(`${second.url}/api/traces/${unknown}`)).status, 500);
+    const { status, message } = JSON.parse((await ask(`${second.url}/api/v2/traces/${unknown}`)).body.toString());
+    assert.deepEqual([status, message.includes(block)], ['PARTIAL', true]);
+    fs.writeFileSync(file, bytes);
+  });
+});
+
+it('streams are on the gRPC port, listed by reflection, and not on the HTTP port unless configured', async (t) => {
+  const server = await startServer(t, { directory: temporaryFolder(t, 'grafana-ports') });
+  const range = { start: 1, end: 2 };
+  const inside = streamingClient(`127.0.0.1:${server.ports.internalGrpc}`);
+  const outside = streamingClient(`127.0.0.1:${server.ports.api}`);
+  t.after(() => inside.close());
+  t.after(() => outside.close());
+  assert.equal((await inside.call('Search', { Query: '{}', ...range }).ended).length, 1);
+  await assert.rejects(outside.call('Search', { Query: '{}', ...range }).ended);
+  assert.ok((await listed(`127.0.0.1:${server.ports.internalGrpc}`)).includes('tempopb.StreamingQuerier'));
+  const { body } = await ask(`${server.url}/metrics`);
+  assert.match(body.toString(), /tempo_request_duration_seconds_count\{.*route="\/tempopb.StreamingQuerier\/Search"/);
+});
+
+/** Services that reflection tells of. */
+async function listed(address: string): Promise<string> {
+  const client = new GrpcClient(address, credentials.createInsecure());
+  const out = new ProtoWriter();
+  out.stringField(tagOf(7, WIRE_BYTES), '*');
+  const pass = (bytes: Buffer): Buffer => bytes;
+  const stream = client.makeBidiStreamRequest('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', pass, pass);
+  stream.write(Buffer.from(out.finish()));
+  const [answer] = await new Promise<Buffer[]>((resolve, reject) => {
+    stream.once('data', (data: Buffer) => resolve([data]));
+    stream.once('error', reject);
+  });
+  stream.end();
+  client.close();
+  return answer.toString('latin1');
+}
+
+/** Numbers of the fields of a message. */
+function fieldsOf(message: Uint8Array): Set<number> {
+  const fields = new Set<number>();
+  const reader = new ProtoReader(message);
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    fields.add(tag >>> 3);
+    reader.skip(tag);
+  }
+  return fields;
+}
