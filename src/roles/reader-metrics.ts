@@ -29,6 +29,8 @@ export interface MetricsWork {
   stop: () => void;
   /** The account of what was read, after so many segments. */
   metricsOf(done: number): SearchMetrics;
+  /** What could not be read; undefined when everything could. */
+  incomplete(): string | undefined;
   /** Tells a listener of what `answerOf` makes of an outcome. */
   progressOf(answerOf: (outcome: MetricsOutcome, done: number) => MetricsAnswer): Progress<MetricsOutcome>;
 }
@@ -36,17 +38,17 @@ export interface MetricsWork {
 export async function answerMetrics(
   { request, form }: MetricsQuestion,
   query: Query,
-  { segments, stop, metricsOf, progressOf }: MetricsWork,
+  { segments, stop, metricsOf, incomplete, progressOf }: MetricsWork,
 ): Promise<MetricsAnswer | MetricsPartialAnswer | Uint8Array> {
   const running = beginMetrics(query, request);
   for (const { partial } of request.others ?? []) running.merge(partial);
   const spans = segments.reduce((sum, segment) => sum + segment.rows, 0);
   const allMetrics = (done: number): SearchMetrics =>
     (request.others ?? []).map(({ metrics }) => metrics).reduce(sumOf, { ...metricsOf(done), inspectedSpans: spans });
-  const answerOf = (outcome: MetricsOutcome, done: number): MetricsAnswer => ({
-    ...outcome,
-    metrics: allMetrics(done),
-  });
+  const answerOf = (outcome: MetricsOutcome, done: number): MetricsAnswer => {
+    const partial = outcome.partial ?? incomplete();
+    return { ...outcome, ...(partial !== undefined && { partial }), metrics: allMetrics(done) };
+  };
   await running.add(segments, stop, progressOf(answerOf));
   if (form === 'partial') return { partial: running.partial(), metrics: allMetrics(segments.length) };
   const answer = answerOf(running.finish(), segments.length);

@@ -225,7 +225,9 @@ async function run(
     }
     case 'metrics': {
       const metricsOf = (done: number): SearchMetrics => searchMetrics(segments, receipt(), done, 0);
-      const found = await answerMetrics(question, parsed!, { segments, stop: work.stop, metricsOf, progressOf });
+      const incomplete = (): string | undefined => incompleteText(receipt());
+      const metricsWork = { segments, stop: work.stop, metricsOf, incomplete, progressOf };
+      const found = await answerMetrics(question, parsed!, metricsWork);
       return found instanceof Uint8Array ? ownBytes(found) : found;
     }
   }
@@ -238,18 +240,22 @@ async function trace(
   receipt: () => Receipt,
 ): Promise<TraceAnswer | undefined> {
   const found = await collectTrace(segments, request.id, settings.traceBytesMax, work.stop);
-  const { missing, bytes } = receipt();
-  const incomplete =
-    missing.length > 0 ? missing.map(({ what, why }) => `${what} is missing: ${why}`).join('; ') : undefined;
+  const read = receipt();
+  const incomplete = incompleteText(read);
   if (found === undefined && incomplete === undefined) return undefined;
   return {
     trace: found?.bytes ?? new Uint8Array(),
-    inspectedBytes: bytes.read,
+    inspectedBytes: read.bytes.read,
     ...(incomplete !== undefined && { incomplete }),
     ...(found?.partial && {
       partial: `Trace exceeds maximum size of ${settings.traceBytesMax} bytes, a partial trace is returned`,
     }),
   };
+}
+
+/** What an answer says of its gaps. */
+function incompleteText({ missing }: Receipt): string | undefined {
+  return missing.length > 0 ? missing.map(({ what, why }) => `${what} is missing: ${why}`).join('; ') : undefined;
 }
 
 function parsedQuery(question: Question): Query | undefined {

@@ -1,44 +1,63 @@
 /** `MetricsAnswer` as `tempopb.QueryRangeResponse` or `QueryInstantResponse` (numbers: api.md §12.3). */
-import type { MetricsLabel } from '../query/metrics-results.ts';
+import type { MetricsLabel, MetricsSeries } from '../query/metrics-results.ts';
 import { ProtoWriter, tagOf, WIRE_FIXED64 } from '../wire/protobuf.ts';
 import type { MetricsAnswer } from './queries.ts';
-import { integer, nested, text, writeAttributes, writeSearchMetrics } from './search-protobuf.ts';
+import { fieldOf, integer, nested, text, writeAttributes, writeSearchMetrics } from './search-protobuf.ts';
 
 const PARTIAL = 1;
 
 export function rangeProtobuf(answer: MetricsAnswer): Uint8Array {
-  const out = new ProtoWriter(1024);
-  for (const { labels, values, exemplars } of answer.series ?? [])
-    nested(out, 1, () => {
-      writeLabels(out, labels);
-      for (let i = 0; i < values.length; i++) {
-        const value = values[i];
-        // NaN stands for no sample.
-        if (!Number.isNaN(value)) nested(out, 2, () => writeSample(out, 1, value, answer.stampsMs[i]));
-      }
-      for (const exemplar of exemplars)
-        nested(out, 4, () => {
-          writeLabels(out, exemplar.labels);
-          writeSample(out, 2, exemplar.value, exemplar.timestampMs);
-        });
-    });
-  writeRest(out, answer);
-  return out.finish();
+  return whole(answer, (out, series) => writeRangeSeries(out, series, answer.stampsMs));
 }
 
 export function instantProtobuf(answer: MetricsAnswer): Uint8Array {
-  const out = new ProtoWriter(1024);
-  for (const { labels, values } of answer.series ?? [])
-    nested(out, 1, () => {
-      writeLabels(out, labels);
-      double(out, 2, values[0]);
-    });
-  writeRest(out, answer);
+  return whole(answer, writeInstantSeries);
+}
+
+/** One series as a field of the message. */
+export function seriesField(series: MetricsSeries, stampsMs: Float64Array, instant: boolean): Uint8Array {
+  return fieldOf(1, (out) => (instant ? writeInstantSeries(out, series) : writeRangeSeries(out, series, stampsMs)));
+}
+
+/** Whether the answer is the whole truth, as fields of the message; nothing when it is. */
+export function statusFields({ partial }: MetricsAnswer): Uint8Array {
+  const out = new ProtoWriter();
+  writeStatus(out, partial);
   return out.finish();
 }
 
-function writeRest(out: ProtoWriter, { metrics, partial }: MetricsAnswer): void {
-  nested(out, 2, () => writeSearchMetrics(out, metrics));
+function whole(answer: MetricsAnswer, write: (out: ProtoWriter, series: MetricsSeries) => void): Uint8Array {
+  const out = new ProtoWriter(1024);
+  for (const series of answer.series ?? []) nested(out, 1, () => write(out, series));
+  nested(out, 2, () => writeSearchMetrics(out, answer.metrics));
+  writeStatus(out, answer.partial);
+  return out.finish();
+}
+
+function writeRangeSeries(
+  out: ProtoWriter,
+  { labels, values, exemplars }: MetricsSeries,
+  stampsMs: Float64Array,
+): void {
+  writeLabels(out, labels);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    // NaN stands for no sample.
+    if (!Number.isNaN(value)) nested(out, 2, () => writeSample(out, 1, value, stampsMs[i]));
+  }
+  for (const exemplar of exemplars)
+    nested(out, 4, () => {
+      writeLabels(out, exemplar.labels);
+      writeSample(out, 2, exemplar.value, exemplar.timestampMs);
+    });
+}
+
+function writeInstantSeries(out: ProtoWriter, { labels, values }: MetricsSeries): void {
+  writeLabels(out, labels);
+  double(out, 2, values[0]);
+}
+
+function writeStatus(out: ProtoWriter, partial: string | undefined): void {
   if (partial === undefined) return;
   integer(out, 3, PARTIAL);
   text(out, 4, partial);

@@ -7,9 +7,14 @@ import { type Answer, JSON_TYPE, PROTOBUF } from './respond.ts';
 
 /** Answers JSON; a client that asks for protobuf gets the message that gRPC would carry. */
 export async function metrics(call: Call, kind: 'range' | 'instant'): Promise<Answer> {
-  const parameters = kind === 'range' ? rangeParameters : instantParameters;
-  const request: MetricsRequest = { tenant: call.tenant, ...parameters(call.url, call.limits, call.nowMs) };
+  const request = metricsRequest(call, kind);
   const type = accepted(call.accept) === 'protobuf' ? 'protobuf' : 'json';
   const body = await call.queries.metricsBody(request, { type }, call.signal);
   return { status: 200, type: type === 'protobuf' ? PROTOBUF : JSON_TYPE, body };
+}
+
+/** What the parameters ask. */
+export function metricsRequest(call: Call, kind: 'range' | 'instant'): MetricsRequest {
+  const parameters = kind === 'range' ? rangeParameters : instantParameters;
+  return { tenant: call.tenant, ...parameters(call.url, call.limits, call.nowMs) };
 }

@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { type StreamingClient, streamingClient } from '../../tests/process/streaming-client.fixture.ts';
+import { type Message, type StreamingClient, streamingClient } from '../../tests/process/streaming-client.fixture.ts';
 import { until } from '../../tests/process/server.fixture.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import { grpcRouter } from '../wire/grpc.ts';
 import { type Listener as Socket, listen } from '../wire/listener.ts';
 import { limits, NOW, result } from './api-under-test.ts';
-import type { Listener, Queries, Receipt, SearchAnswer, SearchMetrics, TraceResult } from './queries.ts';
+import type { MetricsSeries } from '../query/metrics-results.ts';
+import type {
+  Listener,
+  MetricsAnswer,
+  MetricsRequest,
+  Queries,
+  Receipt,
+  SearchAnswer,
+  SearchMetrics,
+  TraceResult,
+} from './queries.ts';
 import { streamingQuerier } from './streaming.ts';
 
 const RECEIPT: Receipt = {
@@ -19,6 +29,7 @@ const RECEIPT: Receipt = {
 let search: Queries['search'] = () => Promise.reject(new Error('not set'));
 let names: Queries['tagNames'] = () => Promise.reject(new Error('not set'));
 let values: Queries['tagValues'] = () => Promise.reject(new Error('not set'));
+let series: Queries['metrics'] = () => Promise.reject(new Error('not set'));
 const asked: unknown[] = [];
 const told: string[] = [];
 let socket: Socket;
@@ -39,6 +50,12 @@ before(async () => {
       asked.push(request);
       return values(request, signal, listener);
     },
+    metrics: (request, signal, listener) => {
+      asked.push(request);
+      return series(request, signal, listener);
+    },
+    metricsBody: () => Promise.reject(new Error('streams are rendered here')),
+    metricsPartial: () => Promise.reject(new Error('there is one tenant')),
   };
   const service = streamingQuerier({
     queries,
@@ -262,4 +279,86 @@ it('names and values of tags: what is new, then all, and intrinsics with the nam
     { type: 'int', value: '1' },
     { type: 'string', value: 'span."a b"' },
   ]);
+});
+
+it('metrics: series that changed, then all; second stages only at the end', async () => {
+  const of = (service: string, ...values: number[]): MetricsSeries => ({
+    labels: [{ key: 'service', value: { type: 'string', value: service } }],
+    values: Float64Array.from(values),
+    exemplars: [],
+  });
+  const answer = (done: number, ...list: MetricsSeries[]): MetricsAnswer => ({
+    series: list,
+    stampsMs: Float64Array.of(1_767_225_000_000, 1_767_225_060_000),
+    metrics: metrics(done),
+  });
+  series = async (_request, _signal, listener) => {
+    const partials = [
+      answer(1, of('a', 1, 0)),
+      answer(2, of('a', 1, 0), of('b', 2, Number.NaN)),
+      answer(3, of('a', 5, 0)),
+    ];
+    for (const partial of partials) {
+      const before = call.messages.length;
+      listener?.onProgress?.(partial);
+      await until('the client has it', () => call.messages.length > before);
+    }
+    return { ...answer(4, of('a', 5, 0), of('b', 2, Number.NaN)), partial: 'too many' };
+  };
+  const range = { start: '1767225000000000001', end: '1767225060000000001', step: 60e9 };
+  let call = client.call('MetricsQueryRange', { query: '{} | rate() by (span.service)', ...range, exemplars: 3 }, 't');
+  const shown = (messages: Message[]): unknown =>
+    messages.map((message) => [
+      message.series.map(({ labels, samples }: Message) => [
+        labels[0].value.string_value,
+        ...samples.map(({ value, timestamp_ms }: Message) => `${value ?? 0} at ${timestamp_ms}`),
+      ]),
+      message.status ?? '',
+      message.message ?? '',
+    ]);
+  const first = (value: number): string => `${value} at 1767225000000`;
+  const second = '0 at 1767225060000';
+  assert.deepEqual(shown(await call.ended), [
+    [[['a', first(1), second]], '', ''],
+    [[['b', first(2)]], '', ''],
+    [[['a', first(5), second]], '', ''],
+    [
+      [
+        ['a', first(5), second],
+        ['b', first(2)],
+      ],
+      'PARTIAL',
+      'too many',
+    ],
+  ]);
+  const request = asked.at(-1) as MetricsRequest;
+  assert.deepEqual([request.stepNs, request.exemplars, request.instant], [60_000_000_000n, 3, false]);
+
+  call = client.call('MetricsQueryRange', { query: '{} | rate() by (span.service) | topk(1)', ...range }, 't');
+  assert.deepEqual(
+    (await call.ended).map((message) => message.series.length),
+    [0, 0, 0, 2],
+  );
+  call = client.call(
+    'MetricsQueryInstant',
+    { query: '{} | rate() by (span.service)', start: range.start, end: range.end },
+    't',
+  );
+  assert.deepEqual(
+    (await call.ended).map((message) => message.series.map(({ value }: Message) => value)),
+    [[1], [2], [5], [5, 2]],
+  );
+  assert.equal((asked.at(-1) as MetricsRequest).instant, true);
+
+  for (const message of ['not a metrics query', 'compiling query: no such function']) {
+    series = async () => {
+      throw new VivaceError('invalid', message);
+    };
+    await assert.rejects(client.call('MetricsQueryRange', { query: '{}', ...range }, 't').ended, {
+      code: 2,
+      details: message,
+    });
+  }
+  const wrong = { query: '{} | rate()', start: range.end, end: range.start };
+  await assert.rejects(client.call('MetricsQueryRange', wrong, 't').ended, { code: 3, details: /end must be greater/ });
 });

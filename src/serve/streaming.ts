@@ -6,18 +6,32 @@
  *   request ─▶ parameters ─▶ query ─┬▶ partial ─▶ new elements ─┬▶ packets ─▶ stream
  *                                   └▶ answer ──▶ all elements ─┘
  */
+import type { MetricsSeries } from '../query/metrics-results.ts';
 import { VivaceError } from '../runtime/errors.ts';
+import { parseQuery } from '../traceql/parse.ts';
 import type { GrpcCall, GrpcService } from '../wire/grpc.ts';
 import { GRPC_INTERNAL, GRPC_UNKNOWN, RpcFailure } from '../wire/rpc-status.ts';
 import type { ApiOptions, Call, QueryOp } from './api.ts';
 import { federated } from './federate.ts';
 import { type Elements, Packets } from './packets.ts';
+import { metricsRequest } from './metrics.ts';
+import { seriesField, statusFields } from './metrics-protobuf.ts';
 import { searchParameters } from './parameters.ts';
-import type { Listener, Receipt, SearchAnswer, TagMetrics, TagNamesAnswer, TagValuesAnswer } from './queries.ts';
+import type {
+  Listener,
+  MetricsAnswer,
+  Receipt,
+  SearchAnswer,
+  TagMetrics,
+  TagNamesAnswer,
+  TagValuesAnswer,
+} from './queries.ts';
 import { joinReceipts, RECEIPT_HEADER, receiptHeader, withReceipts } from './receipt.ts';
 import { foundTraces } from './search.ts';
 import { searchMetricsField, traceField } from './search-protobuf.ts';
 import {
+  QUERY_INSTANT_REQUEST,
+  QUERY_RANGE_REQUEST,
   type RequestFields,
   requestParameters,
   SEARCH_REQUEST,
@@ -56,6 +70,8 @@ export function streamingQuerier(options: StreamingOptions): GrpcService {
   add('SearchTagsV2', tagNamesMethod('v2'));
   add('SearchTagValues', tagValuesMethod('v1'));
   add('SearchTagValuesV2', tagValuesMethod('v2'));
+  add('MetricsQueryRange', metricsMethod('range'));
+  add('MetricsQueryInstant', metricsMethod('instant'));
   return service;
 }
 
@@ -88,6 +104,55 @@ function tagValuesMethod(version: TagVersion): Method<TagValuesAnswer> {
     ask: (call, listener) => foundValues({ ...call, parameter: call.url.get('tagName') ?? '' }, version, listener),
     elements: (answer) => (version === 'v1' ? strings(flatValues(answer), answer.metrics) : typedValues(answer)),
   };
+}
+
+function metricsMethod(kind: 'range' | 'instant'): Method<MetricsAnswer> {
+  return {
+    op: 'metrics',
+    fields: kind === 'range' ? QUERY_RANGE_REQUEST : QUERY_INSTANT_REQUEST,
+    async ask(call, listener) {
+      const request = metricsRequest(call, kind);
+      // Who joins messages would keep a series that only a part of the spans puts among the first.
+      const mayVanish = choosesSeries(request.query);
+      const onProgress = (partial: MetricsAnswer): void =>
+        listener.onProgress?.(mayVanish || partial.partial !== undefined ? { ...partial, series: [] } : partial);
+      try {
+        return await call.queries.metrics(request, call.signal, { ...listener, onProgress });
+      } catch (error) {
+        throw kind === 'range' ? compileFailure(error) : error;
+      }
+    },
+    elements: (answer) => ({
+      elements: (answer.series ?? []).map((series) => ({
+        key: labelsKey(series),
+        bytes: seriesField(series, answer.stampsMs, kind === 'instant'),
+      })),
+      metrics: searchMetricsField(answer.metrics),
+      status: statusFields(answer),
+    }),
+  };
+}
+
+/** Whether more spans may take a series out of the answer. */
+function choosesSeries(text: string): boolean {
+  try {
+    const query = parseQuery(text);
+    return query.secondStages.length > 0 || query.metrics?.name === 'compare';
+  } catch {
+    // Whoever runs the query says what is wrong with it.
+    return false;
+  }
+}
+
+function labelsKey({ labels }: MetricsSeries): string {
+  return JSON.stringify(labels, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+}
+
+/** What a query over a range is told of its meaning has another code than what it is told of its parameters. */
+function compileFailure(error: unknown): unknown {
+  if (!(error instanceof VivaceError) || error.code !== 'invalid') return error;
+  const isCompiling = error.message === 'not a metrics query' || error.message.startsWith('compiling query: ');
+  return isCompiling ? new RpcFailure(GRPC_UNKNOWN, error.message) : error;
 }
 
 function strings(list: string[], metrics: TagMetrics): Elements {
@@ -195,6 +260,7 @@ async function* answersOf<A>(
 
 /** What HTTP answers 400, 404, 429 or 499 has a code of its own; every 5xx is internal (api.md §12.2). */
 function failure(error: unknown): unknown {
+  if (error instanceof RpcFailure) return error;
   if (!(error instanceof VivaceError)) return new RpcFailure(GRPC_INTERNAL, 'internal error');
   if (error.code === 'no-tenant') return new RpcFailure(GRPC_UNKNOWN, error.message);
   if (error.code === 'undecodable') return new VivaceError('invalid', error.message, { cause: error });

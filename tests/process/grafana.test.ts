@@ -149,6 +149,37 @@ describe('what Grafana asks, in its order', () => {
     assert.deepEqual([...fieldsOf((await ask(`${server.url}/api/traces/${id}`, { headers })).body)], [1]);
   });
 
+  it('8 · metrics over a range and at an instant, at once and streamed', async () => {
+    const q = '{ name = "db.query" } | rate() by (resource.service.name)';
+    const times = `start=${range.start}&end=${range.end - 120}`;
+    const whole = await json(`/api/metrics/query_range?q=${encodeURIComponent(q)}&${times}&step=60s&exemplars=5`);
+    assert.deepEqual(whole.series[0].labels, [{ key: 'resource.service.name', value: { stringValue: 'shop' } }]);
+    const nanoseconds = { start: `${range.start}000000000`, end: `${range.end - 120}000000000` };
+    const request = { query: q, ...nanoseconds, step: 60e9, exemplars: 5 };
+    const messages = await client.call('MetricsQueryRange', request).ended;
+    assert.ok(messages.length > 1, 'series come while blocks are looked at');
+    const final = messages.at(-1)!;
+    assert.equal(final.metrics.completedJobs, final.metrics.totalJobs);
+    const valuesOf = (samples: Message[], time: string): string[] =>
+      samples.map((sample) => `${sample[time]} ${sample.value ?? 0}`);
+    assert.deepEqual(
+      valuesOf(final.series[0].samples, 'timestamp_ms'),
+      valuesOf(whole.series[0].samples, 'timestampMs'),
+    );
+    assert.ok(whole.series[0].samples.some(({ value }: Message) => value > 0));
+    for (const { labels } of whole.series[0].exemplars) assert.equal(labels[0].key, 'trace:id');
+
+    // Its decoder refuses what it does not know, also beside a receipt.
+    const instant = await json(`/api/metrics/query?q=${encodeURIComponent(q)}&${times}`);
+    for (const key of Object.keys(instant)) assert.match(key, /^(series|metrics|status|message)$/);
+    for (const one of instant.series) for (const key of Object.keys(one)) assert.match(key, /^(labels|value)$/);
+    for (const key of Object.keys(instant.metrics))
+      assert.match(key, /^(inspected(Traces|Bytes|Spans)|total(Blocks|Jobs|BlockBytes)|completedJobs)$/);
+    const [last] = (await client.call('MetricsQueryInstant', { query: q, ...nanoseconds }).ended).slice(-1);
+    assert.equal(last.series[0].value, instant.series[0].value);
+    await assert.rejects(client.call('MetricsQueryRange', { query: '{}', ...nanoseconds }).ended, { code: 2 });
+  });
+
   it('answers say what they rest on, in a header, and in the body for who asks', async () => {
     const query = `q=${encodeURIComponent(shop)}&limit=100&start=${range.start}&end=${range.end}`;
     const plain = await ask(`${server.url}/api/search?${query}`);
