@@ -32,6 +32,11 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
     why: 'calls the constructors of everything, hands each what it needs',
   },
   {
+    folder: 'cli',
+    may: ['serve', 'query', 'block', 'store', 'config', 'traceql', 'parquet', ...FOUNDATION],
+    why: 'asks servers, and folders by the same routes in its own process; starts nothing',
+  },
+  {
     folder: 'receive',
     may: ['limits', 'config', ...FOUNDATION],
     why: 'turns protocols into OTLP bytes; its role hands it `accept`, so it knows no log',

@@ -1,0 +1,187 @@
+/** Options that many commands have, and what they lead to: where to write, whom to ask, which folder to read. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type BackendOptions, type DataFolder, openDataFolder, openFolder } from '../data-folder.ts';
+import { folderSource } from '../folder-source.ts';
+import { startProgress } from '../progress.ts';
+import { serverSource } from '../server-source.ts';
+import type { Source } from '../source.ts';
+import type { OutputOptions, Terminal, World } from '../terminal.ts';
+import { timeRange } from '../time-range.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const SINGLE_TENANT = 'single-tenant';
+
+/** How to print. */
+export function outputOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--json', 'print JSON').helpGroup('Output:'))
+    .addOption(
+      new Option('-o, --output <form>', 'print a table or JSON').choices(['table', 'json']).helpGroup('Output:'),
+    )
+    .addOption(
+      new Option('--color <when>', 'use colours; NO_COLOR=1 means never')
+        .choices(['auto', 'always', 'never'])
+        .default('auto')
+        .helpGroup('Output:'),
+    )
+    .addOption(
+      new Option('--width <columns>', 'width of tables and pictures')
+        .argParser(count('--width', 40))
+        .helpGroup('Output:'),
+    )
+    .addOption(new Option('--ascii', 'draw with ASCII only').helpGroup('Output:'));
+}
+
+/** How to ask a server. */
+export interface ApiOptions extends OutputOptions {
+  orgId?: string;
+  header?: Record<string, string>;
+  useGrpc?: boolean;
+  pathPrefix?: string;
+  secure?: boolean;
+  insecureSkipVerify?: boolean;
+  since?: string;
+  v1?: boolean;
+}
+
+export const ENDPOINT = 'host:port or URL of the API, or a data folder written as a path (./data)';
+
+export function apiOptions(command: Command): Command {
+  return outputOptions(
+    command
+      .option('--org-id <tenant>', 'tenant; several are joined by |')
+      .option('--header <key=value>', 'extra header; may be repeated', header)
+      .option('--path-prefix <path>', 'what stands in front of /api')
+      .option('--secure', 'use TLS')
+      .option('--insecure-skip-verify', 'take every certificate of TLS'),
+  );
+}
+
+export const START = 'start: now-1h, 2026-01-31T12:00:00Z, or Unix seconds';
+export const END = 'end, in the same forms';
+
+export function rangeArguments(command: Command): Command {
+  return command
+    .argument('[start]', START)
+    .argument('[end]', END)
+    .option('--since <duration>', 'instead of start and end: the last 30m, 6h, 2d');
+}
+
+/** Opens the source, asks it with a line of progress, and closes it. */
+export async function withSource<T>(
+  world: World,
+  terminal: Terminal,
+  endpoint: string,
+  options: ApiOptions,
+  verb: string,
+  work: (source: Source) => Promise<T>,
+): Promise<T> {
+  const name = isFolder(endpoint) ? endpoint : endpoint.replace(/\/\/.*@/, '//');
+  const progress = progressOf(world, terminal, `${verb} ${name}`, 'blocks');
+  let source: Source | undefined;
+  try {
+    source = openSource(world, terminal, endpoint, options, progress.update);
+    return await work(source);
+  } finally {
+    source?.close();
+    progress.end();
+  }
+}
+
+function openSource(
+  world: World,
+  terminal: Terminal,
+  endpoint: string,
+  options: ApiOptions,
+  onBlock: (done: number, total: number) => void,
+): Source {
+  const tenant = options.orgId;
+  if (isFolder(endpoint)) {
+    if (options.useGrpc) throw new UsageError(`--use-grpc asks a server, and ${endpoint} is a folder`);
+    const { catalog, name } = openFolder(endpoint, terminal.note);
+    return folderSource({ catalog, name, tenant: tenant ?? SINGLE_TENANT, nowMs: world.nowMs(), onBlock });
+  }
+  if (options.useGrpc) throw new UsageError('--use-grpc is not there yet; leave it out, the answers are the same');
+  return serverSource({
+    endpoint,
+    secure: options.secure === true,
+    pathPrefix: options.pathPrefix ?? '',
+    tenant,
+    headers: options.header ?? {},
+    verifyTls: options.insecureSkipVerify !== true,
+    traceV1: options.v1,
+  });
+}
+
+/** A folder is written as a path, so that no host is taken for one. */
+function isFolder(endpoint: string): boolean {
+  return /^(?:\.{0,2}\/|\.{1,2}$|~)/.test(endpoint);
+}
+
+/** `start` and `end` in whole seconds that contain the range. */
+export function rangeParameters(
+  world: World,
+  start: string | undefined,
+  end: string | undefined,
+  since: string | undefined,
+): URLSearchParams {
+  const range = timeRange(start, end, since, world.nowMs());
+  if (range === undefined) return new URLSearchParams();
+  return new URLSearchParams({
+    start: String(Math.floor(range.startMs / 1000)),
+    end: String(Math.ceil(range.endMs / 1000)),
+  });
+}
+
+/** Tempo's options for commands that read storage themselves. */
+export function backendOptions(command: Command): Command {
+  const ignored = (flags: string): Option => new Option(flags, 'taken for Tempo’s sake').hideHelp();
+  return outputOptions(
+    command
+      .option('-c, --config-file <file>', 'configuration of the server whose storage to read')
+      .addOption(new Option('--backend <name>', 'storage: only local is read so far').default('local'))
+      .option('--bucket <folder>', 'data folder, or the folder of the blocks in it')
+      .addOption(ignored('--s3-endpoint <value>'))
+      .addOption(ignored('--s3-user <value>'))
+      .addOption(ignored('--s3-pass <value>'))
+      .addOption(ignored('--insecure-skip-verify')),
+  );
+}
+
+export type StorageOptions = BackendOptions & OutputOptions;
+
+export function dataFolder(world: World, terminal: Terminal, options: BackendOptions): DataFolder {
+  return openDataFolder(options, world.env, (text) => terminal.note(`${world.program}: ${text}`));
+}
+
+export function progressOf(
+  world: World,
+  terminal: Terminal,
+  label: string,
+  unit: string,
+): ReturnType<typeof startProgress> {
+  const { stderr } = world;
+  return startProgress({
+    label,
+    unit,
+    write: stderr.isTTY === true ? (text) => stderr.write(text) : undefined,
+    columns: stderr.columns ?? 80,
+    glyphs: terminal.glyphs,
+    nowMs: world.nowMs,
+  });
+}
+
+/** A parser of whole numbers. */
+export function count(name: string, least: number): (text: string) => number {
+  return (text) => {
+    if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+      throw new InvalidArgumentError(`${name} wants a whole number of at least ${least}.`);
+    return Number(text);
+  };
+}
+
+function header(text: string, known: Record<string, string> = {}): Record<string, string> {
+  const at = text.search(/[=:]/);
+  if (at <= 0) throw new InvalidArgumentError('Write it as key=value.');
+  return { ...known, [text.slice(0, at).trim()]: text.slice(at + 1).trim() };
+}

@@ -1,0 +1,149 @@
+/**
+ * The queries of the API over the blocks of a data folder, in this process, with no server. What a running server has not
+ * written to a block yet is not seen. Reading while a server uses the folder is safe: blocks never change, they appear by a
+ * rename, and one that goes away meanwhile is left out.
+ */
+import type { BlockCatalog, BlockRef } from '../block/catalog.ts';
+import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
+import { beginMetrics, type MetricsQuery } from '../query/metrics.ts';
+import type { Progress } from '../query/progress.ts';
+import { searchTraces } from '../query/search.ts';
+import { searchByTags } from '../query/tag-search.ts';
+import { findTagValues } from '../query/tag-values.ts';
+import { findTagNames } from '../query/tags.ts';
+import { collectTrace } from '../query/trace.ts';
+import { VivaceError } from '../runtime/errors.ts';
+import type { MetricsRequest, Queries, SearchMetrics } from '../serve/queries.ts';
+import { renderMetrics } from '../serve/render-metrics.ts';
+import type { Query } from '../traceql/ast.ts';
+import { checkQuery } from '../traceql/check.ts';
+import { TraceQLError } from '../traceql/error.ts';
+import { parseQuery } from '../traceql/parse.ts';
+
+/** Dictionaries and lists of traces kept while a command runs. */
+const CACHE_BYTES = 128 * 1024 * 1024;
+
+export interface FolderQueriesOptions {
+  catalog: BlockCatalog;
+  /** Larger traces are answered in part; 0 for no bound. */
+  traceBytesMax: number;
+  /** Told how many of the blocks are done. */
+  onBlock(done: number, total: number): void;
+}
+
+export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueriesOptions): Queries {
+  const caches = createBlockCaches(CACHE_BYTES);
+  const stop = (): void => {};
+  /** Opens the blocks of a range of time, works on them, and gives them back. */
+  const withBlocks = async <T>(
+    tenant: string,
+    range: { startSeconds?: number; endSeconds?: number },
+    work: (blocks: OpenBlock[], progress: Progress<unknown>) => Promise<T>,
+  ): Promise<T> => {
+    const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } = range;
+    const wanted = catalog
+      .blocks(tenant)
+      .filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
+    onBlock(0, wanted.length);
+    const blocks = await openBlocks(wanted, caches);
+    try {
+      return await work(blocks, async (done) => onBlock(done, blocks.length));
+    } finally {
+      for (const block of blocks) block.release();
+    }
+  };
+  const metrics = <T>(
+    request: MetricsRequest,
+    answerOf: (running: MetricsQuery, metrics: SearchMetrics) => T,
+  ): Promise<T> => {
+    const running = beginMetrics(parsed(request.query, 'metrics'), request);
+    const range = { startSeconds: Number(request.startNs / NS), endSeconds: Number(request.endNs / NS) };
+    return withBlocks(request.tenant, range, async (blocks, progress) => {
+      for (const { partial } of request.others ?? []) running.merge(partial);
+      await running.add(blocks, stop, progress);
+      return answerOf(running, metricsOf(blocks, 0));
+    });
+  };
+  return {
+    trace: (request) =>
+      withBlocks(request.tenant, request, async (blocks) => {
+        const found = await collectTrace(blocks, request.id, traceBytesMax, stop);
+        if (found === undefined) return undefined;
+        const partial = `Trace exceeds maximum size of ${traceBytesMax} bytes, a partial trace is returned`;
+        return {
+          trace: found.bytes,
+          inspectedBytes: metricsOf(blocks, 0).inspectedBytes,
+          ...(found.partial && { partial }),
+        };
+      }),
+    search: (request) => {
+      const query = request.tags === undefined ? parsed(request.query, 'search') : undefined;
+      return withBlocks(request.tenant, request, async (blocks, progress) => {
+        const found =
+          query === undefined
+            ? await searchByTags(blocks, { ...request, tags: request.tags! }, stop, progress)
+            : await searchTraces(blocks, query, { ...request, stop, progress });
+        return { traces: found.traces, metrics: metricsOf(blocks, found.inspectedTraces) };
+      });
+    },
+    tagNames: (request) =>
+      withBlocks(request.tenant, request, async (blocks, progress) => {
+        const found = await findTagNames(blocks, request, stop, progress);
+        return { ...found, metrics: metricsOf(blocks, 0) };
+      }),
+    tagValues: (request) =>
+      withBlocks(request.tenant, request, async (blocks, progress) => {
+        const found = await findTagValues(blocks, request, stop, progress);
+        return { ...found, metrics: metricsOf(blocks, 0) };
+      }),
+    metrics: (request) => metrics(request, (running, metrics) => ({ ...running.finish(), metrics })),
+    metricsBody: (request, form) =>
+      metrics(request, (running, metrics) => renderMetrics({ ...running.finish(), metrics }, request.instant, form)),
+    metricsPartial: (request) => metrics(request, (running, metrics) => ({ partial: running.partial(), metrics })),
+  };
+}
+
+const NS = 1_000_000_000n;
+
+/** A block that went away meanwhile is no loss: what it held is in another one, or was to go. */
+export async function openBlocks(refs: readonly BlockRef[], caches: BlockCaches): Promise<OpenBlock[]> {
+  const opened: OpenBlock[] = [];
+  for (const ref of refs) {
+    try {
+      opened.push(await openBlock(ref, caches));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EMFILE')
+        throw new VivaceError(
+          'exhausted',
+          `cannot open ${refs.length} blocks at once: no more files may be open; raise the bound with ulimit -n, or name a shorter time`,
+          { cause: error },
+        );
+      if (!(error instanceof VivaceError && error.code === 'not-found')) throw error;
+    }
+  }
+  return opened;
+}
+
+function parsed(text: string, as: 'search' | 'metrics'): Query {
+  const source = text === '' && as === 'search' ? '{}' : text;
+  try {
+    const query = parseQuery(source);
+    if (as === 'metrics' && query.metrics === undefined) throw new VivaceError('invalid', 'not a metrics query');
+    checkQuery(query, source);
+    return query;
+  } catch (error) {
+    if (error instanceof TraceQLError) throw new VivaceError('invalid', error.message, { cause: error });
+    throw error;
+  }
+}
+
+function metricsOf(blocks: readonly OpenBlock[], inspectedTraces: number): SearchMetrics {
+  return {
+    inspectedTraces,
+    inspectedBytes: blocks.reduce((sum, block) => sum + block.bytesRead, 0),
+    totalBlocks: blocks.length,
+    totalJobs: blocks.length,
+    completedJobs: blocks.length,
+    totalBlockBytes: blocks.reduce((sum, block) => sum + block.bytes, 0),
+  };
+}
