@@ -2,17 +2,44 @@
  * Which sockets a process opens. Endpoints of the same port share one socket when their addresses are equal or one of
  * them is a wildcard; whoever accepts a connection tells the protocols apart by its first bytes and the handlers by path.
  */
+import type { UdpEndpoint } from './foreign-receivers.ts';
 import type { Configuration } from './load.ts';
 
-export type Service = 'api' | 'internal-grpc' | 'otlp-http' | 'otlp-grpc';
+export type Service =
+  | 'api'
+  | 'internal-grpc'
+  | 'otlp-http'
+  | 'otlp-grpc'
+  | 'jaeger-http'
+  | 'jaeger-grpc'
+  | 'zipkin'
+  | 'opencensus';
+
+/** One receiver at an address, by its id in the configuration. */
+export interface ReceiverAt {
+  service: Service;
+  id: string;
+}
 
 export interface Listener {
   /** Empty is every interface, IPv6 too where there is any: what Node takes a missing host for. */
   host: string;
   /** 0 lets the system choose. */
   port: number;
-  /** In the order api, internal-grpc, otlp-http, otlp-grpc, without repetition. */
+  /** In the order of `Service`, without repetition. */
   serves: Service[];
+  /** The receivers among them that are not OTLP's, one by one. */
+  receivers: ReceiverAt[];
+}
+
+/** A UDP socket. */
+export interface DatagramListener {
+  host: string;
+  port: number;
+  protocol: 'compact' | 'binary';
+  /** The receiver's id, and its settings. */
+  id: string;
+  endpoint: UdpEndpoint;
 }
 
 /** Targets that receive spans. */
@@ -24,7 +51,22 @@ export function listenersOf(config: Configuration): Listener[] {
   return listeners;
 }
 
-type Endpoint = { host: string; port: number; service: Service };
+/** Datagrams need no sharing: a UDP socket has one reader. */
+export function datagramListenersOf(config: Configuration): DatagramListener[] {
+  if (!receivingTargets.includes(config.target)) return [];
+  return Object.entries(config.distributor.receivers.foreign.jaeger).flatMap(([id, receiver]) =>
+    (
+      [
+        ['compact', receiver.thriftCompact],
+        ['binary', receiver.thriftBinary],
+      ] as const
+    ).flatMap(([protocol, endpoint]) =>
+      endpoint === undefined ? [] : [{ host: endpoint.host, port: endpoint.port, protocol, id, endpoint }],
+    ),
+  );
+}
+
+type Endpoint = { host: string; port: number; service: Service; id?: string };
 
 function* endpointsOf(config: Configuration): Generator<Endpoint> {
   const { server, distributor } = config;
@@ -39,11 +81,17 @@ function* endpointsOf(config: Configuration): Generator<Endpoint> {
   const receivers = [otlp, ...Object.values(otlpNamed)];
   for (const { http } of receivers) if (http) yield { host: http.host, port: http.port, service: 'otlp-http' };
   for (const { grpc } of receivers) if (grpc) yield { host: grpc.host, port: grpc.port, service: 'otlp-grpc' };
+  const { jaeger } = distributor.receivers.foreign;
+  for (const [id, { thriftHttp, grpc }] of Object.entries(jaeger)) {
+    if (thriftHttp) yield { host: thriftHttp.host, port: thriftHttp.port, service: 'jaeger-http', id };
+    if (grpc) yield { host: grpc.host, port: grpc.port, service: 'jaeger-grpc', id };
+  }
 }
 
 /** A wildcard swallows every socket of its port that it covers. */
-function merge(listeners: Listener[], { host, port, service }: Endpoint): void {
-  const wide = { host, port, serves: [service] };
+function merge(listeners: Listener[], { host, port, service, id }: Endpoint): void {
+  const receivers = id === undefined ? [] : [{ service, id }];
+  const wide = { host, port, serves: [service], receivers };
   if (port === 0) {
     listeners.push(wide);
     return;
@@ -57,9 +105,11 @@ function merge(listeners: Listener[], { host, port, service }: Endpoint): void {
   for (const other of shared.slice(1)) {
     kept.host = wider(kept.host, other.host);
     for (const served of other.serves) serve(kept, served);
+    kept.receivers.push(...other.receivers);
     listeners.splice(listeners.indexOf(other), 1);
   }
   kept.host = wider(kept.host, host);
+  kept.receivers.push(...receivers);
   serve(kept, service);
 }
 

@@ -5,6 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { formatGoDuration } from './duration.ts';
+import { opencensus, udpServer, zipkin } from './foreign-receivers.ts';
+import { grpcServer, httpServer } from './receiver-servers.ts';
 import { otlpGrpc, otlpHttp } from './receivers.ts';
 import { schema } from './schema.ts';
 import { grpcClient, kvstore } from './schema/shared.ts';
@@ -45,6 +47,11 @@ function manualTables(): string {
     ...sections.map(([key, node]) => table(`\`${key}\``, node)),
     table('`distributor.receivers.otlp.protocols.grpc`', otlpGrpc),
     table('`distributor.receivers.otlp.protocols.http`', otlpHttp),
+    table('`distributor.receivers.jaeger.protocols.grpc`', grpcServer),
+    table('`distributor.receivers.jaeger.protocols.thrift_http`', httpServer),
+    table('`distributor.receivers.jaeger.protocols.thrift_compact` and `thrift_binary`', udpServer),
+    table('`distributor.receivers.zipkin`', zipkin),
+    table('`distributor.receivers.opencensus`', opencensus),
     table('`kvstore`, wherever it stands', kvstore('memberlist')),
     table('`grpc_client_config`, wherever it stands', grpcClient()),
   ].join('\n');

@@ -8,11 +8,14 @@ export interface HandOverOptions extends ReceiveHooks {
   accept: Accept;
   /** `multitenancy_enabled`. */
   multitenancy?: boolean;
+  /** Requests without spans need a tenant, too. */
+  emptyNeedsTenant?: boolean;
 }
 
 /**
  * Resolves when the request is taken, rejects with the VivaceError to answer. `rawHeaders`: as sent, name, value, … .
- * A request without spans is taken even when its tenant is missing: nothing to store needs no owner.
+ * A request without spans is taken even when its tenant is missing, if the protocol has it so: nothing to store needs no
+ * owner.
  */
 export async function handOver(
   options: HandOverOptions,
@@ -27,9 +30,9 @@ export async function handOver(
   try {
     tenant = tenantOf(multitenancy, multitenancy ? tenantValues(rawHeaders) : []);
   } catch (error) {
-    if (spans === 0) return;
+    if (spans === 0 && !options.emptyNeedsTenant) return;
     if (spans < 0) throw new VivaceError('undecodable', 'cannot decode ExportTraceServiceRequest: broken protobuf');
-    options.onRefused?.(from, spans);
+    if (spans > 0) options.onRefused?.(from, spans);
     throw error;
   }
   let accepted: number;

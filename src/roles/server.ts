@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import os from 'node:os';
-import { listenersOf, type Service } from '../config/listeners.ts';
+import { datagramListenersOf, listenersOf, type Service, type Listener as Wanted } from '../config/listeners.ts';
 import type { Configuration } from '../config/load.ts';
 import { renderConfiguration } from '../config/render.ts';
 import { hasLivingPeer } from '../log/ownership.ts';
@@ -30,6 +30,8 @@ import { grpcReflection } from '../wire/grpc-reflection.ts';
 import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
 import { Admission } from './admission.ts';
+import { type Datagrams, listenDatagrams } from './datagrams.ts';
+import { corsOptions, foreignReceivers } from './foreign-receivers.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
@@ -38,7 +40,7 @@ import type { TenantCounts, WriterStats } from './writer-thread.ts';
 
 export interface RunningServer {
   /** Where each service listens, as bound. */
-  addresses: { service: Service; host: string; port: number }[];
+  addresses: { service: Service | 'jaeger-compact' | 'jaeger-binary'; host: string; port: number }[];
   /** Stops in order; resolves with the exit code. */
   stop(): Promise<number>;
 }
@@ -306,7 +308,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const addresses: RunningServer['addresses'] = [];
   const retries: NodeJS.Timeout[] = [];
   const health = grpcHealth(() => state === 'running');
-  const open = async (wanted: { host: string; port: number; serves: Service[] }): Promise<void> => {
+  const open = async (wanted: Wanted): Promise<void> => {
     const { otlp } = config.distributor.receivers;
     const http: ((req: IncomingMessage, res: ServerResponse) => boolean)[] = [];
     const grpc: GrpcService[] = [];
@@ -318,7 +320,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           multitenancy: config.multitenancyEnabled,
           path: otlp.http.tracesUrlPath,
           bodyBytesMax: otlp.http.maxRequestBodySizeBytes,
-          cors: otlp.http.cors,
+          cors: corsOptions(otlp.http.cors),
           compressionAlgorithms: otlp.http.compressionAlgorithms,
           budget,
           decompressor,
@@ -333,15 +335,21 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           messageBytesMax: otlp.grpc.maxReceiveMessageBytes,
         }),
       );
-    const serves = wanted.serves.some((service) => service === 'api' || service === 'otlp-http');
-    if (serves) http.push(apiHandler);
+    const foreign = foreignReceivers(config, wanted, {
+      ...hooks,
+      accept,
+      multitenancy: config.multitenancyEnabled,
+      budget,
+      decompressor,
+    });
+    http.push(...foreign.http);
+    grpc.push(...foreign.grpc);
+    if (wanted.serves.some((service) => service === 'api' || service === 'otlp-http')) http.push(apiHandler);
+    const serves = http.length > 0;
     const isApi = wanted.serves.includes('api');
     const streams = wanted.serves.includes('internal-grpc') || (isApi && config.streamOverHttpEnabled);
     if (streams) grpc.push(streaming);
-    const router =
-      streams || wanted.serves.includes('otlp-grpc')
-        ? grpcRouter(...grpc, health, grpcReflection(...grpc, health))
-        : undefined;
+    const router = grpc.length > 0 ? grpcRouter(...grpc, health, grpcReflection(...grpc, health)) : undefined;
     const listener = await listen({
       host: wanted.host,
       port: wanted.port,
@@ -359,12 +367,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const service of wanted.serves) addresses.push({ service, host: wanted.host, port: listener.port });
   };
   const wanted = listenersOf(config);
+  let datagrams: Datagrams | undefined;
   try {
     for (const each of wanted) {
       try {
         await open(each);
       } catch (error) {
-        const takesSpans = each.serves.some((service) => service === 'otlp-http' || service === 'otlp-grpc');
+        const takesSpans = each.serves.some((service) => service !== 'api' && service !== 'internal-grpc');
         if (!isInUse(error) || !takesSpans || !(await hasLivingPeer(wal, instance))) throw error;
         log.log(
           'warn',
@@ -380,6 +389,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         retries.push(retry);
       }
     }
+    const udp = datagramListenersOf(config);
+    datagrams = await listenDatagrams(udp, {
+      ...hooks,
+      accept,
+      multitenancy: config.multitenancyEnabled,
+      onDatagrams: metrics.datagrams,
+      onDropped: ({ receiver, transport }, spans, error) =>
+        log.log('warn', `cannot take spans over UDP, where nobody can be told: ${error.message}`, {
+          ...{ receiver, transport, spans },
+        }),
+      onGone(error) {
+        log.log('error', `a thread has failed: ${error.message}`, { stack: error.stack });
+        options.onStop(1);
+      },
+    });
+    for (const [i, { protocol, host }] of udp.entries())
+      addresses.push({ service: `jaeger-${protocol}`, host, port: datagrams.ports[i] });
     const { replayedSpans, damage } = await writer.ready;
     if (replayedSpans > 0) {
       metrics.replayedSpans(replayedSpans);
@@ -390,6 +416,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   } catch (error) {
     for (const retry of retries) clearInterval(retry);
     await Promise.all(listeners.map((listener) => listener.close(0)));
+    await datagrams?.close();
     peers?.close();
     throw error;
   }
@@ -403,7 +430,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       clearInterval(teller);
       if (config.shutdownDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, config.shutdownDelayMs));
       const graceMs = config.server.gracefulShutdownTimeoutMs;
-      await Promise.all(listeners.map((listener) => listener.close(graceMs)));
+      await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);
       const cut = await writer.close();
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
       await readers.close();

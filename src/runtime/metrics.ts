@@ -131,6 +131,10 @@ function receivingMetrics({ counter, histogram }: Makers) {
   const bytes = counter('tempo_distributor_bytes_received_total', 'Bytes of spans received, after limits.', ['tenant']);
   const ingress = counter('tempo_distributor_ingress_bytes_total', 'Bytes received, before limits.', ['tenant']);
   const push = histogram('tempo_distributor_push_duration_seconds', 'Time until spans are safe.', DEFAULT_SECONDS);
+  const datagrams = counter('vivace_datagrams_total', 'Datagrams of the receivers over UDP, and what became of them.', [
+    'protocol',
+    'result',
+  ]);
   const perBatch = histogram('tempo_distributor_traces_per_batch', 'Traces of one request.', TRACES_PER_BATCH);
   const truncated = counter('tempo_distributor_attributes_truncated_total', 'Attributes cut to their longest length.', [
     'tenant',
@@ -141,6 +145,7 @@ function receivingMetrics({ counter, histogram }: Makers) {
   return {
     acceptedSpans: (receiver: string, transport: string, count: number) => accepted.inc({ receiver, transport }, count),
     refusedSpans: (receiver: string, transport: string, count: number) => refused.inc({ receiver, transport }, count),
+    datagrams: (protocol: string, result: string, count: number) => datagrams.inc({ protocol, result }, count),
     /** Spans and their bytes that passed all limits. */
     received: (tenant: string, spanCount: number, byteCount: number) => {
       spans.inc({ tenant }, spanCount);

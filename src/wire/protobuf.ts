@@ -174,7 +174,11 @@ export class ProtoWriter {
 export class ProtoReader {
   readonly bytes: Uint8Array;
   pos: number;
-  readonly end: number;
+  /** Where the message ends that is being read. */
+  end: number;
+  /** The last `varint64()` or `fixed64()`: unsigned 32-bit words. */
+  low = 0;
+  high = 0;
 
   constructor(bytes: Uint8Array, pos = 0, end = bytes.length) {
     this.bytes = bytes;
@@ -194,6 +198,7 @@ export class ProtoReader {
   /** An unsigned integer; above 2^53 it loses low bits, which only a length or an enum out of range can be. */
   varint(): number {
     const bytes = this.bytes;
+    if (this.pos < this.end && bytes[this.pos] < 0x80) return bytes[this.pos++];
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 10; i++) {
@@ -204,6 +209,48 @@ export class ProtoReader {
       scale *= 128;
     }
     throw broken('varint of more than 10 bytes', this.pos);
+  }
+
+  /** A 64-bit integer into `low` and `high`. */
+  varint64(): void {
+    const bytes = this.bytes;
+    let low = 0;
+    let high = 0;
+    for (let shift = 0; ; shift += 7) {
+      if (this.pos >= this.end) throw broken('cut short varint', this.pos);
+      if (shift === 70) throw broken('varint of more than 10 bytes', this.pos);
+      const byte = bytes[this.pos++];
+      const bits = byte & 0x7f;
+      if (shift < 28) low |= bits << shift;
+      else if (shift === 28) {
+        low |= bits << 28;
+        high = bits >> 4;
+      } else high |= bits << (shift - 32);
+      if (byte < 0x80) break;
+    }
+    this.low = low >>> 0;
+    this.high = high >>> 0;
+  }
+
+  /** Eight bytes into `low` and `high`. */
+  fixed64(): void {
+    const { bytes, pos } = this;
+    if (pos + 8 > this.end) throw broken('cut short value', this.end);
+    this.low = (bytes[pos] | (bytes[pos + 1] << 8) | (bytes[pos + 2] << 16) | (bytes[pos + 3] << 24)) >>> 0;
+    this.high = (bytes[pos + 4] | (bytes[pos + 5] << 8) | (bytes[pos + 6] << 16) | (bytes[pos + 7] << 24)) >>> 0;
+    this.pos = pos + 8;
+  }
+
+  /** Goes into the message that is next; `leave` with the result goes on behind it. */
+  enter(): number {
+    const outer = this.end;
+    this.end = this.lengthEnd();
+    return outer;
+  }
+
+  leave(outer: number): void {
+    this.pos = this.end;
+    this.end = outer;
   }
 
   /** Reads a length and returns where the value ends; the value starts at `pos`. */
