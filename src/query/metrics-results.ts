@@ -1,4 +1,5 @@
 /** What a metrics query finds, as plain data, and the parts of an answer that can still be put together with others. */
+import type { Reference } from '../traceql/ast.ts';
 import type { FoundValue } from './results.ts';
 
 export interface MetricsLabel {
@@ -28,8 +29,11 @@ export interface MetricsOutcome {
   partial?: string;
 }
 
-/** Accumulated cells before anything is derived from them, of one process: sums of several are those of all spans. */
-export interface MetricsPartial {
+/** What was accumulated before anything is derived from it, of one process: sums of several are those of all spans. */
+export type MetricsPartial = CellsPartial | ComparePartial;
+
+export interface CellsPartial {
+  of: 'cells';
   /** Label values of each series, in the order of `by`; undefined is nil. */
   groups: (FoundValue | undefined)[][];
   /** A number that tells series of one group apart: the power of two of a bucket; 0 without buckets. */
@@ -40,6 +44,20 @@ export interface MetricsPartial {
   counts?: Float64Array;
   exemplars: PartialExemplar[];
   /** Something was left out for want of room. */
+  limited: boolean;
+}
+
+export interface ComparePartial {
+  of: 'compare';
+  attributes: {
+    reference: Reference;
+    /** By number; 0 is nil. */
+    values: (FoundValue | undefined)[];
+    /** Series 2 * number + side after each other, a cell an interval. */
+    cells: Float64Array;
+    totals: Float64Array;
+    limited: boolean;
+  }[];
   limited: boolean;
 }
 

@@ -17,7 +17,7 @@ import { Pairing } from './metrics-groups.ts';
 import { IntervalFinder } from './metrics-intervals.ts';
 import { type LabelReader, LabelValues, LIMITED, openLabel } from './metrics-labels.ts';
 import type { MetricsPlan } from './metrics-plan.ts';
-import type { MetricsPartial } from './metrics-results.ts';
+import type { CellsPartial } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
 import { openValues } from './metrics-values.ts';
 
@@ -251,7 +251,7 @@ export class MetricsRun {
     return used;
   }
 
-  partial(): MetricsPartial {
+  partial(): CellsPartial {
     const used = this.usedSeries();
     const place = new Map(used.map((series, i) => [series, i]));
     const width = this.cells.intervals;
@@ -262,6 +262,7 @@ export class MetricsRun {
       counts?.set(this.cells.counts!.subarray(series * width, (series + 1) * width), i * width);
     });
     return {
+      of: 'cells',
       groups: used.map((series) => this.groupOf(series)),
       buckets: used.map((series) => this.bucketOf(series)),
       cells,
@@ -274,7 +275,7 @@ export class MetricsRun {
   }
 
   /** Adds what another process has accumulated for the same query and range. */
-  merge(partial: MetricsPartial): void {
+  merge(partial: CellsPartial): void {
     const width = this.cells.intervals;
     if (partial.limited) this.#limited = true;
     const seriesOf = partial.groups.map((group, i) => {

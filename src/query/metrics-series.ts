@@ -22,12 +22,16 @@ export function compareSeries(a: MetricsSeries, b: MetricsSeries): number {
   return 0;
 }
 
-/** Numbers by size, everything else by its text. */
+/** Numbers first and by size, everything else by its text. */
 function compareLabels(a: FoundValue, b: FoundValue): number {
+  if (isNumber(a) !== isNumber(b)) return isNumber(a) ? -1 : 1;
+  if (isNumber(a) && isNumber(b) && a.value !== b.value) return a.value < b.value ? -1 : 1;
   if (a.type === 'array' || b.type === 'array') return 0;
-  if (a.type !== 'string' && b.type !== 'string' && a.type !== 'bool' && b.type !== 'bool')
-    return a.value < b.value ? -1 : a.value > b.value ? 1 : compareUtf8(a.type, b.type);
   return compareUtf8(String(a.value), String(b.value)) || compareUtf8(a.type, b.type);
+}
+
+function isNumber(value: FoundValue): value is Extract<FoundValue, { type: 'int' | 'double' }> {
+  return value.type === 'int' || value.type === 'double';
 }
 
 function plainSeries(run: MetricsRun): MetricsSeries[] {

@@ -7,15 +7,17 @@
  */
 import type { Segment } from '../block/segment.ts';
 import { VivaceError } from '../runtime/errors.ts';
-import type { Hint, Query } from '../traceql/ast.ts';
+import type { CompareMetrics, Hint, Query } from '../traceql/ast.ts';
+import type { Bits } from './bits.ts';
 import { CELLS_MAX } from './metrics-cells.ts';
+import { ATTRIBUTES_MAX, CompareRun } from './metrics-compare.ts';
 import { type Intervals, intervalsOf, stampMs } from './metrics-intervals.ts';
-import { planMetrics } from './metrics-plan.ts';
-import type { MetricsOutcome, MetricsPartial } from './metrics-results.ts';
+import { type MetricsPlan, planMetrics } from './metrics-plan.ts';
+import type { MetricsOutcome, MetricsPartial, MetricsSeries } from './metrics-results.ts';
 import { selectedRows } from './metrics-rows.ts';
 import { MetricsRun } from './metrics-run.ts';
 import { applySecondStages } from './metrics-second-stages.ts';
-import { seriesOf } from './metrics-series.ts';
+import { compareSeries, seriesOf } from './metrics-series.ts';
 import type { Progress } from './progress.ts';
 
 export interface MetricsOptions {
@@ -40,7 +42,7 @@ export interface MetricsQuery {
 
 /** Begins a query that `checkQuery` has passed and that has a metrics function. */
 export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuery {
-  const metrics = query.metrics;
+  const { metrics } = query;
   if (metrics === undefined) throw new VivaceError('invalid', 'not a metrics query');
   const intervals = intervalsOf(options.startNs, options.endNs, options.stepNs);
   if (intervals.count > CELLS_MAX)
@@ -49,12 +51,12 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
       `cannot compute ${intervals.count} intervals: at most ${CELLS_MAX} fit into memory; make the step longer or the range shorter`,
     );
   const exemplars = options.instant ? 0 : exemplarsWanted(query.hints, options.exemplars);
-  if (metrics.name === 'compare') throw new VivaceError('unsupported', 'compare() is not computed so far');
-  const run = new MetricsRun(planMetrics(query, metrics, intervals), exemplars);
+  const run =
+    metrics.name === 'compare' ? comparing(metrics, intervals) : accumulating(query, metrics, intervals, exemplars);
   const isFalse = isConstantFalse(query);
   const finish = (): MetricsOutcome => {
-    const series = intervals.count === 0 ? [] : applySecondStages(seriesOf(run), query.secondStages);
-    return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.limited ? run.cells.seriesMax : 0);
+    const series = intervals.count === 0 ? [] : run.series();
+    return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.roomFor());
   };
   return {
     async add(segments, stop, progress) {
@@ -68,9 +70,46 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
         await progress?.(++done, finish);
       }
     },
-    merge: (partial) => run.merge(partial),
-    partial: () => run.partial(),
+    merge: run.merge,
+    partial: run.partial,
     finish,
+  };
+}
+
+/** What the functions have in common. */
+interface Run {
+  add(segment: Segment, rows: Bits | undefined, stop: () => void): Promise<void>;
+  merge(partial: MetricsPartial): void;
+  partial(): MetricsPartial;
+  /** Second stages applied, in order. */
+  series(): MetricsSeries[];
+  /** How many series there was room for when some were left out, 0 when none were. */
+  roomFor(): number;
+}
+
+function accumulating(query: Query, metrics: MetricsPlan['metrics'], intervals: Intervals, exemplars: number): Run {
+  const run = new MetricsRun(planMetrics(query, metrics, intervals), exemplars);
+  return {
+    add: (segment, rows, stop) => run.add(segment, rows, stop),
+    merge(partial) {
+      if (partial.of === 'cells') run.merge(partial);
+    },
+    partial: () => run.partial(),
+    series: () => applySecondStages(seriesOf(run), query.secondStages),
+    roomFor: () => (run.limited ? run.cells.seriesMax : 0),
+  };
+}
+
+function comparing(metrics: CompareMetrics, intervals: Intervals): Run {
+  const run = new CompareRun(metrics, intervals);
+  return {
+    add: (segment, rows, stop) => run.add(segment, rows, stop),
+    merge(partial) {
+      if (partial.of === 'compare') run.merge(partial);
+    },
+    partial: () => run.partial(),
+    series: () => run.series().sort(compareSeries),
+    roomFor: () => (run.limited ? ATTRIBUTES_MAX : 0),
   };
 }
 

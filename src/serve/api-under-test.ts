@@ -132,7 +132,10 @@ const queries: Queries = {
   },
   async metricsPartial(request) {
     asked.push({ ...request });
-    return { partial: { groups: [], buckets: [], cells: Float64Array.of(), exemplars: [], limited: false }, metrics };
+    return {
+      partial: { of: 'cells', groups: [], buckets: [], cells: Float64Array.of(), exemplars: [], limited: false },
+      metrics,
+    };
   },
 };
 
