@@ -5,9 +5,11 @@
  */
 import type { BlockCatalog, BlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
+import { joinedSegment } from '../cut/joined-segment.ts';
 import { beginMetrics, type MetricsQuery } from '../query/metrics.ts';
 import type { Progress } from '../query/progress.ts';
 import { searchTraces } from '../query/search.ts';
+import { SplitTraceCache } from '../query/split-traces.ts';
 import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
@@ -34,6 +36,7 @@ export interface FolderQueriesOptions {
 export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueriesOptions): Queries {
   const caches = createBlockCaches(CACHE_BYTES);
   const stop = (): void => {};
+  const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
   /** Opens the blocks of a range of time, works on them, and gives them back. */
   const withBlocks = async <T>(
     tenant: string,
@@ -82,7 +85,7 @@ export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueries
         const found =
           query === undefined
             ? await searchByTags(blocks, { ...request, tags: request.tags! }, stop, progress)
-            : await searchTraces(blocks, query, { ...request, stop, progress });
+            : await searchTraces(blocks, query, { ...request, stop, progress }, joining);
         return { traces: found.traces, metrics: metricsOf(blocks, found.inspectedTraces) };
       });
     },

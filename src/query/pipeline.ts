@@ -55,11 +55,8 @@ export async function evaluate(
 ): Promise<{ state: SetState; layout: Layout }> {
   const layout = await layoutOf(unit.segment);
   const run: Run = { unit, layout, stop: context.stop };
-  const all = { bits: allPositions(unit, layout), attributes: [] };
-  return {
-    state: await runStages(run, stages, unit.excluded === undefined ? { ...all, everything: true } : all),
-    layout,
-  };
+  const all = { bits: allPositions(unit, layout), attributes: [], everything: true };
+  return { state: await runStages(run, stages, all), layout };
 }
 
 /**
@@ -90,12 +87,14 @@ function isPerSpanExpression(expression: SpansetExpr): boolean {
       waiting.push(next.left, next.right);
     } else if (next.type === 'pipeline') {
       if (!isPerSpan(next.stages)) return false;
-    } else if (
-      referencesOf(next.expression).some(({ type, name }) => type === 'intrinsic' && OF_WHOLE_TRACES.has(name))
-    )
-      return false;
+    } else if (readsWholeTraces(next.expression)) return false;
   }
   return true;
+}
+
+/** Whether a filter asks for something that only the whole trace can tell. */
+export function readsWholeTraces(filter: FieldExpr): boolean {
+  return referencesOf(filter).some(({ type, name }) => type === 'intrinsic' && OF_WHOLE_TRACES.has(name));
 }
 
 interface Run {
@@ -107,14 +106,14 @@ interface Run {
   leaves?: { of: SetState; found: Map<FieldExpr, Bits> };
 }
 
-/** `everything` = no span of the segment is left out, so nobody needs to look at the bits. */
+/** `everything` = no stage has been run, so filters are asked for all spans of the segment. */
 type Input = SetState & { everything?: boolean };
 
 async function runStages(run: Run, stages: readonly Stage[], input: Input): Promise<SetState> {
   let state = input;
   for (const stage of stages) {
     run.stop();
-    if (isEmpty(state.bits)) return state;
+    if (isEmpty(state.bits) && !state.everything) return state;
     state = await runStage(run, stage, state);
   }
   return state;
@@ -157,6 +156,7 @@ async function matching(run: Run, expression: FieldExpr, state: Input): Promise<
   const found = positionsOfRows(layout, await filterRows(segment, expression, within));
   run.stop();
   run.leaves?.found.set(expression, found);
+  if (state.everything) run.unit.record?.(expression, found, layout);
   return found;
 }
 
@@ -167,7 +167,8 @@ async function combined(run: Run, expression: SpansetBinary, state: Input): Prom
   for (; first.type === 'spansetBinary'; first = first.left) chain.push(first);
   let left = await spansets(run, first, state);
   for (const { op, right: operand } of chain.reverse()) {
-    if (isEmpty(left.bits) && op !== '||' && !op.startsWith('!')) continue;
+    const isDecided = isEmpty(left.bits) && op !== '||' && !op.startsWith('!');
+    if (isDecided && run.unit.record === undefined) continue;
     const right = await spansets(run, operand, state);
     left = { bits: await applied(run, op, left, right), attributes: state.attributes };
   }

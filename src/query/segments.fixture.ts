@@ -11,8 +11,11 @@ import type { Segment } from '../block/segment.ts';
 import { Appender } from '../cut/append.ts';
 import { LiveColumns } from '../cut/columns.ts';
 import { cutBlock } from '../cut/cut-block.ts';
+import { joinedSegment } from '../cut/joined-segment.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
 import { ProtoWriter, tagOf, WIRE_BYTES, WIRE_FIXED64, WIRE_VARINT } from '../wire/protobuf.ts';
+import { SplitTraceCache } from './split-traces.ts';
+import type { Joining } from './units.ts';
 
 /** bigint = int, number = double; a record is a kvlist. */
 export type Value = string | bigint | number | boolean | Uint8Array | Value[] | { [key: string]: Value };
@@ -61,6 +64,11 @@ export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Prom
   const block = await OpenBlock.open(ref, createBlockCaches(16 * 1024 * 1024));
   t.after(() => block.close());
   return { live: new LiveSegment(snapshot), block };
+}
+
+/** How traces in several segments are joined, as a reader thread does it. */
+export function joiningOf(): Joining {
+  return { segmentOf: joinedSegment, splits: new SplitTraceCache() };
 }
 
 /** Sixteen bytes of hex. */

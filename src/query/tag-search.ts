@@ -13,12 +13,12 @@ import { decodeAnyValue } from '../block/any-value.ts';
 import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
 import { type Bits, noBits, rowsOf } from './bits.ts';
+import { addTraceLines, type TracePlace } from './describe.ts';
 import { attributeRows, messageRows } from './filter.ts';
 import { eachValue, lineString, messageAttributes, traceHex } from './gather.ts';
 import { matchCodes, matchInts, matchStrings } from './match.ts';
 import type { Progress } from './progress.ts';
 import type { FoundTraceSummary, SearchOutcome } from './results.ts';
-import { addTraceLines } from './search.ts';
 import { segmentsInRange } from './tags.ts';
 import { attributeTest, stringTest } from './test-value.ts';
 import { WELL_KNOWN_KEYS } from './well-known-keys.ts';
@@ -39,7 +39,7 @@ interface Candidate {
   idBytes: Uint8Array;
   /** Nanoseconds since 1970, roughly: to put traces in order. */
   start: number;
-  fragments: { segment: Segment; trace: number }[];
+  places: TracePlace[];
 }
 
 /**
@@ -73,10 +73,10 @@ export async function searchByTags(
       const start = startOf(lines, trace);
       if (known === undefined) {
         const idBytes = lines.ids.slice(16 * trace, 16 * trace + 16);
-        candidates.set(id, { id, idBytes, start, fragments: [{ segment, trace }] });
+        candidates.set(id, { id, idBytes, start, places: [{ segment, trace }] });
       } else {
         known.start = Math.min(known.start, start);
-        known.fragments.push({ segment, trace });
+        known.places.push({ segment, trace });
       }
     }
     visited.push(segment);

@@ -6,6 +6,8 @@ import type { Column, ColumnOptions, RowRange, Segment, Space } from '../block/s
 import { findTrace } from '../block/traces-file.ts';
 import { ProtoWriter, tagOf, WIRE_BYTES, WIRE_FIXED32, WIRE_FIXED64, WIRE_VARINT } from '../wire/protobuf.ts';
 import { eachValue } from './gather.ts';
+import { traceNumbers } from './trace-numbers.ts';
+import { layoutOf } from './unit.ts';
 
 export interface FoundTrace {
   /** TracesData: repeated field 1, ResourceSpans, each with one ScopeSpans. */
@@ -46,20 +48,7 @@ export async function collectTrace(
         break;
       }
       const span = fragment.encode(slot, id);
-      const key = fragment.batchKey(slot);
-      let batch = batches.get(key);
-      if (batch === undefined) {
-        batch = {
-          resource: fragment.resource(slot),
-          scope: fragment.scope(slot),
-          spans: [],
-          bytes: 0,
-          start: fragment.start(slot),
-        };
-        batches.set(key, batch);
-      }
-      batch.spans.push(span);
-      batch.bytes += span.length + 6;
+      addToBatch(batches, fragment, slot, span);
       bytes += span.length + 6;
       spans++;
     }
@@ -69,12 +58,78 @@ export async function collectTrace(
   return { bytes: assemble([...batches.values()]), spans, partial };
 }
 
+/**
+ * All spans of some traces as TracesData, each span once: what a segment that joins them is made of. Rows are read segment by
+ * segment, for all traces together.
+ */
+export async function collectTraces(
+  segments: readonly Segment[],
+  ids: readonly Uint8Array[],
+  stop: () => void,
+): Promise<Uint8Array> {
+  const batches = new Map<string, Batch>();
+  const seen = new Set<string>();
+  for (const segment of segments) {
+    stop();
+    const { rows, idOfRow } = await rowsOfTraces(segment, ids);
+    if (rows.length === 0) continue;
+    const fragment = await readFragment(segment, rows);
+    const own: string[] = [];
+    for (let slot = 0; slot < rows.length; slot++) {
+      if ((slot & 4095) === 4095) stop();
+      const identity = `${idOfRow[slot]} ${fragment.identity(slot)}`;
+      if (seen.has(identity)) continue;
+      own.push(identity);
+      addToBatch(batches, fragment, slot, fragment.encode(slot, ids[idOfRow[slot]]));
+    }
+    for (const identity of own) seen.add(identity);
+  }
+  return assemble([...batches.values()]);
+}
+
+/** Ascending rows of the traces in a segment, and the place of each row's trace among the ids. */
+async function rowsOfTraces(
+  segment: Segment,
+  ids: readonly Uint8Array[],
+): Promise<{ rows: Uint32Array; idOfRow: Uint32Array }> {
+  const numbers = await traceNumbers(segment, ids);
+  const { starts, traces, order } = await layoutOf(segment);
+  const idOfTrace = new Map<number, number>();
+  numbers.forEach((number, index) => {
+    if (number >= 0) idOfTrace.set(number, index);
+  });
+  const found: { row: number; id: number }[] = [];
+  for (let trace = 0; trace + 1 < starts.length && idOfTrace.size > 0; trace++) {
+    const id = idOfTrace.get(traces === undefined ? trace : traces[trace]);
+    if (id === undefined) continue;
+    for (let at = starts[trace]; at < starts[trace + 1]; at++)
+      found.push({ row: order === undefined ? at : order[at], id });
+  }
+  found.sort((a, b) => a.row - b.row);
+  return {
+    rows: Uint32Array.from(found, ({ row }) => row),
+    idOfRow: Uint32Array.from(found, ({ id }) => id),
+  };
+}
+
 interface Batch {
   resource: Uint8Array;
   scope: Uint8Array;
   spans: Uint8Array[];
   bytes: number;
   start: number;
+}
+
+function addToBatch(batches: Map<string, Batch>, fragment: Fragment, slot: number, span: Uint8Array): void {
+  const key = fragment.batchKey(slot);
+  let batch = batches.get(key);
+  if (batch === undefined) {
+    const [resource, scope] = [fragment.resource(slot), fragment.scope(slot)];
+    batch = { resource, scope, spans: [], bytes: 0, start: fragment.start(slot) };
+    batches.set(key, batch);
+  }
+  batch.spans.push(span);
+  batch.bytes += span.length + 6;
 }
 
 async function rowsOfTrace(segment: Segment, id: Uint8Array): Promise<Uint32Array | undefined> {

@@ -8,12 +8,15 @@
  * In a block the position is the row. A live segment has its rows as they came; `order` says which one is at a position.
  */
 import type { Segment } from '../block/segment.ts';
+import type { FieldExpr } from '../traceql/ast.ts';
 import { type Bits, noBits } from './bits.ts';
 
 export interface Unit {
   segment: Segment;
   /** One byte a trace of `segment.lines()`: 1 = another unit holds the whole of it. */
   excluded?: Uint8Array;
+  /** Is told where the filters of the first stage hold, in excluded traces too. */
+  record?: (filter: FieldExpr, positions: Bits, layout: Layout) => void;
 }
 
 /** The order of the tree of a segment. */

@@ -7,10 +7,12 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
+import { joinedSegment } from '../cut/joined-segment.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
 import type { Progress } from '../query/progress.ts';
 import type { SearchOutcome } from '../query/results.ts';
 import { searchTraces } from '../query/search.ts';
+import { SplitTraceCache } from '../query/split-traces.ts';
 import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
@@ -83,6 +85,7 @@ const settings = workerData as ReaderSettings;
 const cancelled = new Int32Array(settings.cancelled);
 const caches: BlockCaches = createBlockCaches(settings.cacheBytes);
 const turns = new Turns();
+const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
 let writer: MessagePort | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
 const blockLists = new Map<string, { version: number; blocks: BlockRef[] }>();
@@ -207,7 +210,7 @@ async function run(
       const found =
         parsed === undefined
           ? await searchByTags(segments, { ...request, tags: request.tags! }, work.stop, progress)
-          : await searchTraces(segments, parsed, { ...request, stop: work.stop, progress });
+          : await searchTraces(segments, parsed, { ...request, stop: work.stop, progress }, joining);
       const answer = answerOf(found);
       return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form));
     }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { it } from 'node:test';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
-import { bothForms, EVER, type SpanSpec } from '../query/segments.fixture.ts';
+import { bothForms, EVER, joiningOf, type SpanSpec } from '../query/segments.fixture.ts';
 import { searchTraces } from '../query/search.ts';
 import { parseQuery } from '../traceql/parse.ts';
 import { Turns } from './turns.ts';
@@ -21,7 +21,8 @@ const SPANS: SpanSpec[] = Array.from({ length: 40 }, (_, i) => ({
 }));
 
 function search(work: Work, segments: Segment[], query = '{ span.n >= 0 }') {
-  return searchTraces(segments, parseQuery(query), { ...EVER, limit: 100, spansPerSpanSet: 3, stop: work.stop });
+  const options = { ...EVER, limit: 100, spansPerSpanSet: 3, stop: work.stop };
+  return searchTraces(segments, parseQuery(query), options, joiningOf());
 }
 
 it('counts what a query reads, and what it does not need', async (t) => {

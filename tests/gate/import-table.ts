@@ -33,8 +33,8 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   },
   {
     folder: 'cli',
-    may: ['serve', 'query', 'block', 'store', 'config', 'traceql', 'parquet', ...FOUNDATION],
-    why: 'asks servers, and folders by the same routes in its own process; starts nothing',
+    may: ['serve', 'query', 'cut', 'block', 'store', 'config', 'traceql', 'parquet', ...FOUNDATION],
+    why: 'asks servers, and folders by the same routes in its own process, traces put together by cut; starts nothing',
   },
   {
     folder: 'receive',

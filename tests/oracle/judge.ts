@@ -2,7 +2,7 @@
 import type { Segment } from '../../src/block/segment.ts';
 import type { FoundValue } from '../../src/query/results.ts';
 import { searchTraces } from '../../src/query/search.ts';
-import { EVER, traceIdOf } from '../../src/query/segments.fixture.ts';
+import { EVER, joiningOf, traceIdOf } from '../../src/query/segments.fixture.ts';
 import { parseQuery } from '../../src/traceql/parse.ts';
 import type { StaticValue } from '../../src/traceql/ast.ts';
 import { VivaceError } from '../../src/runtime/errors.ts';
@@ -33,7 +33,7 @@ export function expectedLines(text: string, traces: readonly ModelTrace[]): stri
 export async function foundLines(text: string, segments: Segment[]): Promise<string[] | string> {
   const options = { ...EVER, limit: 1000, spansPerSpanSet: 1000, stop: () => {} };
   try {
-    const { traces } = await searchTraces(segments, parseQuery(text), options);
+    const { traces } = await searchTraces(segments, parseQuery(text), options, joiningOf());
     return traces
       .flatMap(({ traceId, rootTraceName = '', startUnixNano, durationMs, spanSets = [] }) =>
         spanSets.map(({ spans, matched, attributes = [] }) => {

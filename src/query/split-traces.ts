@@ -1,0 +1,239 @@
+/**
+ * Which traces lie in more than one of some segments. Blocks never change, so what their sorted ids have in common is found
+ * once for a set of blocks, by merging; of a live segment only traces that came since the last time are looked up.
+ */
+import type { Segment } from '../block/segment.ts';
+import { findTrace } from '../block/traces-file.ts';
+import { xxhash64 } from '../parquet/xxhash64.ts';
+
+export interface SplitTraces {
+  /** Bytes of the id of each split trace. */
+  ids: Uint8Array[];
+  /** Where they are: an entry for each segment that was given. */
+  places: SplitPlaces[];
+}
+
+/** Parallel: the number that a trace has in the segment, and which of the split traces it is. */
+export interface SplitPlaces {
+  numbers: number[];
+  splits: number[];
+}
+
+/** Ids of blocks that are compared at a time, 16 bytes each; of more, the newest. */
+const IDS_MAX = 16_000_000;
+/** Sets of blocks, and pairs of a live segment and a block, whose common traces are remembered. */
+const SETS_KEPT = 8;
+const PAIRS_KEPT = 4096;
+const STOP_EVERY = 1 << 16;
+
+/** What one thread remembers between queries. */
+export class SplitTraceCache {
+  readonly #blocks = new Map<string, SplitTraces>();
+  readonly #pairs = new Map<string, Pair>();
+
+  /** Segments come newest first. */
+  async find(segments: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+    const blocks = segments.filter(({ live }) => !live);
+    const lives = segments.filter(({ live }) => live);
+    const known = await this.#ofBlocks(blocks, stop);
+    if (lives.length === 0) return known;
+    const split: SplitTraces = {
+      ids: [...known.ids],
+      places: segments.map((segment) => {
+        const at = blocks.indexOf(segment);
+        return at < 0
+          ? { numbers: [], splits: [] }
+          : { numbers: [...known.places[at].numbers], splits: [...known.places[at].splits] };
+      }),
+    };
+    const adding = new Adding(split);
+    for (const live of lives) {
+      const { ids } = await live.lines();
+      for (const block of blocks) {
+        stop();
+        const pair = await this.#ofPair(live, ids, block);
+        for (let i = 0; i < pair.liveNumbers.length; i++) {
+          // The live segment may have more traces by now than when another query looked.
+          if (16 * pair.liveNumbers[i] >= ids.length) continue;
+          const at = 16 * pair.liveNumbers[i];
+          adding.add(ids.subarray(at, at + 16), segments.indexOf(live), pair.liveNumbers[i]);
+          adding.add(ids.subarray(at, at + 16), segments.indexOf(block), pair.blockNumbers[i]);
+        }
+      }
+    }
+    await addLivePairs(segments, lives, adding, stop);
+    return split;
+  }
+
+  async #ofBlocks(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+    const key = blocks.map(({ name }) => name).join();
+    let known = this.#blocks.get(key);
+    if (known === undefined) known = await mergeIds(blocks, stop);
+    keep(this.#blocks, key, known, SETS_KEPT);
+    return known;
+  }
+
+  async #ofPair(live: Segment, ids: Uint8Array, block: Segment): Promise<Pair> {
+    const key = `${live.name} ${block.name}`;
+    const pair = this.#pairs.get(key) ?? { checked: 0, liveNumbers: [], blockNumbers: [] };
+    keep(this.#pairs, key, pair, PAIRS_KEPT);
+    const traces = ids.length / 16;
+    if (pair.checked >= traces) return pair;
+    const mayHold = await block.mayHoldHash?.();
+    const lines = await block.lines();
+    const hash = new Int32Array(2);
+    for (; pair.checked < traces; pair.checked++) {
+      const id = ids.subarray(16 * pair.checked, 16 * pair.checked + 16);
+      xxhash64(id, 0, 16, hash);
+      if (mayHold !== undefined && !mayHold(hash)) continue;
+      const number = findTrace(lines.ids, id);
+      if (number < 0) continue;
+      pair.liveNumbers.push(pair.checked);
+      pair.blockNumbers.push(number);
+    }
+    return pair;
+  }
+}
+
+interface Pair {
+  /** Traces of the live segment that were looked up. */
+  checked: number;
+  liveNumbers: number[];
+  blockNumbers: number[];
+}
+
+/** Puts traces into a `SplitTraces`, once however often they are found. */
+class Adding {
+  readonly #split: SplitTraces;
+  readonly #indexes = new Map<string, number>();
+  readonly #there = new Set<string>();
+
+  constructor(split: SplitTraces) {
+    this.#split = split;
+    split.ids.forEach((id, index) => {
+      this.#indexes.set(textOf(id), index);
+    });
+    split.places.forEach(({ splits }, segment) => {
+      for (const index of splits) this.#there.add(`${segment} ${index}`);
+    });
+  }
+
+  add(id: Uint8Array, segment: number, number: number): void {
+    const text = textOf(id);
+    let index = this.#indexes.get(text);
+    if (index === undefined) {
+      index = this.#split.ids.length;
+      this.#indexes.set(text, index);
+      this.#split.ids.push(id.slice());
+    }
+    const place = `${segment} ${index}`;
+    if (this.#there.has(place)) return;
+    this.#there.add(place);
+    this.#split.places[segment].numbers.push(number);
+    this.#split.places[segment].splits.push(index);
+  }
+}
+
+async function addLivePairs(
+  segments: readonly Segment[],
+  lives: readonly Segment[],
+  adding: Adding,
+  stop: () => void,
+): Promise<void> {
+  if (lives.length < 2) return;
+  const first = new Map<string, { segment: number; number: number }>();
+  for (const live of lives) {
+    const segment = segments.indexOf(live);
+    const { ids } = await live.lines();
+    stop();
+    for (let number = 0; 16 * number < ids.length; number++) {
+      const id = ids.subarray(16 * number, 16 * number + 16);
+      const text = textOf(id);
+      const before = first.get(text);
+      if (before === undefined) first.set(text, { segment, number });
+      else {
+        adding.add(id, before.segment, before.number);
+        adding.add(id, segment, number);
+      }
+    }
+  }
+}
+
+/** Merges the sorted ids of blocks with a heap of one cursor a block. */
+async function mergeIds(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+  const split: SplitTraces = { ids: [], places: blocks.map(() => ({ numbers: [], splits: [] })) };
+  if (blocks.length < 2) return split;
+  const lists: Uint8Array[] = [];
+  let total = 0;
+  for (const block of blocks) {
+    stop();
+    // A copy: the rest of the lines need not stay.
+    const ids = (await block.lines()).ids.slice();
+    total += ids.length / 16;
+    if (total > IDS_MAX) break;
+    lists.push(ids);
+  }
+  const cursors = new Uint32Array(lists.length);
+  const isBefore = (a: number, b: number): boolean =>
+    compareIds(lists[a], 16 * cursors[a], lists[b], 16 * cursors[b]) < 0;
+  const heap = lists.flatMap((ids, list) => (ids.length > 0 ? [list] : []));
+  const sink = (at: number): void => {
+    for (;;) {
+      let least = at;
+      for (const child of [2 * at + 1, 2 * at + 2])
+        if (child < heap.length && isBefore(heap[child], heap[least])) least = child;
+      if (least === at) return;
+      [heap[at], heap[least]] = [heap[least], heap[at]];
+      at = least;
+    }
+  };
+  for (let at = heap.length >>> 1; at >= 0; at--) sink(at);
+  let previous = -1;
+  let previousAt = 0;
+  let isSplit = false;
+  for (let step = 0; heap.length > 0; step++) {
+    if (step % STOP_EVERY === 0) stop();
+    const list = heap[0];
+    const at = cursors[list];
+    if (previous >= 0 && compareIds(lists[previous], 16 * previousAt, lists[list], 16 * at) === 0) {
+      if (!isSplit) {
+        split.ids.push(lists[list].slice(16 * at, 16 * at + 16));
+        put(split, previous, previousAt);
+      }
+      put(split, list, at);
+      isSplit = true;
+    } else isSplit = false;
+    previous = list;
+    previousAt = at;
+    if (16 * ++cursors[list] >= lists[list].length) {
+      const last = heap.pop()!;
+      if (heap.length > 0) heap[0] = last;
+    }
+    sink(0);
+  }
+  return split;
+}
+
+function put(split: SplitTraces, list: number, number: number): void {
+  split.places[list].numbers.push(number);
+  split.places[list].splits.push(split.ids.length - 1);
+}
+
+function compareIds(a: Uint8Array, atA: number, b: Uint8Array, atB: number): number {
+  for (let i = 0; i < 16; i++) {
+    const difference = a[atA + i] - b[atB + i];
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function textOf(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, 16).toString('latin1');
+}
+
+/** Sets an entry as the newest one and drops the oldest beyond a number. */
+function keep<V>(map: Map<string, V>, key: string, value: V, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > max) map.delete(map.keys().next().value!);
+}

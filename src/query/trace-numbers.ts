@@ -1,0 +1,36 @@
+/** Finds traces by id in a segment: through its filter and its sorted ids, or, in live memory, through all ids at once. */
+import type { Segment } from '../block/segment.ts';
+import { findTrace } from '../block/traces-file.ts';
+import { xxhash64 } from '../parquet/xxhash64.ts';
+
+/** More ids than this are looked for with a table of what a live segment has, and not one by one. */
+const ONE_BY_ONE_MAX = 4;
+
+/** The number of each trace in `segment.lines()`, or -1. */
+export async function traceNumbers(segment: Segment, ids: readonly Uint8Array[]): Promise<Int32Array> {
+  const numbers = new Int32Array(ids.length).fill(-1);
+  if (segment.traceNumber !== undefined) {
+    if (ids.length <= ONE_BY_ONE_MAX) for (let i = 0; i < ids.length; i++) numbers[i] = segment.traceNumber(ids[i]);
+    else {
+      const places = new Map<string, number>();
+      for (let i = 0; i < ids.length; i++) places.set(textOf(ids[i], 0), i);
+      const known = (await segment.lines()).ids;
+      for (let number = 0; 16 * number < known.length; number++) {
+        const place = places.get(textOf(known, 16 * number));
+        if (place !== undefined) numbers[place] = number;
+      }
+    }
+    return numbers;
+  }
+  const mayHold = await segment.mayHoldHash?.();
+  const hash = new Int32Array(2);
+  for (let i = 0; i < ids.length; i++) {
+    xxhash64(ids[i], 0, 16, hash);
+    if (mayHold === undefined || mayHold(hash)) numbers[i] = findTrace((await segment.lines()).ids, ids[i]);
+  }
+  return numbers;
+}
+
+function textOf(ids: Uint8Array, at: number): string {
+  return Buffer.from(ids.buffer, ids.byteOffset + at, 16).toString('latin1');
+}
