@@ -367,7 +367,7 @@ export class OpenBlock implements Segment {
     const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
     const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values) };
-    return { kind, parts, ...(dictionary && { dictionary }) };
+    return { kind, parts, ...(dictionary && { dictionary }), pages: this.#offsets(index).pages };
   }
 
   /** Decodes the pages one after the other, into arrays that the next page uses again. */

@@ -44,6 +44,8 @@ export interface Column {
   parts: Iterable<Part>;
   /** string and any columns whose parts have none of their own. */
   dictionary?: Dictionary;
+  /** Pages of the whole column, of which `parts` may be a few; absent where there are no pages. */
+  pages?: number;
 }
 
 export type FixedField =

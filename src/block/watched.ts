@@ -28,10 +28,15 @@ export interface Reads {
 }
 
 export interface ColumnReads {
+  /** Pages gone through, as often as they were, and how many the whole column has; 0 where there are no pages. */
   pages: number;
+  pagesAll: number;
   values: number;
   bytes: number;
+  /** Reading and decoding. */
   ms: number;
+  /** What the query did with the values. */
+  useMs: number;
 }
 
 /** The segment under watch, and the account of what is read of it. */
@@ -137,6 +142,7 @@ class WatchedSegment implements Segment {
     const base = this.#base;
     const reads = this.#reads;
     const counts = this.#countsOf(name);
+    counts.pagesAll = column.pages ?? 0;
     const parts = column.parts[Symbol.iterator]();
     try {
       for (;;) {
@@ -150,10 +156,12 @@ class WatchedSegment implements Segment {
           throw this.#watch.failed(reads, error);
         }
         if (next.done) return;
-        count(reads, counts, (base.bytesRead ?? 0) - before, performance.now() - began);
+        const decoded = performance.now();
+        count(reads, counts, (base.bytesRead ?? 0) - before, decoded - began);
         counts.pages++;
         counts.values += next.value.count;
         yield next.value;
+        counts.useMs += performance.now() - decoded;
       }
     } finally {
       parts.return?.();
@@ -184,7 +192,7 @@ class WatchedSegment implements Segment {
   #countsOf(name: string): ColumnReads {
     let counts = this.#reads.columns.get(name);
     if (counts === undefined) {
-      counts = { pages: 0, values: 0, bytes: 0, ms: 0 };
+      counts = { pages: 0, pagesAll: 0, values: 0, bytes: 0, ms: 0, useMs: 0 };
       this.#reads.columns.set(name, counts);
     }
     return counts;

@@ -19,6 +19,7 @@ import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import type {
+  Explanation,
   MetricsRequest,
   Receipt,
   SearchAnswer,
@@ -35,6 +36,7 @@ import type { Query } from '../traceql/ast.ts';
 import { checkQuery } from '../traceql/check.ts';
 import { TraceQLError } from '../traceql/error.ts';
 import { parseQuery } from '../traceql/parse.ts';
+import { planOf } from '../traceql/plan.ts';
 import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
@@ -62,14 +64,15 @@ export interface Ask {
   id: number;
   slot: number;
   question: Question;
-  /** Whether partial answers are wanted. */
+  /** Whether partial answers are wanted, and what was done for the answer. */
   progress: boolean;
+  explain: boolean;
 }
 export type ToReader = { type: 'port'; port: MessagePort } | Ask;
 export type FromReader =
   | { type: 'started' }
   | { type: 'progress'; id: number; answer: unknown }
-  | { type: 'answer'; id: number; answer: unknown; receipt: Receipt }
+  | { type: 'answer'; id: number; answer: unknown; receipt: Receipt; explanation?: Explanation }
   | { type: 'error'; id: number; code: ErrorCode; message: string; stack?: string }
   /** A block was found to be unreadable. */
   | { type: 'damage'; block: string; tenant: string; message: string };
@@ -104,7 +107,7 @@ parentPort!.on('message', (message: ToReader) => {
   } else void answer(message);
 });
 
-async function answer({ id, slot, question, progress }: Ask): Promise<void> {
+async function answer({ id, slot, question, progress, explain }: Ask): Promise<void> {
   const limits = question.op === 'trace' ? settings.limits.trace : settings.limits.search;
   const work = new Work(question.request.tenant, turns, limits, () => Atomics.load(cancelled, slot) === 1);
   let toldMs = performance.now();
@@ -115,8 +118,9 @@ async function answer({ id, slot, question, progress }: Ask): Promise<void> {
     return partial().then((answer) => send({ type: 'progress', id, answer }));
   };
   try {
-    const { result, receipt } = await attempts(question, work, tell);
-    send({ type: 'answer', id, answer: result, receipt }, transferable(question, result));
+    const { result, receipt, explanation } = await attempts(question, work, tell);
+    const told = { receipt, ...(explain && { explanation: explanation() }) };
+    send({ type: 'answer', id, answer: result, ...told }, transferable(question, result));
   } catch (error) {
     const told = explained(error);
     send({
@@ -131,8 +135,14 @@ async function answer({ id, slot, question, progress }: Ask): Promise<void> {
 
 type Tell = (partial: () => Promise<unknown>) => Promise<void> | undefined;
 
+interface Attempt {
+  result: unknown;
+  receipt: Receipt;
+  explanation: () => Explanation;
+}
+
 /** Runs the question, again without a block that cannot be read, until what is left can be. */
-async function attempts(question: Question, work: Work, tell: Tell): Promise<{ result: unknown; receipt: Receipt }> {
+async function attempts(question: Question, work: Work, tell: Tell): Promise<Attempt> {
   const missing = new Map<string, string>();
   const gone = new Map<string, number>();
   for (;;) {
@@ -153,29 +163,29 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<{ r
   }
 }
 
-async function attempt(
-  question: Question,
-  work: Work,
-  tell: Tell,
-  missing: Map<string, string>,
-): Promise<{ result: unknown; receipt: Receipt }> {
+async function attempt(question: Question, work: Work, tell: Tell, missing: Map<string, string>): Promise<Attempt> {
   const { tenant } = question.request;
   const parsed = parsedQuery(question);
+  work.phase('ask for what there is');
   const lease = await work.outside(takeLease(tenant));
   const held: OpenBlock[] = [];
   try {
-    work.begin();
+    work.restart();
     const known = blockLists.get(tenant);
     const blocks = lease.blocks ?? known!.blocks;
     if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks });
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
     const wanted = wantedBlocks(question, blocks);
+    work.phase('open blocks');
     await openBlocks(wanted, work, missing, held);
+    work.phase('evaluate');
     const opened = held.map((block) => work.watch(block));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
     const result = await run(question, parsed, [...live, ...opened], work, tell, receipt);
-    return { result, receipt: receipt() };
+    const explanation = (): Explanation =>
+      work.explanation(parsed === undefined ? [] : planOf(parsed), blocks.length, wanted, missing);
+    return { result, receipt: receipt(), explanation };
   } finally {
     for (const block of held) block.release();
     const release: ReaderAsks = { type: 'release', lease: lease.lease };
@@ -212,6 +222,7 @@ async function run(
           ? await searchByTags(segments, { ...request, tags: request.tags! }, work.stop, progress)
           : await searchTraces(segments, parsed, { ...request, stop: work.stop, progress }, joining);
       const answer = answerOf(found);
+      work.phase('render');
       return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form));
     }
     case 'tagNames':

@@ -167,6 +167,7 @@ export function startReaders(
       if (message.type === 'error')
         return asked?.reject(new VivaceError(message.code, message.message, { cause: message.stack }));
       asked?.listener?.onReceipt?.(message.receipt);
+      if (message.explanation !== undefined) asked?.listener?.onExplanation?.(message.explanation);
       asked?.resolve(message.answer);
     });
     worker.on('error', (error) => onGone(error as Error));
@@ -196,7 +197,8 @@ export function startReaders(
       return await new Promise((resolve, reject) => {
         waiting.set(id, { resolve, reject, listener: listener as Listener<unknown> | undefined });
         const progress = listener?.onProgress !== undefined;
-        const message: ToReader = { type: 'ask', id, slot, question, progress };
+        const explain = listener?.onExplanation !== undefined;
+        const message: ToReader = { type: 'ask', id, slot, question, progress, explain };
         reader.worker.postMessage(message);
       });
     } finally {

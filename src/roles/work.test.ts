@@ -39,7 +39,7 @@ it('counts what a query reads, and what it does not need', async (t) => {
   assert.ok(receipt.bytes.read > 0 && receipt.bytes.read <= block.bytesRead!);
   assert.equal(receipt.liveUntilMs, 5);
   assert.deepEqual(receipt.missing, [{ what: 'block x', why: 'damaged' }]);
-  work.begin();
+  work.restart();
   assert.equal(work.receipt([], new Map(), undefined).bytes.read, 0);
 });
 

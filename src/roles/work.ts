@@ -7,7 +7,8 @@ import type { Segment } from '../block/segment.ts';
 import { type Reads, type Watch, watched } from '../block/watched.ts';
 import { formatGoDuration } from '../config/duration.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
-import type { Receipt } from '../serve/queries.ts';
+import type { Explanation, Receipt, SegmentExplanation } from '../serve/queries.ts';
+import type { PlanStep } from '../traceql/plan.ts';
 import { SLICE_MS, type Turns } from './turns.ts';
 
 export interface WorkLimits {
@@ -54,6 +55,11 @@ export class Work implements Watch {
   #bytes = 0;
   #spans = 0;
   readonly #counted = new Map<Reads, number>();
+  readonly #beganMs = performance.now();
+  /** Computing time by phase, up to the one that runs. */
+  readonly #phases = new Map<string, number>();
+  #phase = 'parse';
+  #phaseSinceMs = 0;
 
   constructor(tenant: string, turns: Turns, limits: WorkLimits, isCancelled: () => boolean) {
     this.#tenant = tenant;
@@ -67,8 +73,16 @@ export class Work implements Watch {
     return this.#usedMs + performance.now() - this.#since;
   }
 
-  /** The account begins anew; time used stays used. */
-  begin(): void {
+  /** What follows is another part of the work. */
+  phase(name: string): void {
+    const { usedMs } = this;
+    this.#phases.set(this.#phase, (this.#phases.get(this.#phase) ?? 0) + usedMs - this.#phaseSinceMs);
+    this.#phase = name;
+    this.#phaseSinceMs = usedMs;
+  }
+
+  /** The account of what is read begins anew; time used stays used. */
+  restart(): void {
     this.stop();
     this.#reads = [];
     this.#counted.clear();
@@ -142,6 +156,44 @@ export class Work implements Watch {
       missing: [...missing].map(([id, why]) => ({ what: `block ${id}`, why })),
     };
   }
+
+  /** What was done, after the last phase. */
+  explanation(plan: PlanStep[], known: number, wanted: BlockRef[], missing: Map<string, string>): Explanation {
+    this.phase('');
+    const { usedMs } = this;
+    const segments = this.#reads.map(segmentExplanation);
+    for (const [name, why] of missing) {
+      const { meta } = wanted.find(({ id }) => id === name)!;
+      const none = { rows: meta.vivace.spans, bytes: meta.size, bytesRead: 0, columns: [] };
+      segments.push({ name, kind: 'block', state: 'missing', why, ...none });
+    }
+    return {
+      tenant: this.#tenant,
+      plan,
+      computedMs: usedMs,
+      waitedMs: performance.now() - this.#beganMs - usedMs,
+      phases: [...this.#phases].map(([name, ms]) => ({ name, ms })),
+      blocks: { known, wanted: wanted.length },
+      segments,
+    };
+  }
+}
+
+function segmentExplanation({ segment, touched, bytes, columns }: Reads): SegmentExplanation {
+  return {
+    name: segment.name,
+    kind: segment.live ? 'live' : 'block',
+    rows: segment.rows,
+    bytes: segment.bytes,
+    state: touched ? 'read' : 'pruned',
+    bytesRead: bytes,
+    columns: [...columns].map(([name, { bytes: bytesRead, ms: readMs, ...rest }]) => ({
+      name,
+      ...rest,
+      bytesRead,
+      readMs,
+    })),
+  };
 }
 
 function tooMuch(what: string, key: string): VivaceError {

@@ -4,11 +4,12 @@
  * thrown into a status. Verbs are not looked at, unknown parameters are ignored, and of repeated ones the first counts.
  */
 import { VivaceError } from '../runtime/errors.ts';
+import { explain, explains, withExplanations } from './explain.ts';
 import { federated } from './federate.ts';
 import { metrics } from './metrics.ts';
 import type { ApiLimits } from './parameters.ts';
-import type { Queries, Receipt } from './queries.ts';
-import { joinReceipts, RECEIPT_HEADER, receiptHeader, withReceiptInBody, withReceipts } from './receipt.ts';
+import type { Explanation, Queries, Receipt } from './queries.ts';
+import { joinReceipts, overheard, RECEIPT_HEADER, receiptHeader, withReceiptInBody } from './receipt.ts';
 import { type Answer, type ApiRequest, type ApiResponse, failure, notFound, respond, text } from './respond.ts';
 import { search } from './search.ts';
 import { type BuildInfo, rootPage, type StatusSources, statusPage } from './status-pages.ts';
@@ -162,6 +163,7 @@ function routes(options: ApiOptions): Route[] {
     query('/api/v2/search/tag/{tagName}/values', 'metadata', (call) => tagValues(call, 'v2')),
     query('/api/metrics/query_range', 'metrics', (call) => metrics(call, 'range')),
     query('/api/metrics/query', 'metrics', (call) => metrics(call, 'instant')),
+    query('/api/explain', 'search', explain),
     plain(`${options.pathPrefix}/api/echo`, () => text(200, 'echo')),
     plain(`${options.pathPrefix}/api/status/buildinfo`, () => buildInfo(options.buildInfo)),
     plain('/ready', () => readiness(options.ready())),
@@ -195,7 +197,11 @@ async function queried(
   const tenants = tenantsOf(request.headers['x-scope-orgid'], options.tenants);
   const startMs = options.nowMs();
   const receipts: Receipt[] = [];
-  const queries = withReceipts(federated(options.queries, tenants), (receipt) => receipts.push(receipt));
+  const explanations: Explanation[] | undefined = explains(url) ? [] : undefined;
+  const queries = overheard(federated(options.queries, tenants), {
+    onReceipt: (receipt) => void receipts.push(receipt),
+    ...(explanations && { onExplanation: (explanation) => void explanations.push(explanation) }),
+  });
   try {
     const answer = await ask({
       parameter,
@@ -207,7 +213,9 @@ async function queried(
       nowMs: startMs,
       signal,
     });
-    return receipts.length === 0 ? answer : receipted(answer, joinReceipts(receipts), url.get('receipt') === 'true');
+    const explained = explanations === undefined ? answer : withExplanations(answer, explanations);
+    if (receipts.length === 0) return explained;
+    return receipted(explained, joinReceipts(receipts), url.get('receipt') === 'true');
   } finally {
     const result = signal.aborted ? 'canceled' : 'completed';
     const bytes = receipts.reduce((sum, receipt) => sum + receipt.bytes.read, 0);

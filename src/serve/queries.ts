@@ -1,4 +1,5 @@
 import type { MetricsPartial, MetricsSeries } from '../query/metrics-results.ts';
+import type { PlanStep } from '../traceql/plan.ts';
 
 /**
  * What the HTTP and gRPC API asks of the engine. The API parses, checks and renders; whoever implements `Queries`
@@ -49,6 +50,48 @@ export interface Listener<Answer = never> {
   onProgress?(partial: Answer): void;
   /** Before the answer, once for each source that had a part in it. */
   onReceipt?(receipt: Receipt): void;
+  /** Before the answer, by this process: what was done for it. Being there asks for it. */
+  onExplanation?(explanation: Explanation): void;
+}
+
+/** How a question was answered. */
+export interface Explanation {
+  tenant: string;
+  /** Stages of a TraceQL query and what they read; empty for other questions. */
+  plan: PlanStep[];
+  /** Computing, and waiting for others between. */
+  computedMs: number;
+  waitedMs: number;
+  /** Computing by what was done. */
+  phases: { name: string; ms: number }[];
+  /** Blocks of the tenant, and those of them in the range of time. */
+  blocks: { known: number; wanted: number };
+  segments: SegmentExplanation[];
+}
+
+export interface SegmentExplanation {
+  name: string;
+  kind: 'live' | 'block';
+  rows: number;
+  bytes: number;
+  state: 'read' | 'pruned' | 'missing';
+  /** Of a missing one. */
+  why?: string;
+  bytesRead: number;
+  columns: ColumnExplanation[];
+}
+
+/** A column, or another list of a segment, that was read. */
+export interface ColumnExplanation {
+  name: string;
+  /** Pages gone through, as often as they were, of how many; 0 where there are no pages. */
+  pages: number;
+  pagesAll: number;
+  values: number;
+  bytesRead: number;
+  /** Reading and decoding, and what the query did with the values. */
+  readMs: number;
+  useMs: number;
 }
 
 /** What an answer rests on. */

@@ -16,9 +16,9 @@ export const RECEIPT_HEADER = 'X-Vivace-Receipt';
 const MISSING_MAX = 8;
 const MISSING_CHARS_MAX = 200;
 
-/** The same queries; `receive` is given every receipt. */
-export function withReceipts(queries: Queries, receive: (receipt: Receipt) => void): Queries {
-  const heard = <A>(listener: Listener<A> | undefined): Listener<A> => ({ ...listener, onReceipt: receive });
+/** The same queries; `ear` is told what is said beside every answer. */
+export function overheard(queries: Queries, ear: Omit<Listener, 'onProgress'>): Queries {
+  const heard = <A>(listener: Listener<A> | undefined): Listener<A> => ({ ...listener, ...ear });
   return {
     ...(queries.searchBody && {
       searchBody: (request, form, signal, listener) => queries.searchBody!(request, form, signal, heard(listener)),

@@ -8,18 +8,18 @@ import type { Listener, SearchAnswer, SearchRequest } from './queries.ts';
 import { type Answer, JSON_TYPE, PROTOBUF } from './respond.ts';
 import { renderSearch } from './render-search.ts';
 
-export async function search(call: Call): Promise<Answer> {
+export async function search(call: Call, listener?: Listener): Promise<Answer> {
   const { given, ...asked } = searchParameters(call.url, call.limits, call.nowMs);
   const request: SearchRequest = { tenant: call.tenant, ...asked };
   const { leftPadTraceIds } = call.limits;
   const type = accepted(call.accept) === 'protobuf' ? 'protobuf' : 'json';
   const contentType = type === 'protobuf' ? PROTOBUF : JSON_TYPE;
   if (given) {
-    const rendered = call.queries.searchBody?.(request, { type, leftPadTraceIds }, call.signal);
+    const rendered = call.queries.searchBody?.(request, { type, leftPadTraceIds }, call.signal, listener);
     if (rendered !== undefined)
       return { status: 200, type: contentType, body: await rendered.catch((error: unknown) => fail(error, request)) };
   }
-  const answer = await foundTraces(call, request, given);
+  const answer = await foundTraces(call, request, given, listener);
   return { status: 200, type: contentType, body: renderSearch(answer, { type, leftPadTraceIds }) };
 }
 
@@ -36,7 +36,10 @@ export async function foundTraces(
   const answer = await ask(call, request, listener);
   if (given || answer.traces.length >= request.limit) return answer;
   const recent = { ...request, startSeconds: 0, endSeconds: 0xffffffff, recentOnly: true };
-  return joinSearches([answer, await ask(call, recent)], request.limit);
+  return joinSearches(
+    [answer, await ask(call, recent, listener && { ...listener, onProgress: undefined })],
+    request.limit,
+  );
 }
 
 async function ask(call: Call, request: SearchRequest, listener?: Listener<SearchAnswer>): Promise<SearchAnswer> {

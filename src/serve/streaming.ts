@@ -26,7 +26,7 @@ import type {
   TagNamesAnswer,
   TagValuesAnswer,
 } from './queries.ts';
-import { joinReceipts, RECEIPT_HEADER, receiptHeader, withReceipts } from './receipt.ts';
+import { joinReceipts, RECEIPT_HEADER, receiptHeader, overheard } from './receipt.ts';
 import { foundTraces } from './search.ts';
 import { searchMetricsField, traceField } from './search-protobuf.ts';
 import {
@@ -197,7 +197,7 @@ async function* stream<A>(
       parameter: '',
       url: requestParameters(message, method.fields),
       accept: '',
-      queries: withReceipts(federated(options.queries, tenants), (receipt) => receipts.push(receipt)),
+      queries: overheard(federated(options.queries, tenants), { onReceipt: (receipt) => void receipts.push(receipt) }),
       tenant: tenants[0],
       limits: options.limits(tenants[0]),
       nowMs: startMs,

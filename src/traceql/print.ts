@@ -216,7 +216,8 @@ function spansetHoldsPipeline(expression: SpansetExpr): boolean {
   return false;
 }
 
-function printMetrics(metrics: Metrics): string {
+/** The function alone, without the pipeline before it. */
+export function printMetrics(metrics: Metrics): string {
   if (metrics.name === 'compare') {
     const window = metrics.startNs === undefined ? '' : `, ${metrics.startNs}, ${metrics.endNs}`;
     return `compare(${printSpanset(metrics.filter)}, ${metrics.topN}${window})`;
@@ -228,7 +229,8 @@ function printMetrics(metrics: Metrics): string {
   return `${metrics.name}(${args.join(', ')})${by}`;
 }
 
-function printSecondStage(stage: SecondStage): string {
+/** With the bar before it where it has one. */
+export function printSecondStage(stage: SecondStage): string {
   if (stage.type === 'seriesFilter') return ` ${stage.op} ${printStatic(stage.value.value)}`;
   return ` | ${stage.type}(${stage.limit})`;
 }

@@ -200,6 +200,37 @@ describe('what Grafana asks, in its order', () => {
       assert.match(String((await ask(`${server.url}${route}`)).headers['x-vivace-receipt']), /^complete, blocks=/);
   });
 
+  it('explains what it did', async () => {
+    const query = `q=${encodeURIComponent(shop)}&limit=100&start=${range.start}&end=${range.end}`;
+    const {
+      explain: [told],
+    } = await json(`/api/explain?${query}`);
+    assert.equal(told.plan[0].reads[0].what, 'resource.service.name');
+    assert.deepEqual(told.blocks, { known: 3, wanted: 3 });
+    const read = told.segments.filter(({ kind, state }: Message) => kind === 'block' && state === 'read');
+    assert.equal(read.length, 3);
+    const number = read[0].columns.find(({ name }: Message) => name === 'span.test.number (string)');
+    assert.deepEqual([number.pages > 0, number.pagesAll, number.values > 0], [true, 1, true]);
+    assert.deepEqual(told.phases.map(({ name }: Message) => name).slice(0, 4), [
+      'parse',
+      'ask for what there is',
+      'open blocks',
+      'evaluate',
+    ]);
+    const text = await ask(`${server.url}/api/explain?${query}`, { headers: { Accept: 'text/plain' } });
+    assert.match(
+      text.body.toString(),
+      /^tenant single-tenant: .*\n\nplan\n {2}1 {2}\{ \(resource.service.name = `shop`\)/,
+    );
+    const beside = await json(`/api/search?${query}&explain=true`);
+    assert.deepEqual([beside.traces.length, beside.explain.length], [24, 1]);
+    const [[id]] = sent[0].traces;
+    assert.equal((await json(`/api/v2/traces/${id}?explain=true`)).explain[0].segments.length, 4);
+    const metrics = await json(`/api/explain?q=${encodeURIComponent('{} | rate()')}`);
+    assert.equal(metrics.explain[0].plan[1].stage, 'rate()');
+    assert.equal((await ask(`${server.url}/api/explain?q=%7B`)).status, 400);
+  });
+
   it('a block that cannot be read is left out and named', async () => {
     const [file] = fs.globSync(path.join(server.dataDirectory, 'blocks/*/*/data.parquet'));
     const bytes = fs.readFileSync(file);
