@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from '../../tests/property.ts';
 import { type Cell, cellOf, valuesOf } from './file.fixture.ts';
-import { boundsOfCodes, boundsOfValues, encodeBound, keysOf } from './statistics.ts';
+import { boundsOfCodes, boundsOfValues, encodeBound, keysAreInexact, keysOf } from './statistics.ts';
 
 const schemas = {
   int64: { name: 'c', type: 'int64', repetition: 'required' },
@@ -49,11 +49,21 @@ test('bounds are the smallest and the largest value, of values and of codes', ()
       const sorted = [...list].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
       const least = key(sorted[0]);
       const most = key(sorted.at(-1)!);
-      const plain = boundsOfValues(values, keysOf(values, 0, list.length), 0, list.length);
+      const plain = boundsOfValues(values, keysAreInexact(values), keysOf(values, 0, list.length), 0, list.length);
       assert.deepEqual([key(cellOf(values, plain.min)), key(cellOf(values, plain.max))], [least, most]);
       const codes = Uint32Array.from({ length: list.length + repeats }, (_, i) => i % list.length);
       const keys = keysOf(values, 0, list.length);
-      const coded = boundsOfCodes(values, keys, codes, 0, codes.length, new Uint32Array(list.length), 1);
+      const coded = boundsOfCodes(
+        values,
+        list.length,
+        keysAreInexact(values),
+        keys,
+        codes,
+        0,
+        codes.length,
+        new Uint32Array(list.length),
+        1,
+      );
       assert.deepEqual([key(cellOf(values, coded.min)), key(cellOf(values, coded.max))], [least, most]);
     }),
     { numRuns: 500 },

@@ -46,9 +46,12 @@ export function keysOf(values: Values, from: number, to: number, into?: Float64A
   return keys;
 }
 
-/** Bounds of the values [from, to), whose keys are keys[0, to − from). */
-export function boundsOfValues(values: Values, keys: Float64Array, from: number, to: number): Bounds {
-  const inexact = needsComparison(values);
+/**
+ * Bounds of the values [from, to), whose keys are keys[0, to − from); `inexact`: keysAreInexact(values). Here and below
+ * nothing is read of `values` in the loop's usual way: its shape differs by column, and code that was compiled for some
+ * shapes would be thrown away at the next.
+ */
+export function boundsOfValues(values: Values, inexact: boolean, keys: Float64Array, from: number, to: number): Bounds {
   let min = -1;
   let max = -1;
   let minKey = Infinity;
@@ -70,11 +73,13 @@ export function boundsOfValues(values: Values, keys: Float64Array, from: number,
 }
 
 /**
- * Bounds of the dictionary entries that codes[from, to) name; `keys` are those of all entries. `seen` has a number an
+ * Bounds of the dictionary entries that codes[from, to) name; `keys` are those of all `entries`. `seen` has a number an
  * entry and `stamp` is one that it does not hold yet: entries are compared once a page, not once a row.
  */
 export function boundsOfCodes(
   values: Values,
+  entries: number,
+  inexact: boolean,
   keys: Float64Array,
   codes: Uint32Array,
   from: number,
@@ -82,12 +87,11 @@ export function boundsOfCodes(
   seen: Uint32Array,
   stamp: number,
 ): Bounds {
-  if (values.count * 4 > to - from) return boundsOfManyEntries(values, keys, codes, from, to, seen, stamp);
+  if (entries * 4 > to - from) return boundsOfManyEntries(values, inexact, keys, codes, from, to, seen, stamp);
   for (let i = from; i < to; i++) seen[codes[i]] = stamp;
-  const inexact = needsComparison(values);
   let min = -1;
   let max = -1;
-  for (let code = 0; code < values.count; code++) {
+  for (let code = 0; code < entries; code++) {
     if (seen[code] !== stamp) continue;
     const key = keys[code];
     if (Number.isNaN(key)) return { min: -1, max: -1 };
@@ -104,6 +108,7 @@ export function boundsOfCodes(
 /** The same where a page names few of the entries: most rows are done when their key lies between the bounds so far. */
 function boundsOfManyEntries(
   values: Values,
+  inexact: boolean,
   keys: Float64Array,
   codes: Uint32Array,
   from: number,
@@ -111,7 +116,6 @@ function boundsOfManyEntries(
   seen: Uint32Array,
   stamp: number,
 ): Bounds {
-  const inexact = needsComparison(values);
   let min = -1;
   let max = -1;
   let minKey = Infinity;
@@ -197,7 +201,7 @@ export function encodeBound(
 }
 
 /** Whether values with equal keys can differ. */
-function needsComparison(values: Values): boolean {
+export function keysAreInexact(values: Values): boolean {
   return values.type === 'int64' || values.type === 'bytes' || values.type === 'fixed';
 }
 

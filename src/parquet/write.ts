@@ -17,7 +17,15 @@ import { bitWidth, encodeCodes, encodeLevels, putRepeat } from './hybrid.ts';
 import { putDataHeader, putDictionaryHeader } from './page-header.ts';
 import { encodeByteStreamSplit, encodePlain, rawBytes } from './plain.ts';
 import { createSink, putByte, putBytes, putUint32, type Sink, written } from './sink.ts';
-import { type Bounds, boundsOfCodes, boundsOfValues, compareValues, encodeBound, keysOf } from './statistics.ts';
+import {
+  type Bounds,
+  boundsOfCodes,
+  boundsOfValues,
+  compareValues,
+  encodeBound,
+  keysAreInexact,
+  keysOf,
+} from './statistics.ts';
 import {
   putColumnIndex,
   putFooter,
@@ -215,6 +223,8 @@ function encodeChunk(
   const { maxDefinition, maxRepetition } = levelsOf(column.repetition);
   const bounds: Bounds[] | undefined = data.statistics === false ? undefined : [];
   if (bounds !== undefined && codes !== undefined) prepareKeys(data.values, scratch);
+  const inexact = keysAreInexact(data.values);
+  const entries = data.values.count;
   const entryCount = data.repetition?.length ?? (maxRepetition > 0 ? data.definition?.length : undefined) ?? data.rows;
   let entry = 0;
   let value = 0;
@@ -242,8 +252,8 @@ function encodeChunk(
     if (bounds !== undefined) {
       bounds.push(
         codes === undefined
-          ? boundsOfPage(data.values, value, valueEnd, scratch)
-          : boundsOfCodes(data.values, scratch.keys, codes, value, valueEnd, scratch.seen, page),
+          ? boundsOfPage(data.values, inexact, value, valueEnd, scratch)
+          : boundsOfCodes(data.values, entries, inexact, scratch.keys, codes, value, valueEnd, scratch.seen, page),
       );
     }
     chunk.nulls += entryEnd - entry - present;
@@ -395,9 +405,9 @@ function prepareKeys(values: Values, scratch: Scratch): void {
   else scratch.seen.fill(0, 0, values.count);
 }
 
-function boundsOfPage(values: Values, from: number, to: number, scratch: Scratch): Bounds {
+function boundsOfPage(values: Values, inexact: boolean, from: number, to: number, scratch: Scratch): Bounds {
   scratch.keys = keysOf(values, from, to, scratch.keys);
-  return boundsOfValues(values, scratch.keys, from, to);
+  return boundsOfValues(values, inexact, scratch.keys, from, to);
 }
 
 /** Puts the pages' bounds into the chunk's index, and theirs into its statistics; nothing where a NaN forbids it. */
