@@ -7,6 +7,8 @@ import { VivaceError } from '../runtime/errors.ts';
 export interface HttpAnswer {
   status: number;
   type: string;
+  /** What our server says about what its answer rests on; empty from others. */
+  receipt: string;
   body: Buffer;
 }
 
@@ -34,6 +36,7 @@ export function httpGet(url: string, headers: Record<string, string>, verifyTls:
           resolve({
             status: response.statusCode ?? 0,
             type: response.headers['content-type'] ?? '',
+            receipt: String(response.headers['x-vivace-receipt'] ?? ''),
             body:
               response.headers['content-encoding'] === 'gzip'
                 ? gunzipSync(body, { maxOutputLength: BODY_BYTES_MAX })

@@ -114,6 +114,20 @@ describe('a server as a source', () => {
     await assert.rejects(source.ask('search', new URLSearchParams()), /^VivaceError: cannot reach http:\/\/127/);
   });
 
+  it('what the server could not look at', async (t) => {
+    const missing: string[] = [];
+    const source = await sourceOf(
+      t,
+      (_request, response) => {
+        response.setHeader('X-Vivace-Receipt', 'complete=?0, blocks=2, missing=("block 6f: its checksum differs" "b")');
+        response.end('{}');
+      },
+      { onMissing: (what) => missing.push(what) },
+    );
+    await source.ask('search', new URLSearchParams());
+    assert.deepEqual(missing, ['"block 6f: its checksum differs" "b"']);
+  });
+
   it('addresses', () => {
     const base = (endpoint: string, secure = false, pathPrefix = ''): string =>
       baseOf({ endpoint, secure, pathPrefix }).base;

@@ -15,6 +15,8 @@ export interface ServerOptions {
   verifyTls: boolean;
   /** The first version of the trace route. */
   traceV1?: boolean;
+  /** Told of what the server could not look at. */
+  onMissing?(what: string): void;
 }
 
 const PATHS: Record<Route, string> = {
@@ -35,7 +37,10 @@ export function serverSource(options: ServerOptions): Source {
   const get = async (path: string, parameters: URLSearchParams, accept: string): Promise<HttpAnswer> => {
     const url = `${base}${path}${parameters.size > 0 ? `?${parameters}` : ''}`;
     try {
-      return await httpGet(url, { Accept: accept, ...headers }, options.verifyTls);
+      const answer = await httpGet(url, { Accept: accept, ...headers }, options.verifyTls);
+      const missing = /\bmissing=\((.*)\)/.exec(answer.receipt);
+      if (missing !== null) options.onMissing?.(missing[1]);
+      return answer;
     } catch (error) {
       throw unreachable(base, error);
     }

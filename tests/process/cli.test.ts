@@ -51,6 +51,7 @@ describe('vivace-cli', () => {
     env = {
       PATH: `${tools}:${path.join(ROOT, 'bin')}:${process.env.PATH}`,
       SERVER: `127.0.0.1:${server.ports.api}`,
+      GRPC: `127.0.0.1:${server.ports.internalGrpc}`,
       DATA: data,
       CONFIG: config,
       BLOCK: fs.readdirSync(blocks)[0],
@@ -64,7 +65,7 @@ describe('vivace-cli', () => {
     const ended = await run('/bin/bash', ['-c', input], { env });
     let output = ended.stdout;
     if (ended.code !== 0) output += `${ended.stderr}exit ${ended.code}\n`;
-    for (const name of ['SERVER', 'DATA', 'BLOCK']) output = output.replaceAll(env[name], `$${name}`);
+    for (const name of ['SERVER', 'GRPC', 'DATA', 'BLOCK']) output = output.replaceAll(env[name], `$${name}`);
     return output;
   });
 

@@ -6,6 +6,7 @@ import { startProgress } from '../progress.ts';
 import { serverSource } from '../server-source.ts';
 import type { Source } from '../source.ts';
 import type { OutputOptions, Terminal, World } from '../terminal.ts';
+import { clean } from '../text.ts';
 import { timeRange } from '../time-range.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -77,10 +78,10 @@ export async function withSource<T>(
   work: (source: Source) => Promise<T>,
 ): Promise<T> {
   const name = isFolder(endpoint) ? endpoint : endpoint.replace(/\/\/.*@/, '//');
-  const progress = progressOf(world, terminal, `${verb} ${name}`, 'blocks');
+  const progress = progressOf(world, terminal, `${verb} ${name}`, options.useGrpc ? 'jobs' : 'blocks');
   let source: Source | undefined;
   try {
-    source = openSource(world, terminal, endpoint, options, progress.update);
+    source = await openSource(world, terminal, endpoint, options, progress.update);
     return await work(source);
   } finally {
     source?.close();
@@ -88,21 +89,20 @@ export async function withSource<T>(
   }
 }
 
-function openSource(
+async function openSource(
   world: World,
   terminal: Terminal,
   endpoint: string,
   options: ApiOptions,
   onBlock: (done: number, total: number) => void,
-): Source {
+): Promise<Source> {
   const tenant = options.orgId;
   if (isFolder(endpoint)) {
     if (options.useGrpc) throw new UsageError(`--use-grpc asks a server, and ${endpoint} is a folder`);
     const { catalog, name } = openFolder(endpoint, terminal.note);
     return folderSource({ catalog, name, tenant: tenant ?? SINGLE_TENANT, nowMs: world.nowMs(), onBlock });
   }
-  if (options.useGrpc) throw new UsageError('--use-grpc is not there yet; leave it out, the answers are the same');
-  return serverSource({
+  const server = {
     endpoint,
     secure: options.secure === true,
     pathPrefix: options.pathPrefix ?? '',
@@ -110,7 +110,12 @@ function openSource(
     headers: options.header ?? {},
     verifyTls: options.insecureSkipVerify !== true,
     traceV1: options.v1,
-  });
+    onMissing: (what: string) => terminal.note(`not all of it: ${clean(what)}`),
+  };
+  if (!options.useGrpc) return serverSource(server);
+  // What a stream takes is only loaded for one.
+  const { grpcSource } = await import('../grpc-source.ts');
+  return grpcSource({ ...server, nowMs: world.nowMs(), onJobs: onBlock });
 }
 
 /** A folder is written as a path, so that no host is taken for one. */
