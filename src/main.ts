@@ -68,20 +68,20 @@ function greeting(server: RunningServer): string {
     if (address === undefined) return undefined;
     const host =
       address.host === '' || address.host === '0.0.0.0' || address.host === '::' ? 'localhost' : address.host;
-    return `${host}:${address.port}`;
+    return `${address.secure ? 'https' : 'http'}://${host}:${address.port}`;
   };
   const [apiAt, httpAt, grpcAt] = [at('api'), at('otlp-http'), at('otlp-grpc')];
   const lines = ['Vivace is ready.'];
-  if (httpAt !== undefined) lines.push(`  OTLP/HTTP  http://${httpAt}/v1/traces`);
-  if (grpcAt !== undefined) lines.push(`  OTLP/gRPC  ${grpcAt}`);
-  if (apiAt !== undefined) lines.push(`  API        http://${apiAt}`);
+  if (httpAt !== undefined) lines.push(`  OTLP/HTTP  ${httpAt}/v1/traces`);
+  if (grpcAt !== undefined) lines.push(`  OTLP/gRPC  ${grpcAt.replace(/^https?:\/\//, '')}`);
+  if (apiAt !== undefined) lines.push(`  API        ${apiAt}`);
   if (apiAt !== undefined && httpAt !== undefined) {
     const span = `{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"hello","kind":2,"startTimeUnixNano":"'$(date +%s)'000000000","endTimeUnixNano":"'$(date +%s)'250000000"}`;
     lines.push(
       'Try it:',
-      `  curl -s http://${httpAt}/v1/traces -H 'Content-Type: application/json' -d '{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"first"}}]},"scopeSpans":[{"spans":[${span}]}]}]}'`,
-      `  curl -s http://${apiAt}/api/traces/5b8efff798038103d269b633813fc60c`,
-      `  curl -sG http://${apiAt}/api/search --data-urlencode 'q={ resource.service.name = "first" }'`,
+      `  curl -s ${httpAt}/v1/traces -H 'Content-Type: application/json' -d '{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"first"}}]},"scopeSpans":[{"spans":[${span}]}]}]}'`,
+      `  curl -s ${apiAt}/api/traces/5b8efff798038103d269b633813fc60c`,
+      `  curl -sG ${apiAt}/api/search --data-urlencode 'q={ resource.service.name = "first" }'`,
     );
   }
   return `${lines.join('\n')}\n`;

@@ -13,6 +13,7 @@ import {
   messageMib,
   refuseAuthenticator,
   requestBodyBytesMax,
+  tlsOf,
 } from './receiver-servers.ts';
 import { active, bool, int, type Resolved, type Section, section, text, texts, tree } from './setting.ts';
 import { entriesOf } from './yaml.ts';
@@ -172,6 +173,8 @@ function members(decoding: Decoding, node: Node | null, goType: string) {
   return [];
 }
 
+type Tls = Resolved<typeof grpcServer>['tls'];
+
 /** The settings of one server, and where it listens. */
 function decodeServer<S extends Section>(
   decoding: Decoding,
@@ -184,7 +187,11 @@ function decodeServer<S extends Section>(
   decodeSection(decoding, node, shape, path, settings);
   if (node !== null && isMap(node)) refuseAuthenticator(decoding, node, settings.auth);
   const address = endpointOf(decoding, node, String(settings.endpoint));
-  return { settings: settings as Resolved<S>, address: address ?? { host: everywhere, port, explicit: false } };
+  const tls = 'tls' in settings ? tlsOf(decoding, node, path, settings.tls as Tls) : undefined;
+  return {
+    settings: settings as Resolved<S>,
+    address: { ...(address ?? { host: everywhere, port, explicit: false }), ...(tls && { tls }) },
+  };
 }
 
 function grpcOf(settings: Resolved<typeof grpcServer>, address: Address): GrpcEndpoint {

@@ -2,8 +2,10 @@
  * Which sockets a process opens. Endpoints of the same port share one socket when their addresses are equal or one of
  * them is a wildcard; whoever accepts a connection tells the protocols apart by its first bytes and the handlers by path.
  */
+import { VivaceError } from '../runtime/errors.ts';
 import type { UdpEndpoint } from './foreign-receivers.ts';
 import type { Configuration } from './load.ts';
+import { sameTls, serverTls, type TlsSettings } from './tls.ts';
 
 export type Service =
   | 'api'
@@ -28,6 +30,8 @@ export interface Listener {
   port: number;
   /** In the order of `Service`, without repetition. */
   serves: Service[];
+  /** Absent: plain. */
+  tls?: TlsSettings;
   /** The receivers among them that are not OTLP's, one by one. */
   receivers: ReceiverAt[];
 }
@@ -45,6 +49,7 @@ export interface DatagramListener {
 /** Targets that receive spans. */
 const receivingTargets = ['all', 'scalable-single-binary', 'distributor'];
 
+/** Throws `invalid` when endpoints share a socket and not their TLS, or when TLS is only half configured. */
 export function listenersOf(config: Configuration): Listener[] {
   const listeners: Listener[] = [];
   for (const endpoint of endpointsOf(config)) merge(listeners, endpoint);
@@ -66,32 +71,34 @@ export function datagramListenersOf(config: Configuration): DatagramListener[] {
   );
 }
 
-type Endpoint = { host: string; port: number; service: Service; id?: string };
+type Endpoint = { host: string; port: number; service: Service; id?: string; tls?: TlsSettings };
 
 function* endpointsOf(config: Configuration): Generator<Endpoint> {
   const { server, distributor } = config;
   if (!server.httpListenDisabled) {
-    yield { host: server.httpListenAddress, port: server.httpListenPort, service: 'api' };
+    const tls = serverTls('server.http_tls_config', server.httpTlsConfig, server);
+    yield { host: server.httpListenAddress, port: server.httpListenPort, service: 'api', tls };
   }
   if (!server.grpcListenDisabled) {
-    yield { host: server.grpcListenAddress, port: server.grpcListenPort, service: 'internal-grpc' };
+    const tls = serverTls('server.grpc_tls_config', server.grpcTlsConfig, server);
+    yield { host: server.grpcListenAddress, port: server.grpcListenPort, service: 'internal-grpc', tls };
   }
   if (!receivingTargets.includes(config.target)) return;
   const { otlp, otlpNamed } = distributor.receivers;
   const receivers = [otlp, ...Object.values(otlpNamed)];
-  for (const { http } of receivers) if (http) yield { host: http.host, port: http.port, service: 'otlp-http' };
-  for (const { grpc } of receivers) if (grpc) yield { host: grpc.host, port: grpc.port, service: 'otlp-grpc' };
+  for (const { http } of receivers) if (http) yield { ...http, service: 'otlp-http' };
+  for (const { grpc } of receivers) if (grpc) yield { ...grpc, service: 'otlp-grpc' };
   const { jaeger } = distributor.receivers.foreign;
   for (const [id, { thriftHttp, grpc }] of Object.entries(jaeger)) {
-    if (thriftHttp) yield { host: thriftHttp.host, port: thriftHttp.port, service: 'jaeger-http', id };
-    if (grpc) yield { host: grpc.host, port: grpc.port, service: 'jaeger-grpc', id };
+    if (thriftHttp) yield { ...thriftHttp, service: 'jaeger-http', id };
+    if (grpc) yield { ...grpc, service: 'jaeger-grpc', id };
   }
 }
 
 /** A wildcard swallows every socket of its port that it covers. */
-function merge(listeners: Listener[], { host, port, service, id }: Endpoint): void {
+function merge(listeners: Listener[], { host, port, service, id, tls }: Endpoint): void {
   const receivers = id === undefined ? [] : [{ service, id }];
-  const wide = { host, port, serves: [service], receivers };
+  const wide: Listener = { host, port, serves: [service], receivers, ...(tls && { tls }) };
   if (port === 0) {
     listeners.push(wide);
     return;
@@ -101,12 +108,19 @@ function merge(listeners: Listener[], { host, port, service, id }: Endpoint): vo
     listeners.push(wide);
     return;
   }
+  const other = shared.find((listener) => !sameTls(listener.tls, tls));
+  if (other !== undefined) {
+    throw new VivaceError(
+      'invalid',
+      `invalid configuration: ${service} and ${other.serves.join(', ')} share port ${port} but not their TLS: give both the same certificates, or each its own port`,
+    );
+  }
   const kept = shared[0];
-  for (const other of shared.slice(1)) {
-    kept.host = wider(kept.host, other.host);
-    for (const served of other.serves) serve(kept, served);
-    kept.receivers.push(...other.receivers);
-    listeners.splice(listeners.indexOf(other), 1);
+  for (const more of shared.slice(1)) {
+    kept.host = wider(kept.host, more.host);
+    for (const served of more.serves) serve(kept, served);
+    kept.receivers.push(...more.receivers);
+    listeners.splice(listeners.indexOf(more), 1);
   }
   kept.host = wider(kept.host, host);
   kept.receivers.push(...receivers);

@@ -12,6 +12,7 @@ import { checkConfiguration, configurationWarnings } from './check.ts';
 import { type Decoding, decodeSection, defaultsOf } from './decode.ts';
 import { expand } from './expand.ts';
 import { FlagError, type Flags, parseFlags, usage } from './flags.ts';
+import { listenersOf } from './listeners.ts';
 import { fedKeys, foreignKeys, movedKeys, oldSections } from './moved.ts';
 import type { TenantLimits } from './overrides-file.ts';
 import { decodeReceivers, defaultReceivers, type OtlpReceiver } from './receivers.ts';
@@ -108,12 +109,14 @@ function load(inputs: LoadInputs, flags: Flags): Loaded {
   takeEnvironment(draft, inputs.env, source !== undefined);
   takeFlags(draft, flags);
   feedNewKeys(draft);
-  noteTls(draft);
   settle(draft, inputs.env, source !== undefined);
   draft.config.expandsEnvironment = flags.expandEnv;
   checkConfiguration(draft.config, (path) => draft.said.has(path));
   const warnings = [...draft.warnings, ...configurationWarnings(draft.config)];
-  if (flags.verify) return verified(warnings);
+  if (flags.verify) {
+    listenersOf(draft.config);
+    return verified(warnings);
+  }
   const { backend } = draft.config.storage.trace;
   if (backend !== 'local') {
     throw new VivaceError(
@@ -246,16 +249,6 @@ function noteOldSections(draft: Draft): void {
   draft.notices.push(
     `Tempo 3.0 has no ${used.join(', ')}: their values are taken for live_store, backend_scheduler and backend_worker where those do not say otherwise`,
   );
-}
-
-/** Who configured certificates must not believe that they are in use. */
-function noteTls(draft: Draft): void {
-  const tls = [...draft.inactive].find((path) =>
-    /^(?:server\.\w+_tls_config|distributor\.receivers\..*\.tls)\./.test(path),
-  );
-  if (tls !== undefined) {
-    draft.warnings.push(`${tls} asks for TLS, which is not served yet: connections are plain, put a proxy in front`);
-  }
 }
 
 /** Variables of the platforms in use, by the setting that they are a default of. */

@@ -4,6 +4,7 @@ import { isMap, isScalar } from 'yaml';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { type Decoding, refuse } from './decode.ts';
 import { active, bool, duration, int, type Resolved, section, text, texts, tree, uint } from './setting.ts';
+import { receiverTls, receiverTlsSection, type TlsSettings } from './tls.ts';
 import { entriesOf } from './yaml.ts';
 
 export interface Address {
@@ -11,6 +12,8 @@ export interface Address {
   port: number;
   /** The configuration names the address, so that nothing else may choose the port. */
   explicit: boolean;
+  /** Absent: plain. */
+  tls?: TlsSettings;
 }
 
 /** Off when `allowedOrigins` is empty. */
@@ -25,29 +28,11 @@ export const everywhere = '0.0.0.0';
 export const requestBodyBytesMax = 20_971_520;
 export const messageMib = 4;
 
-const tls = section('configtls.ServerConfig', {
-  ca_file: text('', 'authority'),
-  ca_pem: text('', 'authority, inline'),
-  cert_file: text('', 'certificate'),
-  cert_pem: text('', 'certificate, inline'),
-  key_file: text('', 'key'),
-  key_pem: text('', 'key, inline'),
-  client_ca_file: text('', 'authority of clients; makes their certificates required'),
-  client_ca_file_reload: bool(false, 'read client_ca_file again when it changes'),
-  include_system_ca_certs_pool: bool(false, 'trust the system too'),
-  min_version: text('', 'lowest TLS version'),
-  max_version: text('', 'highest TLS version'),
-  cipher_suites: texts([], 'cipher suites'),
-  curve_preferences: texts([], 'curves'),
-  reload_interval: duration('0', 'how often certificates are read again'),
-  tpm: tree('trusted platform module'),
-});
-
 export const grpcServer = section('configgrpc.ServerConfig', {
   endpoint: active(text('', 'host:port')),
   transport: text('tcp', 'tcp'),
   dialer: tree('only for clients'),
-  tls,
+  tls: receiverTlsSection,
   max_recv_msg_size_mib: active(int(0, 'greatest message, MiB; 0 is 4')),
   max_concurrent_streams: active(uint(0, 'streams of a connection, 0 unlimited')),
   read_buffer_size: int(524_288, 'transport buffer'),
@@ -62,7 +47,7 @@ export const httpServer = section('confighttp.ServerConfig', {
   endpoint: active(text('', 'host:port')),
   transport: text('tcp', 'tcp'),
   dialer: tree('only for clients'),
-  tls,
+  tls: receiverTlsSection,
   cors: section('confighttp.CORSConfig', {
     allowed_origins: active(texts([], 'origins that browsers may send from; empty switches CORS off')),
     allowed_headers: active(texts([], 'headers that browsers may send')),
@@ -96,6 +81,21 @@ export function corsOf(settings: Resolved<typeof httpServer>['cors'] | undefined
 export function refuseAuthenticator(decoding: Decoding, server: Node, auth: unknown): void {
   if (auth === undefined || auth === null) return;
   refuse(decoding, server, 'authenticator not found: put authentication in front of the receiver');
+}
+
+/** TLS of a server that stands at `path`; undefined without, or when it was refused. */
+export function tlsOf(
+  decoding: Decoding,
+  server: Node | null,
+  path: string,
+  tls: Resolved<typeof receiverTlsSection>,
+): TlsSettings | undefined {
+  try {
+    return receiverTls(`${path}.tls`, tls);
+  } catch (error) {
+    if (server !== null) refuse(decoding, server, messageOf(error));
+    return undefined;
+  }
 }
 
 /** Where an endpoint is; undefined without one, or when it was refused. */

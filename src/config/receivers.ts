@@ -20,6 +20,7 @@ import {
   messageMib,
   refuseAuthenticator,
   requestBodyBytesMax,
+  tlsOf,
 } from './receiver-servers.ts';
 import { active, type Resolved, section, text } from './setting.ts';
 import { entriesOf, plainOf } from './yaml.ts';
@@ -157,11 +158,13 @@ function decodeOtlp(decoding: Decoding, node: Node | null, path: string): OtlpRe
       decodeSection(decoding, entry.value, otlpGrpc, at, settings);
       refuseAuthenticator(decoding, entry.keyNode, settings.auth);
       receiver.grpc = grpcOf(settings, endpointOf(decoding, entry.value, settings.endpoint));
+      receiver.grpc.tls = tlsOf(decoding, entry.keyNode, at, settings.tls);
     } else if (entry.key === 'http') {
       const settings = defaults(otlpHttp);
       decodeSection(decoding, entry.value, otlpHttp, at, settings);
       refuseAuthenticator(decoding, entry.keyNode, settings.auth);
       receiver.http = httpOf(settings, endpointOf(decoding, entry.value, settings.endpoint));
+      receiver.http.tls = tlsOf(decoding, entry.keyNode, at, settings.tls);
     } else {
       refuse(decoding, entry.keyNode, `field ${entry.key} not found in type ${protocolsSection}`, 'grpc or http');
     }

@@ -30,6 +30,7 @@ import { grpcReflection } from '../wire/grpc-reflection.ts';
 import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
 import { Admission } from './admission.ts';
+import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { corsOptions, foreignReceivers } from './foreign-receivers.ts';
 import { answerPeers, withPeers } from './peers.ts';
@@ -40,7 +41,13 @@ import type { TenantCounts, WriterStats } from './writer-thread.ts';
 
 export interface RunningServer {
   /** Where each service listens, as bound. */
-  addresses: { service: Service | 'jaeger-compact' | 'jaeger-binary'; host: string; port: number }[];
+  addresses: {
+    service: Service | 'jaeger-compact' | 'jaeger-binary';
+    host: string;
+    port: number;
+    /** TLS. */
+    secure: boolean;
+  }[];
   /** Stops in order; resolves with the exit code. */
   stop(): Promise<number>;
 }
@@ -64,6 +71,7 @@ const TELL_SPANS_MS = 60_000;
 /** Starts everything; resolves when spans can be taken and found. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { config, log, version } = options;
+  const wanted = listenersOf(config);
   const receives = RECEIVING_TARGETS.has(config.target);
   const instance = receives ? randomBytes(6).toString('hex') : undefined;
   const wal = config.storage.trace.wal.path;
@@ -308,6 +316,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const addresses: RunningServer['addresses'] = [];
   const retries: NodeJS.Timeout[] = [];
   const health = grpcHealth(() => state === 'running');
+  const certificates = openCertificates(log);
   const open = async (wanted: Wanted): Promise<void> => {
     const { otlp } = config.distributor.receivers;
     const http: ((req: IncomingMessage, res: ServerResponse) => boolean)[] = [];
@@ -360,13 +369,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         },
       }),
       ...(router && { grpc: router }),
+      ...(wanted.tls && { tls: certificates.of(wanted.tls) }),
       budget,
       decompressor,
     });
     listeners.push(listener);
-    for (const service of wanted.serves) addresses.push({ service, host: wanted.host, port: listener.port });
+    const secure = wanted.tls !== undefined;
+    for (const service of wanted.serves) addresses.push({ service, host: wanted.host, port: listener.port, secure });
   };
-  const wanted = listenersOf(config);
   let datagrams: Datagrams | undefined;
   try {
     for (const each of wanted) {
@@ -405,7 +415,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       },
     });
     for (const [i, { protocol, host }] of udp.entries())
-      addresses.push({ service: `jaeger-${protocol}`, host, port: datagrams.ports[i] });
+      addresses.push({ service: `jaeger-${protocol}`, host, port: datagrams.ports[i], secure: false });
     const { replayedSpans, damage } = await writer.ready;
     if (replayedSpans > 0) {
       metrics.replayedSpans(replayedSpans);
@@ -436,6 +446,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await readers.close();
       peers?.close();
       closeTenants();
+      certificates.close();
       metrics.close();
       return 0;
     },

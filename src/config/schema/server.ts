@@ -1,19 +1,6 @@
 /** The HTTP and gRPC servers of a process. */
-import {
-  active,
-  bool,
-  choice,
-  csv,
-  duration,
-  inert,
-  int,
-  port,
-  secret,
-  section,
-  tempo3,
-  text,
-  uint,
-} from '../setting.ts';
+import { active, bool, choice, csv, duration, inert, int, port, section, tempo3, text, uint } from '../setting.ts';
+import { serverTlsSection } from '../tls.ts';
 
 export const server = section('server.Config', {
   http_listen_network: text('tcp', 'tcp, tcp4 or tcp6'),
@@ -26,26 +13,10 @@ export const server = section('server.Config', {
   grpc_listen_conn_limit: int(0, 'maximum simultaneous connections, 0 none'),
   grpc_collect_max_streams_by_conn: bool(true, 'export max streams per connection gauge'),
   proxy_protocol_enabled: bool(false, 'expect PROXY protocol header'),
-  tls_cipher_suites: text('', 'cipher suites, comma list'),
-  tls_min_version: text('', 'VersionTLS10 to VersionTLS13'),
-  http_tls_config: section('server.TLSConfig', {
-    cert: text('', 'certificate, inline PEM'),
-    key: secret('key, inline PEM'),
-    client_ca: text('', 'authority of clients, inline PEM'),
-    cert_file: text('', 'certificate; with key_file switches TLS on'),
-    key_file: text('', 'key'),
-    client_ca_file: text('', 'authority of clients'),
-    client_auth_type: text('', 'NoClientCert to RequireAndVerifyClientCert'),
-  }),
-  grpc_tls_config: section('server.TLSConfig', {
-    cert: text('', 'certificate, inline PEM'),
-    key: secret('key, inline PEM'),
-    client_ca: text('', 'authority of clients, inline PEM'),
-    cert_file: text('', 'certificate; with key_file switches TLS on'),
-    key_file: text('', 'key'),
-    client_ca_file: text('', 'authority of clients'),
-    client_auth_type: text('', 'NoClientCert to RequireAndVerifyClientCert'),
-  }),
+  tls_cipher_suites: active(text('', 'cipher suites up to TLS 1.2, comma list')),
+  tls_min_version: active(text('', 'VersionTLS10 to VersionTLS13; empty is 1.2')),
+  http_tls_config: serverTlsSection,
+  grpc_tls_config: serverTlsSection,
   register_instrumentation: bool(true, 'expose /metrics and /debug/pprof'),
   report_grpc_codes_in_instrumentation_label_enabled: bool(false, 'grpc code names in status_code label'),
   graceful_shutdown_timeout: active(duration('30s', 'how long a stop waits for requests in flight')),
