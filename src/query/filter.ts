@@ -8,6 +8,7 @@ import type { Segment, Space } from '../block/segment.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type { ComparisonOp, FieldExpr, Reference, RegexOp, StaticValue } from '../traceql/ast.ts';
 import { asCondition } from '../traceql/conditions.ts';
+import { printReference } from '../traceql/print.ts';
 import { applyBinary, applyUnary } from '../traceql/values.ts';
 import { allBits, type Bits, intersect, isEmpty, noBits, rowsOf, subtract, unite } from './bits.ts';
 import { attributeNamed, gather, KINDS, messageAttributes, type Read, STATUSES, traceIntrinsic } from './gather.ts';
@@ -57,6 +58,31 @@ async function logicalRows(segment: Segment, expression: FieldExpr, within: Bits
     if (op === '&&') {
       if (!isEmpty(rows)) rows = intersect(rows, await filterRows(segment, operand, rows));
     } else rows = unite(rows, await filterRows(segment, operand, within));
+  }
+  return operands.every(({ op }) => op === '&&')
+    ? withoutListed(segment, [first, ...operands.map(({ operand }) => operand)], rows)
+    : rows;
+}
+
+/**
+ * `a != x && a != y` asks all elements of an array, as NOT IN (x, y) would, where `a != x` asks for one: rows that hold x or
+ * y are taken out again. Values that are no arrays have none of that.
+ */
+async function withoutListed(segment: Segment, operands: FieldExpr[], rows: Bits): Promise<Bits> {
+  const lists = new Map<string, NonNullable<ReturnType<typeof asCondition>>[]>();
+  for (const operand of operands) {
+    const condition = asCondition(operand);
+    if (condition === undefined || (condition.op !== '!=' && condition.op !== '!~')) continue;
+    if (isOfChildren(condition.reference) || condition.reference.type !== 'attribute') continue;
+    const key = `${condition.op} ${condition.value.type} ${printReference(condition.reference)}`;
+    lists.set(key, [...(lists.get(key) ?? []), condition]);
+  }
+  for (const list of lists.values()) {
+    if (list.length < 2) continue;
+    for (const { reference, op, value } of list) {
+      if (isEmpty(rows)) return rows;
+      rows = subtract(rows, await conditionRows(segment, reference, op === '!=' ? '=' : '=~', value));
+    }
   }
   return rows;
 }

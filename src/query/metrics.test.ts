@@ -54,7 +54,7 @@ function writtenLabel({ key, value }: MetricsLabel): string {
 }
 
 const cases = fs
-  .readFileSync(new URL('../../tests/golden/metrics/worked.txt', import.meta.url), 'utf8')
+  .readFileSync(new URL('../../tests/golden/worked/metrics.txt', import.meta.url), 'utf8')
   .trim()
   .split('\n')
   .map((line) => /^(range|instant) (.*?)(?: >(\w+))? => (.*)$/.exec(line) ?? assert.fail(`no case: ${line}`));

@@ -6,9 +6,10 @@ import type {
   FieldExpr,
   FieldOp,
   IntrinsicName,
-  Query,
+  Metrics,
   Reference,
   Scope,
+  SecondStage,
   SpansetExpr,
   SpansetOp,
   Stage,
@@ -34,7 +35,7 @@ const ARITHMETIC: readonly ArithmeticOp[] = ['+', '-', '*', '/', '%', '^'];
 const STRUCTURAL: readonly SpansetOp[] = ['', '!', '&'].flatMap((form) =>
   ['>', '>>', '<', '<<', '~'].map((relation) => `${form}${relation}` as SpansetOp),
 );
-const PATTERNS = ['e.*', '(eu|us)', '.*', '[xy]', '', '.', 'GET .*', '20.'];
+const PATTERNS = ['e.*', '(?i)EU|.', '(eu|us)', '.*', '[xy]', '', '.', 'GET .*', '20.'];
 const offset = 0;
 
 // ---- field expressions ---------------------------------------------------------------------------------------------
@@ -255,8 +256,22 @@ function spanset(ops: readonly SpansetOp[], operand: fc.Arbitrary<SpansetExpr>):
   })).spanset;
 }
 
-/** Texts of queries that `features` allow. */
-export function queryText({ structural, pipelines }: Features): fc.Arbitrary<string> {
+/** Texts of searches that `features` allow. */
+export function queryText(features: Features): fc.Arbitrary<string> {
+  return stages(features)
+    .map((pipeline) => printQuery({ pipeline, secondStages: [], hints: [] }))
+    .filter(isValid);
+}
+
+/** Texts of metrics queries over what `features` allow. */
+export function metricsText(features: Features): fc.Arbitrary<string> {
+  return fc
+    .tuple(stages(features), metrics, fc.array(secondStage, { maxLength: 2, size: 'xsmall' }))
+    .map(([pipeline, metrics, secondStages]) => printQuery({ pipeline, metrics, secondStages, hints: [] }))
+    .filter(isValid);
+}
+
+function stages({ structural, pipelines }: Features): fc.Arbitrary<Stage[]> {
   const ops: SpansetOp[] = ['&&', '||', '&&', '||', ...(structural ? STRUCTURAL : [])];
   const plain = spanset(ops, filter).map((expression): Stage => ({ type: 'spanset', expression, offset }));
   const stage = fc.oneof({ weight: 2, arbitrary: plain }, scalarFilter, scalarFilter, by, coalesce, select);
@@ -273,11 +288,54 @@ export function queryText({ structural, pipelines }: Features): fc.Arbitrary<str
     )
     .map(([first, more]) => [first, ...more]);
   const searched = fc.tuple(plain, fc.array(select, { maxLength: 1 })).map(([first, more]) => [first, ...more]);
-  const stages = pipelines ? fc.oneof({ weight: 6, arbitrary: chain }, { weight: 1, arbitrary: nested }) : searched;
-  return stages
-    .map((pipeline) => printQuery({ pipeline, secondStages: [], hints: [] } satisfies Query))
-    .filter(isValid);
+  return pipelines ? fc.oneof({ weight: 6, arbitrary: chain }, { weight: 1, arbitrary: nested }) : searched;
 }
+
+const label = fc.oneof(
+  attribute,
+  serviceName,
+  intrinsic('name', 'kind', 'status', 'rootName', 'event:name', 'duration', 'instrumentation:name'),
+);
+const labels = fc.array(label, { maxLength: 3, size: 'xsmall' });
+const measured = fc.oneof({ weight: 3, arbitrary: numeric }, { weight: 1, arbitrary: attribute });
+
+const metrics: fc.Arbitrary<Metrics> = fc.oneof(
+  fc
+    .tuple(fc.constantFrom<'rate' | 'count_over_time'>('rate', 'count_over_time'), labels)
+    .map(([name, by]): Metrics => ({ type: 'metrics', name, by, offset })),
+  fc
+    .tuple(
+      fc.constantFrom<'min_over_time' | 'max_over_time' | 'avg_over_time' | 'sum_over_time' | 'histogram_over_time'>(
+        'min_over_time',
+        'max_over_time',
+        'avg_over_time',
+        'sum_over_time',
+        'histogram_over_time',
+      ),
+      measured,
+      labels,
+    )
+    .map(([name, attribute, by]): Metrics => ({ type: 'metrics', name, attribute, by, offset })),
+  fc.tuple(measured, fc.uniqueArray(fc.constantFrom(0, 0.5, 0.9, 1), { minLength: 1, maxLength: 2 }), labels).map(
+    ([attribute, quantiles, by]): Metrics => ({
+      type: 'metrics',
+      name: 'quantile_over_time',
+      attribute,
+      quantiles,
+      by,
+      offset,
+    }),
+  ),
+);
+
+const secondStage: fc.Arbitrary<SecondStage> = fc.oneof(
+  fc
+    .tuple(fc.constantFrom<'topk' | 'bottomk'>('topk', 'bottomk'), fc.integer({ min: 1, max: 3 }))
+    .map(([type, limit]): SecondStage => ({ type, limit, offset })),
+  fc
+    .tuple(fc.constantFrom(...COMPARISONS), fc.oneof(int, float, duration))
+    .map(([op, value]): SecondStage => ({ type: 'seriesFilter', op, value, offset })),
+);
 
 function isValid(text: string): boolean {
   try {

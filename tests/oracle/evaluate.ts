@@ -15,7 +15,7 @@ import { formatDuration } from '../../src/traceql/duration.ts';
 import { printField, printScalar } from '../../src/traceql/print.ts';
 import { compare, evaluate, isNumber, matches, type NumberValue, numberOf } from './field.ts';
 import type { ModelSpan, ModelTrace } from './model.ts';
-import { type Reading, text, Unspecified } from './reading.ts';
+import { isRepeated, type Reading, text, Unspecified } from './reading.ts';
 
 /** Some spans of one trace; never none. */
 export interface Spanset {
@@ -156,7 +156,7 @@ function aggregate({ name, argument }: Aggregate, { spans }: Spanset): StaticVal
     const { scalars } = evaluate(argument!, span);
     if (scalars.length === 0 && argument!.type !== 'attribute') throw new Unspecified('an expression without a value');
     if (scalars.length === 1 && isNumber(scalars[0])) values.push(scalars[0]);
-    else if (scalars.length > 0) throw new Unspecified('an aggregate of what is no number');
+    else if (scalars.length > 1 && isRepeated(argument!)) throw new Unspecified('an aggregate over several events');
   }
   if (values.length === 0) return undefined;
   if (name === 'sum') return sum(values);

@@ -2,7 +2,7 @@
  * Field expressions over one span (spec of TraceQL §5, §6), value by value. Where the language has no agreed answer, an
  * `Unspecified` is thrown, and the case is not counted.
  */
-import type { Binary, FieldExpr, FieldOp, StaticValue } from '../../src/traceql/ast.ts';
+import type { Binary, FieldExpr, FieldOp, Reference, StaticValue } from '../../src/traceql/ast.ts';
 import { printField } from '../../src/traceql/print.ts';
 import type { ModelSpan } from './model.ts';
 import { ID_INTRINSICS, isRepeated, NIL, type Reading, read, text, Unspecified } from './reading.ts';
@@ -66,24 +66,52 @@ function binary(expression: Binary, span: ModelSpan): Reading {
 }
 
 /** Beside && and ||, nil and whatever is no boolean count as false. */
-function logical({ op, left, right }: Binary, span: ModelSpan): Reading {
+function logical(expression: Binary, span: ModelSpan): Reading {
+  const { op, left, right } = expression;
   const a = evaluate(left, span);
   const b = evaluate(right, span);
   if (op === '||') return bool(isTrue(a) || isTrue(b));
-  if (isTrue(a) && isTrue(b) && severalConditions(left, right, span))
-    throw new Unspecified('several conditions on several values');
-  return bool(isTrue(a) && isTrue(b));
+  if (!isTrue(a) || !isTrue(b)) return bool(false);
+  const chain = conjunction(expression);
+  if (chain.some((one) => chain.some((other) => isNotIn(one, other)) && !isTrueOfAll(one, span))) return bool(false);
+  if (severalConditions(expression, chain, span)) throw new Unspecified('several conditions on several values');
+  return bool(true);
 }
 
-/**
- * `a != x && a != y` asks all elements of an array, where `a != x` asks for one; conditions on events must be met by one
- * and the same event. How far that reaches is left to golden answers.
- */
-function severalConditions(left: FieldExpr, right: FieldExpr, span: ModelSpan): boolean {
+/** `a && b && c` as a list. */
+function conjunction(expression: FieldExpr): FieldExpr[] {
+  if (expression.type !== 'binary' || expression.op !== '&&') return [expression];
+  return [...conjunction(expression.left), expression.right];
+}
+
+/** `a != x && a != y` is NOT IN (x, y): it asks all elements of an array, where `a != x` asks for one. */
+function isNotIn(one: FieldExpr, other: FieldExpr): boolean {
+  const [a, b] = [exclusion(one), exclusion(other)];
+  if (one === other || a === undefined || b === undefined || isRepeated(a.reference)) return false;
+  const same = a.op === b.op && a.literal.type === b.literal.type;
+  return same && printField(a.reference) === printField(b.reference);
+}
+
+/** `reference != literal` or `!~`, whichever side the literal is on. */
+function exclusion(expression: FieldExpr): { reference: Reference; op: FieldOp; literal: StaticValue } | undefined {
+  if (expression.type !== 'binary' || (expression.op !== '!=' && expression.op !== '!~')) return undefined;
+  const { op, left, right } = expression;
+  if (isReference(left) && right.type === 'static') return { reference: left, op, literal: right.value };
+  return isReference(right) && left.type === 'static' ? { reference: right, op, literal: left.value } : undefined;
+}
+
+function isTrueOfAll(expression: FieldExpr, span: ModelSpan): boolean {
+  const { reference, op, literal } = exclusion(expression)!;
+  return typed(reference, read(reference, span).scalars, literal).every((value) => compare(op, value, literal));
+}
+
+/** Conditions on events must be met by one and the same event: how far that reaches is left to golden answers. */
+function severalConditions({ left, right }: Binary, chain: FieldExpr[], span: ModelSpan): boolean {
   const own = severalIn(right, span);
   const others = severalIn(left, span);
   const meet = (kind: string): boolean => own.has(kind) && others.has(kind);
-  return meet('event') || meet('link') || [...own].some((kind) => kind.startsWith('!') && others.has(kind));
+  const plain = chain.every((one) => one.type !== 'binary' || (one.op !== '&&' && one.op !== '||'));
+  return meet('event') || meet('link') || (!plain && [...own].some((kind) => kind.startsWith('!') && others.has(kind)));
 }
 
 function severalIn(expression: FieldExpr, span: ModelSpan): Set<string> {
@@ -106,7 +134,7 @@ function severalIn(expression: FieldExpr, span: ModelSpan): Set<string> {
   return found;
 }
 
-function isReference(node: FieldExpr): node is Extract<FieldExpr, { type: 'attribute' | 'intrinsic' }> {
+function isReference(node: FieldExpr): node is Reference {
   return node.type === 'attribute' || node.type === 'intrinsic';
 }
 
@@ -130,12 +158,19 @@ export function compare(op: FieldOp, a: StaticValue, b: StaticValue): boolean {
     return ordered(op, numberOf(a), numberOf(b));
   }
   if (a.type === 'string' && b.type === 'string') {
-    if (op === '=~' || op === '!~') return new RegExp(`^(?:${b.value})$`, 'su').test(a.value) === (op === '=~');
+    if (op === '=~' || op === '!~') return anchored(b.value).test(a.value) === (op === '=~');
     return ordered(op, Buffer.compare(Buffer.from(a.value), Buffer.from(b.value)), 0);
   }
   if (a.type !== b.type || (op !== '=' && op !== '!=')) return false;
   const [x, y] = [a, b] as { value: unknown }[];
   return (x.value === y.value) === (op === '=');
+}
+
+/** Patterns match the whole value, and the dot a line break. */
+function anchored(pattern: string): RegExp {
+  return pattern.startsWith('(?i)')
+    ? new RegExp(`^(?:${pattern.slice(4)})$`, 'sui')
+    : new RegExp(`^(?:${pattern})$`, 'su');
 }
 
 function ordered<T extends bigint | number>(op: FieldOp, a: T, b: T): boolean {

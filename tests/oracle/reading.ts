@@ -2,7 +2,7 @@
  * What a span says when it is asked for an attribute or an intrinsic (spec of TraceQL §4, §6.5). A reading is a list of
  * scalars: none for nil, one for a plain value, several for an array or for the entries of several events or links.
  */
-import type { Attribute, IntrinsicName, Reference, StaticValue } from '../../src/traceql/ast.ts';
+import type { Attribute, FieldExpr, IntrinsicName, Reference, StaticValue } from '../../src/traceql/ast.ts';
 import { type Attributes, traceIdOf, type Value } from '../../src/query/segments.fixture.ts';
 import type { ModelSpan } from './model.ts';
 
@@ -143,9 +143,9 @@ export const ID_INTRINSICS: ReadonlySet<string> = new Set([
 ]);
 
 /** Attributes of events and links, of which a span may have several. */
-export function isRepeated(reference: Reference): boolean {
-  if (reference.type === 'attribute') return reference.scope === 'event' || reference.scope === 'link';
-  return reference.name.startsWith('event:') || reference.name.startsWith('link:');
+export function isRepeated(node: FieldExpr): boolean {
+  if (node.type === 'attribute') return node.scope === 'event' || node.scope === 'link';
+  return node.type === 'intrinsic' && (node.name.startsWith('event:') || node.name.startsWith('link:'));
 }
 
 export function spanIdOf(span: number): string {
