@@ -10,6 +10,8 @@ import { search, show } from './evaluate.ts';
 import type { ModelTrace } from './model.ts';
 import { spanIdOf, Unspecified } from './reading.ts';
 
+const SEVERAL = 'one of several';
+
 /** What the evaluator finds, a line a spanset; undefined when the language does not say. */
 export function expectedLines(text: string, traces: readonly ModelTrace[]): string[] | undefined {
   try {
@@ -17,9 +19,8 @@ export function expectedLines(text: string, traces: readonly ModelTrace[]): stri
       .flatMap(([trace, sets]) =>
         sets.map(({ spans, attributes }) => {
           const named = [...attributes].map(([key, value]) => `${key}=${show(value)}`);
-          const root = trace.root?.spec.name ?? '';
           const ids = spans.map(({ spec }) => spanIdOf(spec.span));
-          return line(traceIdOf(trace.trace), root, trace.startNs, trace.endNs - trace.startNs, ids, named);
+          return line(traceIdOf(trace.trace), rootOf(trace), trace.startNs, trace.endNs - trace.startNs, ids, named);
         }),
       )
       .sort();
@@ -29,18 +30,37 @@ export function expectedLines(text: string, traces: readonly ModelTrace[]): stri
   }
 }
 
+/** Of several roots in several segments any may name a trace that need not be looked at as a whole: that is not compared. */
+function rootOf({ spans, root }: ModelTrace): string {
+  return spans.filter(({ isRoot }) => isRoot).length > 1 ? SEVERAL : (root?.spec.name ?? '');
+}
+
 /** What the engine finds; a text when it refuses. */
-export async function foundLines(text: string, segments: Segment[]): Promise<string[] | string> {
+export async function foundLines(
+  text: string,
+  segments: Segment[],
+  traces: readonly ModelTrace[],
+): Promise<string[] | string> {
+  const severalRoots = new Set(
+    traces.filter((trace) => rootOf(trace) === SEVERAL).map(({ trace }) => traceIdOf(trace)),
+  );
   const options = { ...EVER, limit: 1000, spansPerSpanSet: 1000, stop: () => {} };
   try {
-    const { traces } = await searchTraces(segments, parseQuery(text), options, joiningOf());
-    return traces
+    const { traces: found } = await searchTraces(segments, parseQuery(text), options, joiningOf());
+    return found
       .flatMap(({ traceId, rootTraceName = '', startUnixNano, durationMs, spanSets = [] }) =>
         spanSets.map(({ spans, matched, attributes = [] }) => {
           if (matched !== spans.length) throw new Error(`${matched} spans matched, ${spans.length} are listed`);
           const named = attributes.map(({ key, value }) => `${key}=${showFound(value)}`);
           const ids = spans.map(({ spanId }) => spanId);
-          return line(traceId, rootTraceName, startUnixNano, BigInt(durationMs) * 1_000_000n, ids, named);
+          return line(
+            traceId,
+            severalRoots.has(traceId) ? SEVERAL : rootTraceName,
+            startUnixNano,
+            BigInt(durationMs) * 1_000_000n,
+            ids,
+            named,
+          );
         }),
       )
       .sort();

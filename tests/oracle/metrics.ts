@@ -211,9 +211,9 @@ function secondStage(series: Series[], stage: SecondStage): Series[] {
 function isBefore(a: Series, b: Series): boolean {
   const [x, y] = [a, b].map(({ labels }) => [...labels]);
   const only = x.length === 1 && y.length === 1 && x[0][0] === y[0][0];
-  const [u, v] = [x[0]?.[1], y[0]?.[1]];
-  if (!only || u.type !== 'string' || v.type !== 'string') throw new Unspecified('the order of labels');
-  return Buffer.compare(Buffer.from(u.value), Buffer.from(v.value)) < 0;
+  const [u, v] = [x[0]?.[1], y[0]?.[1]].map((value) => (value === undefined ? '' : show(value)));
+  if (!only || !u.startsWith('string ') || !v.startsWith('string ')) throw new Unspecified('the order of labels');
+  return Buffer.compare(Buffer.from(u), Buffer.from(v)) < 0;
 }
 
 function kept(series: Series[], keep: (value: number | undefined, at: number, own: Series) => boolean): Series[] {

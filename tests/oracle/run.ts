@@ -50,7 +50,7 @@ async function check(data: Dataset, texts: string[], names: readonly Form[], tal
       if (expected === undefined) tally.unspecified++;
       else if (expected.length > 0) tally.found++;
       for (const name of names) {
-        const found = await foundLines(text, forms.segments[name]);
+        const found = await foundLines(text, forms.segments[name], model);
         if (expected === undefined || JSON.stringify(found) === JSON.stringify(expected)) continue;
         throw new Error(`${name}: ${text}\n  expected ${lines(expected)}\n  found    ${lines(found)}`);
       }

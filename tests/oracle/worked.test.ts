@@ -83,6 +83,5 @@ function found(query: string): string[] {
 function shown(value: StaticValue | StaticValue[]): string {
   if (Array.isArray(value)) return `[${value.map(shown).join()}]`;
   if (value.type === 'nil') return 'nil';
-  if (value.type === 'float') return String(Number(value.value.toPrecision(9)));
   return value.type === 'duration' ? formatDuration(value.ns) : String(value.value);
 }
