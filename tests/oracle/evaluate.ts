@@ -162,6 +162,7 @@ function aggregate({ name, argument }: Aggregate, { spans }: Spanset): StaticVal
   if (name === 'sum') return sum(values);
   if (name === 'avg') return average(values);
   const better = (a: NumberValue, b: NumberValue): boolean => compare(name === 'min' ? '<' : '>', a, b);
+  if (values.some((value) => Number.isNaN(numberOf(value)))) throw new Unspecified('the order of NaN');
   const best = values.reduce((best, value) => (better(value, best) ? value : best));
   if (values.some((value) => value.type !== best.type && numberOf(value) === numberOf(best)))
     throw new Unspecified('the type of the extreme');
