@@ -8,6 +8,7 @@ import { int64Member, jsonObject, jsonString } from './json-text.ts';
 import { parseTraceId, traceParameters } from './parameters.ts';
 import type { TraceAnswer } from './queries.ts';
 import { type Answer, JSON_TYPE, PROTOBUF, SIMPLIFIED, text } from './respond.ts';
+import { splitSharedIds } from './shared-ids.ts';
 import { simplifiedTrace } from './simplified-trace.ts';
 
 const NOTHING: TraceAnswer = { trace: new Uint8Array(), inspectedBytes: 0 };
@@ -47,9 +48,10 @@ export async function traceV2(call: Call): Promise<Answer> {
   }
 }
 
-function look(call: Call): Promise<TraceAnswer | undefined> {
+async function look(call: Call): Promise<TraceAnswer | undefined> {
   const id = parseTraceId(call.parameter);
-  return call.queries.trace({ tenant: call.tenant, id, ...traceParameters(call.url) }, call.signal);
+  const found = await call.queries.trace({ tenant: call.tenant, id, ...traceParameters(call.url) }, call.signal);
+  return found && { ...found, trace: splitSharedIds(found.trace) };
 }
 
 function responseJson({ trace, inspectedBytes, ...rest }: TraceAnswer): Uint8Array {

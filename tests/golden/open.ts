@@ -46,6 +46,4 @@ export const OPEN: { readonly [name: string]: readonly Place[] } = {
   'select-event-attributes': ['live', 'blocks'],
   'pipe-expression-and': ['live', 'blocks'],
   'pipe-metrics-by-on-search': ['live', 'blocks'],
-  'trace-v2-zipkin': ['live', 'blocks'],
-  'trace-v1-zipkin': ['live', 'blocks'],
 };
