@@ -22,6 +22,7 @@ import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import { ownMetrics } from '../runtime/metrics.ts';
 import { type ApiOptions, answerNotFound, api } from '../serve/api.ts';
+import { denyList } from '../serve/deny-list.ts';
 import { streamingQuerier } from '../serve/streaming.ts';
 import { BodyBudget } from '../wire/body.ts';
 import { Decompressor } from '../wire/decompress.ts';
@@ -232,6 +233,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ...asking,
     pathPrefix: config.httpApiPrefix,
     timeoutMs: config.queryFrontend.apiTimeoutMs,
+    ...(config.queryFrontend.urlDenyList.length > 0 && { checkUrl: denyList(config.queryFrontend.urlDenyList) }),
     ready: () =>
       state === 'running'
         ? { ok: true }

@@ -108,3 +108,23 @@ it('a damaged block is told apart from other errors', async (t) => {
   });
   assert.ok(SegmentFailure.of('x', new TypeError('our mistake')) instanceof TypeError);
 });
+
+it('a small query ends while a large one is under way, and one that is cancelled does nothing more', async (t) => {
+  const { block } = await bothForms(t, SPANS);
+  const turns = new Turns();
+  let left = false;
+  // Every read is a slice of its own.
+  const heavy = new Work('crowd', turns, NO_LIMITS, () => left, 0);
+  const small = new Work('single', turns, NO_LIMITS, () => false, 0);
+  const reads = (work: Work): number =>
+    work.explanation([], 0, [], new Map()).segments.filter(({ state }) => state === 'read').length;
+  const many = Array.from({ length: 200 }, () => heavy.watch(block));
+  const running = search(heavy, many, '{ span.n = 1000 || name = "op-1" }');
+  const { traces } = await search(small, [small.watch(block)], '{ name = "op-7" }');
+  assert.equal(traces.length, 1);
+  const before = reads(heavy);
+  assert.ok(before > 0 && before < 50, `${before} of 200 segments`);
+  left = true;
+  await assert.rejects(running, { code: 'cancelled' });
+  assert.ok(reads(heavy) <= before + 1, 'at most the read that was under way');
+});

@@ -61,7 +61,10 @@ export class Work implements Watch {
   #phase = 'parse';
   #phaseSinceMs = 0;
 
-  constructor(tenant: string, turns: Turns, limits: WorkLimits, isCancelled: () => boolean) {
+  readonly #sliceMs: number;
+
+  constructor(tenant: string, turns: Turns, limits: WorkLimits, isCancelled: () => boolean, sliceMs = SLICE_MS) {
+    this.#sliceMs = sliceMs;
     this.#tenant = tenant;
     this.#turns = turns;
     this.#limits = limits;
@@ -111,7 +114,7 @@ export class Work implements Watch {
   turn(): Promise<void> | undefined {
     this.stop();
     const sliceMs = performance.now() - this.#since;
-    return sliceMs < SLICE_MS ? undefined : this.outside(this.#turns.wait(this.#tenant));
+    return sliceMs < this.#sliceMs ? undefined : this.outside(this.#turns.wait(this.#tenant));
   }
 
   /** Waits for something that is no computing of this query. */

@@ -8,6 +8,7 @@ import { after, before } from 'node:test';
 import { VivaceError } from '../runtime/errors.ts';
 import { ProtoReader, ProtoWriter, tagOf, WIRE_BYTES } from '../wire/protobuf.ts';
 import { type ApiOptions, answerNotFound, api } from './api.ts';
+import { denyList } from './deny-list.ts';
 import type { ApiLimits } from './parameters.ts';
 import type { MetricsAnswer, Queries, SearchRequest, TraceResult } from './queries.ts';
 import { renderMetrics } from './render-metrics.ts';
@@ -201,6 +202,7 @@ const servers: Record<string, ApiOptions> = {
   prefixed: { ...plain, pathPrefix: '/tempo' },
   padded: { ...plain, limits: () => ({ ...limits, leftPadTraceIds: true, queryEndCutoffMs: 30_000 }) },
   hasty: { ...plain, timeoutMs: 1 },
+  denying: { ...plain, checkUrl: denyList(['limit=1\\d{4}', '/tag/password/']) },
 };
 export const running = new Map<string, http.Server>();
 

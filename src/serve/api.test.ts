@@ -3,6 +3,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { denyList } from './deny-list.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import { doing, errors, flushed, get, json, plain, range, running, seen } from './api-under-test.ts';
 
@@ -99,6 +100,24 @@ test('a client that leaves stops its query, and nothing is written', async () =>
   while (!seen.at(-1)?.startsWith('GET api_search')) await new Promise(setImmediate);
   assert.equal(seen.at(-1), 'GET api_search 499');
   assert.deepEqual(errors, []);
+});
+
+test('URLs on the list are refused, others are not', async () => {
+  for (const path of ['/api/search?limit=12345', '/api/v2/search/tag/password/values']) {
+    const got = await get(path, {}, 'denying');
+    assert.deepEqual(
+      [got.status, got.text.trim()],
+      [400, 'the request is refused: its URL is on query_frontend.url_deny_list'],
+    );
+  }
+  assert.equal((await get('/api/search?limit=123', {}, 'denying')).status, 200);
+  assert.throws(() => denyList(['(']), { message: /cannot use "\(" in query_frontend.url_deny_list/ });
+});
+
+test('queriers are asked under their own path', async () => {
+  assert.equal((await get(`/querier/api/search?${range}`)).status, 200);
+  assert.equal((await get(`/querier/tempo/api/search?${range}`, {}, 'prefixed')).status, 200);
+  assert.equal((await get('/querier/ready')).status, 404);
 });
 
 test('a query that takes too long is given up', async () => {

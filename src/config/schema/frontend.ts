@@ -64,7 +64,7 @@ export const query_frontend = section('frontend.Config', {
   trace: section('frontend.TraceConfig', {
     pool_max_idle_streams: active(int(100, 'no key of Tempo; some runbooks have it. Accepted, no effect')),
   }),
-  multi_tenant_queries_enabled: bool(true, 'allow several tenant ids joined by a vertical bar'),
+  multi_tenant_queries_enabled: active(bool(true, 'allow several tenant ids joined by a vertical bar')),
   response_consumers: int(10, 'answers put together at a time'),
   weights: section('pipeline.WeightsConfig', {
     request_with_weights: bool(true, 'weigh queries in the queue'),
@@ -73,8 +73,8 @@ export const query_frontend = section('frontend.Config', {
     max_regex_conditions: int(1, 'regular expressions beyond which a query weighs more'),
   }),
   mcp_server: section('frontend.MCPServerConfig', { enabled: bool(false, 'serve /api/mcp') }),
-  api_timeout: duration('0', 'limit of a request, 0 none'),
-  url_deny_list: texts([], 'regexes answered 400'),
+  api_timeout: active(duration('0', 'limit of a request, 0 none')),
+  url_deny_list: active(texts([], 'regexes; a query whose path and parameters match one is answered 400')),
   max_query_expression_size_bytes: active(uint(131_072, 'longest TraceQL text, bytes')),
   max_grpc_streaming_packet_size: active(
     tempo3(int(2_097_152, 'bytes beyond which a message of a stream is split, 0 none')),
