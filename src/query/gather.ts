@@ -72,7 +72,7 @@ export function eachValue(
 }
 
 /** How many of present[from, to) are 1; four at a time, since each is a byte. */
-function countOnes(present: Uint8Array, from: number, to: number): number {
+export function countOnes(present: Uint8Array, from: number, to: number): number {
   let count = 0;
   while (from < to && ((present.byteOffset + from) & 3) !== 0) count += present[from++];
   const words = (to - from) >>> 2;

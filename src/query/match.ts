@@ -47,28 +47,29 @@ export function matchColumn(column: Column, test: ValueTest, into: Bits): void {
 
 /** Rows of an int32 column whose value is flagged: `wanted(value)` is called once a distinct small value. */
 export function matchInts(column: Column, wanted: (value: number) => boolean, into: Bits): void {
-  const known = new Map<number, number>();
+  // 0 not asked yet, 1 no, 2 yes.
+  const small = new Uint8Array(SMALL_INTS);
+  const large = new Map<number, number>();
+  const ask = (value: number): number => {
+    if (value >= 0 && value < SMALL_INTS) return (small[value] = wanted(value) ? 2 : 1);
+    let flag = large.get(value);
+    if (flag === undefined) large.set(value, (flag = wanted(value) ? 2 : 1));
+    return flag;
+  };
   for (const part of column.parts) {
     const ints = part.ints!;
     const out = reserve(part.count);
-    let last = Number.NaN;
-    let lastHit = 0;
     for (let i = 0; i < part.count; i++) {
       const value = ints[i];
-      if (value !== last) {
-        let hit = known.get(value);
-        if (hit === undefined) {
-          hit = wanted(value) ? 1 : 0;
-          known.set(value, hit);
-        }
-        last = value;
-        lastHit = hit;
-      }
-      out[i] = lastHit;
+      // Beyond the array is undefined, which is like 0 here.
+      out[i] = (small[value] || ask(value)) - 1;
     }
     scatter(part, into);
   }
 }
+
+/** Kinds, status codes and the like are below this. */
+const SMALL_INTS = 64;
 
 /** Rows of a coded column (resource, scope) whose code is flagged. */
 export function matchCodes(column: Column, flags: Uint8Array, into: Bits): void {
@@ -175,7 +176,18 @@ function scatter(part: Part, into: Bits): void {
   } else if (present !== undefined) {
     for (let row = 0, i = 0; row < part.rows; row++)
       if (present[row] === 1 && hits[i++] === 1) into[(first + row) >>> 5] |= 1 << ((first + row) & 31);
-  } else {
-    for (let i = 0; i < count; i++) if (hits[i] === 1) into[(first + i) >>> 5] |= 1 << ((first + i) & 31);
+  } else scatterDense(first, count, into);
+}
+
+/** A word at a time: hits are as good as random, and a branch for each would often be guessed wrong. */
+function scatterDense(first: number, count: number, into: Bits): void {
+  const flags = hits;
+  let i = 0;
+  for (; i < count && ((first + i) & 31) !== 0; i++) into[(first + i) >>> 5] |= flags[i] << ((first + i) & 31);
+  for (; i + 32 <= count; i += 32) {
+    let word = 0;
+    for (let bit = 0; bit < 32; bit++) word |= flags[i + bit] << bit;
+    into[(first + i) >>> 5] |= word;
   }
+  for (; i < count; i++) into[(first + i) >>> 5] |= flags[i] << ((first + i) & 31);
 }

@@ -3,9 +3,9 @@
  * values above 2^(b - 1) up to 2^b; smaller ones than 2 are in none.
  */
 
-/** The smallest b with 2^b ≥ value, of a value of at least 2. */
+/** The smallest b with 2^b ≥ value, of a whole number of at least 2. */
 export function bucketOf(value: number): number {
-  if (value <= 4294967296) return 32 - Math.clz32(Math.ceil(value) - 1);
+  if (value <= 4294967296) return 32 - Math.clz32(value - 1);
   const high = Math.ceil(value / 4294967296) - 1;
   return high < 4294967296 ? 64 - Math.clz32(high) : 64;
 }

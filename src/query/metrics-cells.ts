@@ -10,6 +10,8 @@ export type CellKind = 'count' | 'sum' | 'mean' | 'min' | 'max';
 /** Cells of one query: 8 bytes each, 16 of a mean. */
 export const CELLS_MAX = 2_000_000;
 
+const LANE_SERIES = 256;
+
 export class Cells {
   readonly kind: CellKind;
   readonly intervals: number;
@@ -19,6 +21,7 @@ export class Cells {
   /** Of means alone. */
   counts: Float64Array<ArrayBuffer> | undefined;
   #series = 0;
+  readonly #lanes = new Uint32Array(4 * LANE_SERIES);
 
   constructor(kind: CellKind, intervals: number, cellsMax = CELLS_MAX) {
     this.kind = kind;
@@ -55,6 +58,26 @@ export class Cells {
     const cells = this.values;
     const width = this.intervals;
     for (let k = 0; k < count; k++) if (series[k] >= 0) cells[series[k] * width + intervals[k]]++;
+  }
+
+  /**
+   * The same for one interval. Few series are counted in four places in turn: counting the same one again and again would
+   * wait each time for what was just written.
+   */
+  countIn(interval: number, series: Int32Array, count: number): void {
+    const cells = this.values;
+    const width = this.intervals;
+    if (this.#series > LANE_SERIES) {
+      for (let k = 0; k < count; k++) if (series[k] >= 0) cells[series[k] * width + interval]++;
+      return;
+    }
+    const lanes = this.#lanes;
+    for (let k = 0; k < count; k++) if (series[k] >= 0) lanes[4 * series[k] + (k & 3)]++;
+    for (let each = 0; each < this.#series; each++) {
+      const lane = 4 * each;
+      cells[each * width + interval] += lanes[lane] + lanes[lane + 1] + lanes[lane + 2] + lanes[lane + 3];
+    }
+    lanes.fill(0, 0, 4 * this.#series);
   }
 
   /** The same with a value for each. */

@@ -3,6 +3,7 @@
  * remembers where in its column it is, so that pages are decoded once whatever their boundaries.
  */
 import type { Column, ColumnOptions, Part, Segment, Want } from '../block/segment.ts';
+import { countOnes } from './gather.ts';
 
 /** Rows that are looked at together; their arrays stay in the fastest cache. */
 export const CHUNK_ROWS = 4096;
@@ -26,6 +27,7 @@ export class ColumnCursor {
   readonly column: Column;
   readonly #parts: Iterator<Part>;
   readonly #index = new Int32Array(CHUNK_ROWS);
+  #places = new Int32Array(CHUNK_ROWS);
   #part: Part | undefined;
   /** The first row of the part that was not looked at, and how many values come before it. */
   #row = 0;
@@ -57,10 +59,7 @@ export class ColumnCursor {
       if (rows[count - 1] < end) to = count;
       else while (to < count && rows[to] < end) to++;
       while (from < to && rows[from] < part.first) this.#index[from++] = -1;
-      if (from < to) {
-        this.#locate(part, rows, from, to);
-        each(part, this.#index, from, to);
-      }
+      if (from < to) each(part, this.#locate(part, rows, from, to), from, to);
       from = to;
     }
   }
@@ -78,7 +77,7 @@ export class ColumnCursor {
     this.#before = 0;
   }
 
-  #locate(part: Part, rows: Uint32Array, from: number, to: number): void {
+  #locate(part: Part, rows: Uint32Array, from: number, to: number): Int32Array {
     const index = this.#index;
     const { first, at, present } = part;
     if (at !== undefined) {
@@ -90,18 +89,58 @@ export class ColumnCursor {
       }
       this.#before = next;
     } else if (present !== undefined) {
-      let before = this.#before;
-      let row = this.#row - first;
-      for (let k = from; k < to; k++) {
-        const wanted = rows[k] - first;
-        for (; row < wanted; row++) before += present[row];
-        index[k] = present[row] === 1 ? before : -1;
+      const start = this.#row - first;
+      const end = rows[to - 1] + 1 - first;
+      // Rows close together: a number for each row between them costs less than guessing where the next one is.
+      if (end - start <= DENSE_ROWS * (to - from))
+        this.#before = this.#locateDense(present, start, end, rows, first, from, to);
+      else {
+        let row = start;
+        for (let k = from; k < to; k++) {
+          const wanted = rows[k] - first;
+          this.#before += countOnes(present, row, wanted);
+          row = wanted;
+          index[k] = present[row] === 1 ? this.#before : -1;
+        }
+        this.#before += present[row];
       }
-      this.#before = before;
-      this.#row = row + first;
-    } else for (let k = from; k < to; k++) index[k] = rows[k] - first;
+      this.#row = end + first;
+    } else {
+      const shift = rows[from] - first;
+      // All rows of a page, as they come: their places are known.
+      if (shift === from && rows[to - 1] - rows[from] === to - 1 - from) return IN_ORDER;
+      for (let k = from; k < to; k++) index[k] = rows[k] - first;
+    }
+    return index;
+  }
+
+  #locateDense(
+    present: Uint8Array,
+    start: number,
+    end: number,
+    rows: Uint32Array,
+    first: number,
+    from: number,
+    to: number,
+  ): number {
+    if (this.#places.length < end - start) this.#places = new Int32Array(end - start);
+    const places = this.#places;
+    let before = this.#before;
+    for (let row = start; row < end; row++) {
+      const one = present[row];
+      // The place, or -1 where there is none, without a branch.
+      places[row - start] = before | (one - 1);
+      before += one;
+    }
+    const index = this.#index;
+    for (let k = from, base = first + start; k < to; k++) index[k] = places[rows[k] - base];
+    return before;
   }
 }
+
+/** Up to so many rows for each wanted one, all of them are looked at. */
+const DENSE_ROWS = 16;
+const IN_ORDER = Int32Array.from({ length: CHUNK_ROWS }, (_, i) => i);
 
 /** The first place in at[from, count) that holds `row` or more: near ones by steps, far ones by halving. */
 function atLeast(at: Uint32Array, from: number, count: number, row: number): number {

@@ -4,10 +4,14 @@
  *   number of label 1 ─▶ group so far ─┬─▶ group so far ─┬─▶ group
  *                     number of label 2┘  number of label 3┘
  *
- * where a step is one look-up in an open-addressing table of 32-bit words. Groups are numbered in the order of first use,
- * and memory is bounded: what comes after `countMax` groups is LIMITED.
+ * where a step is one look-up in an array, or, where numbers are large, in an open-addressing table. Groups are numbered in
+ * the order of first use, and memory is bounded: what comes after `countMax` groups is LIMITED.
  */
 import { LIMITED } from './metrics-labels.ts';
+
+/** Pairs with smaller numbers than these are found in an array of that many words, others in a hash table. */
+const DENSE_LEFT = 4096;
+const DENSE_RIGHT = 64;
 
 /** Pairs of numbers, numbered from 0. */
 export class Pairing {
@@ -15,8 +19,10 @@ export class Pairing {
   #left = new Int32Array(16);
   #right = new Int32Array(16);
   /** Number of the pair + 1; 0 is free. */
+  #dense = new Int32Array(DENSE_RIGHT);
   #table = new Int32Array(32);
   #count = 0;
+  #inTable = 0;
   /** A pair had to be left out. */
   limited = false;
 
@@ -30,29 +36,40 @@ export class Pairing {
 
   /** The number of the pair, which is made when it is new; LIMITED when there is no room. */
   number(left: number, right: number): number {
+    if (left < DENSE_LEFT && right < DENSE_RIGHT) {
+      const place = left * DENSE_RIGHT + right;
+      if (place >= this.#dense.length) this.#dense = longer(this.#dense, place + 1);
+      const pair = this.#dense[place] - 1;
+      return pair < 0 ? this.#add(left, right, this.#dense, place) : pair;
+    }
     const table = this.#table;
     const mask = table.length - 1;
     for (let slot = hash(left, right) & mask; ; slot = (slot + 1) & mask) {
       const pair = table[slot] - 1;
-      if (pair < 0) return this.#add(left, right, slot);
+      if (pair < 0) {
+        const added = this.#add(left, right, table, slot);
+        if (added >= 0 && 2 * ++this.#inTable > table.length) this.#grow();
+        return added;
+      }
       if (this.#left[pair] === left && this.#right[pair] === right) return pair;
     }
   }
 
-  /** into[k] becomes the number of the pair (left[k], right[k]); LIMITED where right[k] is. */
+  /** into[k] becomes the number of the pair (left[k], right[k]); LIMITED where one of them is. */
   fill(left: Int32Array, right: Int32Array, count: number, into: Int32Array): void {
-    let lastLeft = -1;
-    let lastRight = -1;
-    let last = LIMITED;
+    let dense = this.#dense;
     for (let k = 0; k < count; k++) {
       const l = left[k];
       const r = right[k];
-      if (l !== lastLeft || r !== lastRight) {
-        lastLeft = l;
-        lastRight = r;
-        last = l < 0 || r < 0 ? LIMITED : this.number(l, r);
+      // A negative number is a large one here.
+      const place = r >>> 0 < DENSE_RIGHT ? l * DENSE_RIGHT + r : -1;
+      // Beyond the array is undefined, which is like 0.
+      const known = dense[place];
+      if (known > 0) into[k] = known - 1;
+      else {
+        into[k] = l < 0 || r < 0 ? LIMITED : this.number(l, r);
+        dense = this.#dense;
       }
-      into[k] = last;
     }
   }
 
@@ -64,30 +81,30 @@ export class Pairing {
     return this.#right[pair];
   }
 
-  #add(left: number, right: number, slot: number): number {
+  #add(left: number, right: number, table: Int32Array, slot: number): number {
     if (this.#count >= this.#countMax) {
       this.limited = true;
       return LIMITED;
     }
     if (this.#count === this.#left.length) {
-      this.#left = longer(this.#left);
-      this.#right = longer(this.#right);
+      this.#left = longer(this.#left, this.#count + 1);
+      this.#right = longer(this.#right, this.#count + 1);
     }
     const pair = this.#count++;
     this.#left[pair] = left;
     this.#right[pair] = right;
-    this.#table[slot] = pair + 1;
-    if (2 * this.#count > this.#table.length) this.#grow();
+    table[slot] = pair + 1;
     return pair;
   }
 
   #grow(): void {
     const table = new Int32Array(2 * this.#table.length);
     const mask = table.length - 1;
-    for (let pair = 0; pair < this.#count; pair++) {
-      let slot = hash(this.#left[pair], this.#right[pair]) & mask;
+    for (const number of this.#table) {
+      if (number === 0) continue;
+      let slot = hash(this.#left[number - 1], this.#right[number - 1]) & mask;
       while (table[slot] !== 0) slot = (slot + 1) & mask;
-      table[slot] = pair + 1;
+      table[slot] = number;
     }
     this.#table = table;
   }
@@ -98,8 +115,8 @@ function hash(left: number, right: number): number {
   return mixed ^ (mixed >>> 15);
 }
 
-function longer(array: Int32Array): Int32Array<ArrayBuffer> {
-  const twice = new Int32Array(2 * array.length);
-  twice.set(array);
-  return twice;
+function longer(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const wider = new Int32Array(Math.max(2 * array.length, length));
+  wider.set(array);
+  return wider;
 }

@@ -116,7 +116,7 @@ export class MetricsRun {
           if (i > 0) this.#pairings[i - 1].fill(this.#series, this.#number, size, this.#series);
         }
         if (labels.length === 0) this.#series.fill(0, 0, size);
-        this.#accumulate(size);
+        this.#accumulate(size, interval);
         if (picks)
           this.exemplars.offer(
             this.#rows,
@@ -182,7 +182,8 @@ export class MetricsRun {
     return kept;
   }
 
-  #accumulate(size: number): void {
+  /** `interval` is that of all rows, undefined when they differ. */
+  #accumulate(size: number, interval: number | undefined): void {
     const series = this.#series;
     if (this.#buckets !== undefined) {
       const buckets = this.#number;
@@ -191,8 +192,10 @@ export class MetricsRun {
       this.#buckets.fill(series, buckets, size, series);
     }
     this.cells.ensure(this.#seriesCount());
-    if (this.plan.value === undefined || this.plan.buckets) this.cells.count(series, this.#inInterval, size);
-    else this.cells.add(series, this.#inInterval, this.#values, size);
+    if (this.plan.value === undefined || this.plan.buckets) {
+      if (interval === undefined) this.cells.count(series, this.#inInterval, size);
+      else this.cells.countIn(interval, series, size);
+    } else this.cells.add(series, this.#inInterval, this.#values, size);
   }
 
   #seriesCount(): number {
