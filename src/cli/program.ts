@@ -45,6 +45,8 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
       'Asks a Vivace or Tempo server, or the blocks of a data folder.\n' +
         'A folder in use by a server can be read at any time; only what is in blocks is seen.',
     )
+    .version(world.version, '--version', 'show the version')
+    .addHelpText('after', examples(world.program))
     .exitOverride()
     .showHelpAfterError('(add --help for what there is)')
     .configureOutput({
@@ -74,6 +76,17 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   addViewBlock(view, world);
   addCompletion(program, world);
   return program;
+}
+
+function examples(program: string): string {
+  return `
+Examples:
+  ${program} query api search localhost:3200 '{ status = error }' now-1h now
+  ${program} query api trace-id localhost:3200 2f3e0cee77ae5dc9c17ade3689eb2e54
+  ${program} query api metrics localhost:3200 '{ } | rate() by (resource.service.name)' --since 6h
+  ${program} query api search ./data '{ duration > 2s }'
+  ${program} list blocks --bucket ./data
+`;
 }
 
 /** An error about a place in a query shows the place. */

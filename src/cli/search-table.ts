@@ -139,7 +139,7 @@ function attributesText(attributes: ApiAttribute[] = []): string {
 function summaryOf(traces: number, metrics: SearchBody['metrics'] = {}): string {
   const read = Number(metrics.inspectedBytes ?? 0);
   const parts = [
-    counted(traces, 'trace'),
+    ...(traces > 0 ? [counted(traces, 'trace')] : []),
     ...(metrics.inspectedTraces ? [`${counted(metrics.inspectedTraces, 'trace')} looked at`] : []),
     ...(metrics.totalBlocks ? [counted(metrics.totalBlocks, 'block')] : []),
     ...(read > 0 ? [`${bytesText(read)} read`] : []),

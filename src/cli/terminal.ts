@@ -14,6 +14,7 @@ export interface Output {
 export interface World {
   /** The name that it was started under. */
   program: string;
+  version: string;
   stdout: Output;
   stderr: Output;
   env: Record<string, string | undefined>;

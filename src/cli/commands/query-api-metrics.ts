@@ -33,12 +33,12 @@ export function addQueryApiMetrics(parent: Command, world: World): void {
     const parameters = rangeParameters(world, start, end, options.since);
     parameters.set('q', query);
     if (options.step !== undefined) parameters.set('step', options.step);
-    await withSource(world, terminal, endpoint, options, 'asking', async (source) => {
-      const body = await source.ask(options.instant ? 'metrics-instant' : 'metrics-range', parameters);
-      if (terminal.json) return terminal.print([body]);
-      const { lines, summary } = (options.instant ? instantLines : rangeLines)(body, terminal);
-      terminal.print(lines);
-      terminal.note(summary);
-    });
+    const body = await withSource(world, terminal, endpoint, options, 'asking', (source) =>
+      source.ask(options.instant ? 'metrics-instant' : 'metrics-range', parameters),
+    );
+    if (terminal.json) return terminal.print([body]);
+    const { lines, summary } = (options.instant ? instantLines : rangeLines)(body, terminal);
+    terminal.print(lines);
+    terminal.note(summary);
   });
 }

@@ -7,6 +7,7 @@ import {
   apiOptions,
   count,
   ENDPOINT,
+  isFolder,
   rangeArguments,
   rangeParameters,
   withSource,
@@ -37,16 +38,16 @@ export function addQueryApiSearch(parent: Command, world: World): void {
     parameters.set('q', query);
     if (options.limit !== undefined) parameters.set('limit', String(options.limit));
     if (options.spss !== undefined) parameters.set('spss', String(options.spss));
-    await withSource(world, terminal, endpoint, options, 'searching', async (source) => {
-      const body = await source.ask('search', parameters);
-      if (terminal.json) return terminal.print([body]);
-      const { lines, traces, summary } = searchLines(body, { spans: options.spans === true }, terminal);
-      terminal.print(lines);
-      const range =
-        parameters.has('start') || source.blocksOnly
-          ? ''
-          : ' in the last 15 minutes or not yet in a block; name a start, as now-24h';
-      terminal.note(traces === 0 ? `no trace matches${range} (${summary})` : summary);
-    });
+    const body = await withSource(world, terminal, endpoint, options, 'searching', (source) =>
+      source.ask('search', parameters),
+    );
+    if (terminal.json) return terminal.print([body]);
+    const { lines, traces, summary } = searchLines(body, { spans: options.spans === true }, terminal);
+    terminal.print(lines);
+    const range =
+      parameters.has('start') || isFolder(endpoint)
+        ? ''
+        : ' in the last 15 minutes or not yet in a block; name a start, as now-24h';
+    terminal.note(traces === 0 ? `no trace matches${range}${summary === '' ? '' : ` (${summary})`}` : summary);
   });
 }

@@ -27,12 +27,12 @@ export function addQueryApiTagValues(parent: Command, world: World): void {
     const terminal = createTerminal(world, options, true);
     const parameters = rangeParameters(world, start, end, options.since);
     if (options.query !== undefined) parameters.set('q', options.query);
-    await withSource(world, terminal, endpoint, options, 'asking', async (source) => {
-      const body = await source.ask('tag-values', parameters, tag);
-      if (terminal.json) return terminal.print([body]);
-      const lines = tagValueLines(body, terminal);
-      terminal.print(lines);
-      if (lines.length === 0) terminal.note(`no values of ${tag}`);
-    });
+    const body = await withSource(world, terminal, endpoint, options, 'asking', (source) =>
+      source.ask('tag-values', parameters, tag),
+    );
+    if (terminal.json) return terminal.print([body]);
+    const lines = tagValueLines(body, terminal);
+    terminal.print(lines);
+    if (lines.length === 0) terminal.note(`no values of ${tag}`);
   });
 }

@@ -30,12 +30,12 @@ export function addQueryApiTags(parent: Command, world: World): void {
     const parameters = rangeParameters(world, start, end, options.since);
     if (options.scope !== undefined) parameters.set('scope', options.scope);
     if (options.query !== undefined) parameters.set('q', options.query);
-    await withSource(world, terminal, endpoint, options, 'asking', async (source) => {
-      const body = await source.ask('tags', parameters);
-      if (terminal.json) return terminal.print([body]);
-      const lines = tagNameLines(body);
-      terminal.print(lines);
-      if (lines.length === 0) terminal.note('no attributes');
-    });
+    const body = await withSource(world, terminal, endpoint, options, 'asking', (source) =>
+      source.ask('tags', parameters),
+    );
+    if (terminal.json) return terminal.print([body]);
+    const lines = tagNameLines(body);
+    terminal.print(lines);
+    if (lines.length === 0) terminal.note('no attributes');
   });
 }

@@ -15,10 +15,15 @@ export function addQueryApiTrace(parent: Command, world: World, exit: (code: num
     async (endpoint: string, id: string) => {
       const options = command.opts<ApiOptions & TraceViewOptions>();
       const terminal = createTerminal(world, options, true);
-      await withSource(world, terminal, endpoint, options, `looking for ${id} in`, async (source) => {
-        const found = await source.trace(id, new URLSearchParams());
-        exit(showTrace(id, found, source, terminal, options));
-      });
+      const { found, source } = await withSource(
+        world,
+        terminal,
+        endpoint,
+        options,
+        `looking for ${id} in`,
+        async (source) => ({ found: await source.trace(id, new URLSearchParams()), source }),
+      );
+      exit(showTrace(id, found, source, terminal, options));
     },
   );
 }

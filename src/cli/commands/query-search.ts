@@ -48,7 +48,7 @@ export function addQuerySearch(parent: Command, world: World): void {
       if (terminal.json) return terminal.print([body]);
       const { lines, traces, summary } = searchLines(body, { spans: false }, terminal);
       terminal.print(lines);
-      terminal.note(traces === 0 ? `no trace matches (${summary})` : summary);
+      terminal.note(traces === 0 ? `no trace matches${summary === '' ? '' : ` (${summary})`}` : summary);
     } finally {
       progress.end();
     }

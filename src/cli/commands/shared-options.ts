@@ -68,38 +68,40 @@ export function rangeArguments(command: Command): Command {
     .option('--since <duration>', 'instead of start and end: the last 30m, 6h, 2d');
 }
 
-/** Opens the source, asks it with a line of progress, and closes it. */
+/** Opens the source, asks it with a line of progress, and closes it. Nothing is to be printed before it is answered. */
 export async function withSource<T>(
   world: World,
   terminal: Terminal,
   endpoint: string,
   options: ApiOptions,
   verb: string,
-  work: (source: Source) => Promise<T>,
+  ask: (source: Source) => Promise<T>,
 ): Promise<T> {
   const name = isFolder(endpoint) ? endpoint : endpoint.replace(/\/\/.*@/, '//');
   const progress = progressOf(world, terminal, `${verb} ${name}`, options.useGrpc ? 'jobs' : 'blocks');
+  const notes: string[] = [];
   let source: Source | undefined;
   try {
-    source = await openSource(world, terminal, endpoint, options, progress.update);
-    return await work(source);
+    source = await openSource(world, endpoint, options, progress.update, (text) => notes.push(text));
+    return await ask(source);
   } finally {
     source?.close();
     progress.end();
+    for (const note of notes) terminal.note(note);
   }
 }
 
 async function openSource(
   world: World,
-  terminal: Terminal,
   endpoint: string,
   options: ApiOptions,
   onBlock: (done: number, total: number) => void,
+  note: (text: string) => void,
 ): Promise<Source> {
   const tenant = options.orgId;
   if (isFolder(endpoint)) {
     if (options.useGrpc) throw new UsageError(`--use-grpc asks a server, and ${endpoint} is a folder`);
-    const { catalog, name } = openFolder(endpoint, terminal.note);
+    const { catalog, name } = openFolder(endpoint, note);
     return folderSource({ catalog, name, tenant: tenant ?? SINGLE_TENANT, nowMs: world.nowMs(), onBlock });
   }
   const server = {
@@ -110,7 +112,7 @@ async function openSource(
     headers: options.header ?? {},
     verifyTls: options.insecureSkipVerify !== true,
     traceV1: options.v1,
-    onMissing: (what: string) => terminal.note(`not all of it: ${clean(what)}`),
+    onMissing: (what: string) => note(`not all of it: ${clean(what)}`),
   };
   if (!options.useGrpc) return serverSource(server);
   // What a stream takes is only loaded for one.
@@ -119,7 +121,7 @@ async function openSource(
 }
 
 /** A folder is written as a path, so that no host is taken for one. */
-function isFolder(endpoint: string): boolean {
+export function isFolder(endpoint: string): boolean {
   return /^(?:\.{0,2}\/|\.{1,2}$|~)/.test(endpoint);
 }
 
