@@ -35,13 +35,18 @@ export const BLOCK_FORMAT = 'vivace1';
 /** The meta of a JSON text; undefined when it is not that of a block of ours. */
 export function parseMeta(text: string): BlockMeta | undefined {
   try {
-    const meta = JSON.parse(text) as BlockMeta;
-    if (meta.format !== BLOCK_FORMAT || typeof meta.blockID !== 'string' || typeof meta.vivace?.pageRows !== 'number')
-      return undefined;
-    return meta;
+    const checked = checkedMeta(JSON.parse(text));
+    return typeof checked === 'string' ? undefined : checked;
   } catch {
     return undefined;
   }
+}
+
+/** `foreign`: not a block of ours; `incomplete`: what only we need is missing. */
+export function checkedMeta(value: unknown): BlockMeta | 'foreign' | 'incomplete' {
+  const meta = value as BlockMeta;
+  if (meta?.format !== BLOCK_FORMAT || typeof meta.blockID !== 'string') return 'foreign';
+  return typeof meta.vivace?.pageRows === 'number' ? meta : 'incomplete';
 }
 
 /** Seconds since 1970 as meta.json writes them. */

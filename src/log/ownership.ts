@@ -78,6 +78,11 @@ export async function hasLivingPeer(wal: string, own: string | undefined): Promi
   return false;
 }
 
+/** Whether the process of a log lives. */
+export function isOwned(wal: string, instance: string): Promise<boolean> {
+  return answers(socketPath(wal, instance));
+}
+
 export function socketPath(wal: string, instance: string): string {
   return path.join(wal, `${instance}.sock`);
 }

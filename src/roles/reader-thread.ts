@@ -38,6 +38,7 @@ import { TraceQLError } from '../traceql/error.ts';
 import { parseQuery } from '../traceql/parse.ts';
 import { planOf } from '../traceql/plan.ts';
 import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
+import { remoteBlocks } from './bucket.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
 import type { LeaseAnswer, ReaderAsks } from './writer-thread.ts';
@@ -68,7 +69,7 @@ export interface Ask {
   progress: boolean;
   explain: boolean;
 }
-export type ToReader = { type: 'port'; port: MessagePort } | Ask;
+export type ToReader = { type: 'port'; port: MessagePort } | { type: 'bucket'; port: MessagePort } | Ask;
 export type FromReader =
   | { type: 'started' }
   | { type: 'progress'; id: number; answer: unknown }
@@ -104,7 +105,8 @@ parentPort!.on('message', (message: ToReader) => {
       leases.delete(answer.id);
     });
     send({ type: 'started' });
-  } else void answer(message);
+  } else if (message.type === 'bucket') caches.remote = remoteBlocks(message.port);
+  else void answer(message);
 });
 
 async function answer({ id, slot, question, progress, explain }: Ask): Promise<void> {

@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import os from 'node:os';
+import path from 'node:path';
 import { datagramListenersOf, listenersOf, type Service, type Listener as Wanted } from '../config/listeners.ts';
 import type { Configuration } from '../config/load.ts';
 import { renderConfiguration } from '../config/render.ts';
@@ -37,6 +38,8 @@ import { corsOptions, foreignReceivers } from './foreign-receivers.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
+import { startBucket } from './bucket.ts';
+import { bucketSettings } from './bucket-settings.ts';
 import { startReaders, startWriter } from './threads.ts';
 import type { TenantCounts, WriterStats } from './writer-thread.ts';
 
@@ -67,6 +70,8 @@ export interface ServerOptions {
 const RECEIVING_TARGETS = new Set(['all', 'scalable-single-binary', 'distributor', 'ingester', 'live-store']);
 const PAGE_ROWS = 4096;
 const REBIND_MS = 5000;
+/** Whoever takes spans waits no longer for the first list of the bucket before it is ready. */
+const LISTED_MS_MAX = 5000;
 const TELL_SPANS_MS = 60_000;
 
 /** Starts everything; resolves when spans can be taken and found. */
@@ -76,7 +81,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const receives = RECEIVING_TARGETS.has(config.target);
   const instance = receives ? randomBytes(6).toString('hex') : undefined;
   const wal = config.storage.trace.wal.path;
-  const blocks = config.storage.trace.local.path;
+  const remote = config.storage.trace.backend !== 'local';
+  // With a bucket, blocks stand here only on their way.
+  const blocks = remote ? path.join(wal, 'blocks') : config.storage.trace.local.path;
   makeDirectory(wal);
   makeDirectory(blocks);
   const metrics = ownMetrics(version);
@@ -132,6 +139,24 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   );
   tenants.onChange(() => writer.limit(limitTable(config, tenants)));
+  let listed = !remote;
+  const bucket = remote
+    ? startBucket(bucketSettings(config, { instance, walDirectory: wal, blocksDirectory: blocks }), {
+        onStats: metrics.bucket,
+        onLog: (level, message, fields) => log.log(level, message, fields),
+        onGone(error) {
+          log.log('error', error.message, { stack: error.stack });
+          options.onStop(1);
+        },
+      })
+    : undefined;
+  const nowListed = (): void => {
+    listed = true;
+  };
+  void bucket?.listed.then(nowListed);
+  // Without the bucket there are no answers about what is in it, but spans can be taken.
+  if (receives) setTimeout(nowListed, LISTED_MS_MAX).unref();
+  if (bucket !== undefined) writer.connectBucket(bucket.writerPort());
   const admission = new Admission({
     runningMax: config.querier.maxConcurrentQueries,
     waitingMax: config.queryFrontend.maxOutstandingPerTenant,
@@ -140,7 +165,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const readers = startReaders(
     config.vivace.readerThreads || Math.max(1, os.availableParallelism() - 1),
     readerSettings(config),
-    writer,
+    (reader) => {
+      writer.connect(reader);
+      bucket?.connect(reader);
+    },
     admission,
     {
       onGone(error) {
@@ -235,7 +263,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     timeoutMs: config.queryFrontend.apiTimeoutMs,
     ...(config.queryFrontend.urlDenyList.length > 0 && { checkUrl: denyList(config.queryFrontend.urlDenyList) }),
     ready: () =>
-      state === 'running'
+      state === 'running' && listed
         ? { ok: true }
         : {
             ok: false,
@@ -317,7 +345,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const listeners: Listener[] = [];
   const addresses: RunningServer['addresses'] = [];
   const retries: NodeJS.Timeout[] = [];
-  const health = grpcHealth(() => state === 'running');
+  const health = grpcHealth(() => state === 'running' && listed);
   const certificates = openCertificates(log);
   const open = async (wanted: Wanted): Promise<void> => {
     const { otlp } = config.distributor.receivers;
@@ -445,6 +473,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);
       const cut = await writer.close();
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
+      if (bucket !== undefined && !(await bucket.close(graceMs)))
+        log.log('error', 'not every block could be uploaded; their folder keeps them for the next start', {});
       await readers.close();
       peers?.close();
       closeTenants();

@@ -1,5 +1,5 @@
 /** The main thread's side of the writer and reader threads: requests with numbers, answers as promises. */
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { VivaceError } from '../runtime/errors.ts';
 import type {
   Listener,
@@ -33,6 +33,8 @@ export interface Writer {
   /** Cuts everything and ends the thread; whether all is in blocks. */
   close(): Promise<boolean>;
   connect(reader: Worker): void;
+  /** Hears of blocks in the bucket over this port. */
+  connectBucket(port: MessagePort): void;
 }
 
 /** Starts the writer thread. */
@@ -43,7 +45,7 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
   let next = 1;
   let closing = false;
   let gone = false;
-  const post = (message: ToWriter, transfer: (ArrayBuffer | import('node:worker_threads').MessagePort)[] = []): void =>
+  const post = (message: ToWriter, transfer: (ArrayBuffer | MessagePort)[] = []): void =>
     worker.postMessage(message, transfer);
   const ready = new Promise<{ replayedSpans: number; damage: string[] }>((resolve, reject) => {
     worker.on('message', (message: FromWriter) => {
@@ -121,6 +123,9 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
       const hello: ToReader = { type: 'port', port: port2 };
       reader.postMessage(hello, [port2]);
     },
+    connectBucket(port) {
+      post({ type: 'bucket', port }, [port]);
+    },
   };
 }
 
@@ -138,7 +143,7 @@ export interface ReaderEvents {
 export function startReaders(
   count: number,
   settings: Omit<ReaderSettings, 'cancelled'>,
-  writer: Writer,
+  connect: (reader: Worker) => void,
   admission: Admission,
   { onGone, onDamage }: ReaderEvents,
 ): { queries: Queries; close(): Promise<void> } {
@@ -174,7 +179,7 @@ export function startReaders(
     worker.on('exit', () => {
       if (!closing) onGone(new Error('a reader thread has ended'));
     });
-    writer.connect(worker);
+    connect(worker);
     const reader = { worker, busy: 0 };
     readers.push(reader);
     return reader;

@@ -15,6 +15,7 @@ import { RECORD_CUT } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
 import { messageOf } from '../runtime/errors.ts';
+import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
 
 export interface WriterSettings {
   /** undefined: this process takes no spans and only lists blocks. */
@@ -44,6 +45,7 @@ export type ToWriter =
   | { type: 'limits'; limits: LimitTable }
   | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
   | { type: 'reader'; port: MessagePort }
+  | { type: 'bucket'; port: MessagePort }
   | { type: 'flush'; id: number; tenant: string | undefined }
   | { type: 'close'; id: number };
 
@@ -106,6 +108,7 @@ const catalog = new BlockCatalog(settings.blocksDirectory);
 /** The store of this process first, then those of replayed logs until they are cut. */
 const stores: LiveStore[] = [];
 let limits = settings.limits;
+let bucket: MessagePort | undefined;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
 let nextLease = 1;
@@ -173,6 +176,13 @@ main.on('message', (message: ToWriter) => {
     case 'reader':
       serveReader(message.port);
       break;
+    case 'bucket':
+      bucket = message.port;
+      bucket.on('message', ({ id, tenant, added, removed }: ChangedBlocks) => {
+        catalog.changeRemote(tenant, added, removed);
+        tellBucket({ type: 'known', id });
+      });
+      break;
     case 'flush':
       if (message.tenant !== undefined && !isKnown(message.tenant)) {
         send({ type: 'done', id: message.id, ok: false });
@@ -193,6 +203,10 @@ main.on('message', (message: ToWriter) => {
       );
   }
 });
+
+function tellBucket(message: FromWriterToBucket): void {
+  bucket?.postMessage(message);
+}
 
 function isKnown(tenant: string): boolean {
   return stores.some((store) => store.traces.has(tenant)) || catalog.blocks(tenant).length > 0;
@@ -256,6 +270,7 @@ function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters
     now: Date.now,
     onBlock(block, cutMs) {
       catalog.add(block);
+      tellBucket({ type: 'cut' });
       stats.cuts.push({ ms: cutMs, bytes: block.meta.size + block.meta.vivace.tracesBytes });
     },
     onCutFailed(error) {

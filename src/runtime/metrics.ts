@@ -38,6 +38,7 @@ const REQUEST_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 
 const DEFAULT_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const TRACES_PER_BATCH = doubling(2);
 const FLUSH_SECONDS = doubling(1);
+const BACKEND_SECONDS = [0.005, 0.02, 0.08, 0.32, 1.28, 5.12];
 const FLUSH_BYTES = doubling(1024 * 1024);
 
 /** Makes all metrics of one instance. `close` stops the observation of garbage collections. */
@@ -64,6 +65,7 @@ export function ownMetrics(build: BuildLabels) {
     ...serverMetrics(make),
     ...receivingMetrics(make),
     ...storingMetrics(make),
+    ...bucketMetrics(make),
     ...queryMetrics(make),
     ...limitMetrics(make),
     /** Where levels come from; later calls add to earlier ones. */
@@ -201,6 +203,47 @@ function storingMetrics({ counter, histogram }: Makers) {
     },
     replayedSpans: (count: number) => replayed.inc(count),
     corruptRecords: (count: number) => corrupt.inc(count),
+  };
+}
+
+function bucketMetrics({ counter, histogram, gauge }: Makers) {
+  const operations = histogram(
+    'tempodb_backend_request_duration_seconds',
+    'Time of an operation on the bucket.',
+    BACKEND_SECONDS,
+    ['operation', 'status_code'],
+  );
+  const polls = histogram('tempodb_blocklist_poll_duration_seconds', 'Time to list the bucket.', DEFAULT_SECONDS);
+  const pollErrors = counter('tempodb_blocklist_poll_errors_total', 'Failed listings.', ['tenant']);
+  const indexErrors = counter('tempodb_blocklist_tenant_index_errors_total', 'Indexes that could not be used.', [
+    'tenant',
+  ]);
+  const builder = gauge('tempodb_blocklist_tenant_index_builder', 'Whether the last poll wrote the index.', ['tenant']);
+  const age = gauge('tempodb_blocklist_tenant_index_age_seconds', 'Age of the index that was used.', ['tenant']);
+  const failed = counter('tempo_ingester_flush_failed_retries_total', 'Uploads that failed.');
+  return {
+    /** What the bucket thread has done since the last call. */
+    bucket: (done: {
+      operations: { operation: string; status: number; seconds: number }[];
+      pollSeconds: number[];
+      pollErrors: string[];
+      indexErrors: string[];
+      failedUploads: number;
+      indexes: Map<string, { builder: boolean; ageSeconds: number }>;
+    }) => {
+      for (const { operation, status, seconds } of done.operations)
+        operations.observe({ operation, status_code: String(status) }, seconds);
+      for (const seconds of done.pollSeconds) polls.observe(seconds);
+      for (const tenant of done.pollErrors) pollErrors.inc({ tenant });
+      for (const tenant of done.indexErrors) indexErrors.inc({ tenant });
+      failed.inc(done.failedUploads);
+      builder.reset();
+      age.reset();
+      for (const [tenant, index] of done.indexes) {
+        builder.set({ tenant }, index.builder ? 1 : 0);
+        age.set({ tenant }, index.ageSeconds);
+      }
+    },
   };
 }
 

@@ -48,7 +48,6 @@ export interface S3Settings {
   tlsCaPath: string;
   tlsServerName: string;
   tlsInsecureSkipVerify: boolean;
-  tlsCipherSuites: string;
   tlsMinVersion: string;
 }
 

@@ -83,7 +83,7 @@ export async function startS3Server(
   again?: { root: string; endpoint: string },
 ): Promise<S3Server> {
   const root = again?.root ?? temporaryFolder(t, 's3');
-  for (const bucket of buckets) fs.mkdirSync(path.join(root, 'buckets', bucket), { recursive: true });
+  for (const bucket of ['', ...buckets]) fs.mkdirSync(path.join(root, 'buckets', bucket), { recursive: true });
   const meta = path.join(root, 'meta');
   fs.mkdirSync(meta, { recursive: true });
   const accessKey = 'vivace-tests';
@@ -134,7 +134,6 @@ export function s3Settings(server: S3Server, more: Partial<S3Settings> = {}): S3
     tlsCaPath: '',
     tlsServerName: '',
     tlsInsecureSkipVerify: false,
-    tlsCipherSuites: '',
     tlsMinVersion: 'VersionTLS12',
     ...more,
   };

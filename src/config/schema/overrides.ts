@@ -136,9 +136,9 @@ export const overrides = section('overrides.Config', {
       backend: text('', 'store of these limits'),
       confirm_versioning: bool(true, 'check that the bucket keeps versions'),
       local: section('local.Config', inert(local.fields)),
-      s3,
-      gcs,
-      azure,
+      s3: section('s3.Config', inert(s3.fields)),
+      gcs: section('gcs.Config', inert(gcs.fields)),
+      azure: section('azure.Config', inert(azure.fields)),
     }),
     api: section('api.UserConfigurableOverridesAPIConfig', {
       check_for_conflicting_runtime_overrides: bool(false, 'refuse what the file of tenants sets too'),

@@ -4,6 +4,9 @@ import { active, choice, duration, section, uint } from '../setting.ts';
 export const vivace = section('vivace.Config', {
   live_bytes: active(uint(67_108_864, 'memory for spans that are not yet in a block, of the whole process')),
   cache_bytes: active(uint(16_777_216, 'memory of each reader thread for dictionaries and trace lists of blocks')),
+  bucket_cache_bytes: active(
+    uint(33_554_432, 'memory for parts of blocks that were read from a bucket, of the whole process'),
+  ),
   reader_threads: active(uint(0, 'threads that search blocks; 0 is one less than the cores, at least one')),
   fsync: active(
     choice(

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from '../../tests/property.ts';
+import type { BlockRef } from './catalog.ts';
+import { coalesce, fetchingSource, GAP_BYTES_MAX, PIECE_BYTES_MAX } from './source.ts';
+
+test('near ranges become one, long ones are cut', () => {
+  const cases: [ranges: [number, number][], joined: [number, number][]][] = [
+    [[], []],
+    [[[5, 0]], []],
+    [
+      [
+        [0, 10],
+        [10, 10],
+      ],
+      [[0, 20]],
+    ],
+    [
+      [
+        [100, 10],
+        [0, 10],
+      ],
+      [[0, 110]],
+    ],
+    [
+      [
+        [0, 10],
+        [10 + GAP_BYTES_MAX, 10],
+      ],
+      [[0, 20 + GAP_BYTES_MAX]],
+    ],
+    [
+      [
+        [0, 10],
+        [11 + GAP_BYTES_MAX, 10],
+      ],
+      [
+        [0, 10],
+        [11 + GAP_BYTES_MAX, 10],
+      ],
+    ],
+    [
+      [
+        [0, 100],
+        [20, 10],
+      ],
+      [[0, 100]],
+    ],
+    [
+      [[7, PIECE_BYTES_MAX + 1]],
+      [
+        [7, PIECE_BYTES_MAX],
+        [7 + PIECE_BYTES_MAX, 1],
+      ],
+    ],
+  ];
+  for (const [ranges, joined] of cases)
+    assert.deepEqual(
+      coalesce(ranges.map(([offset, length]) => ({ offset, length }))),
+      joined.map(([offset, length]) => ({ offset, length })),
+    );
+});
+
+test('whatever was fetched can be read, and nothing else', async () => {
+  const ref = { id: 'block', tenant: 't', meta: { vivace: { tracesBytes: 3 } } } as BlockRef;
+  const byteAt = (at: number): number => (at * 31) & 0xff;
+  const source = fetchingSource(ref, async (_, { offset, length }) =>
+    Uint8Array.from({ length }, (_, i) => byteAt(offset + i)),
+  );
+  const range = fc.record({ offset: fc.nat(3_000_000), length: fc.integer({ min: 1, max: 40_000 }) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(range, { minLength: 1, maxLength: 6 }), async (ranges) => {
+      const read = await source.fetch(ranges);
+      for (const { offset, length } of ranges) {
+        const bytes = read(offset, length);
+        assert.equal(bytes.length, length);
+        for (const i of [0, length >> 1, length - 1]) assert.equal(bytes[i], byteAt(offset + i));
+      }
+      assert.throws(() => read(9_000_000, 1), /was not fetched/);
+    }),
+    { numRuns: 50 },
+  );
+});

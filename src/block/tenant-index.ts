@@ -1,0 +1,79 @@
+/**
+ * The index of a tenant's blocks in a bucket, `<tenant>/index.json.gz`: so that those who only read need not list the bucket
+ * nor read every meta. Tempo's JSON form, with what only our metas have (`vivace`); docs/formats/bucket.md.
+ */
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { messageOf } from '../runtime/errors.ts';
+import { type Bucket, isNotFound } from '../store/bucket.ts';
+import { type BlockMeta, checkedMeta } from './meta.ts';
+
+export const INDEX_FILE = 'index.json.gz';
+/** The same with Tempo's other encoding, which we do not write. */
+export const INDEX_FILE_PROTOBUF = 'index.pb.zst';
+
+const INDEX_BYTES_MAX = 64 << 20;
+const INDEX_RAW_BYTES_MAX = 512 << 20;
+
+export interface TenantIndex {
+  createdMs: number;
+  live: BlockMeta[];
+  /** Ids of blocks that were merged into others. */
+  compacted: string[];
+  /** Blocks in formats that we cannot read. */
+  foreign: string[];
+  /** Ids of our blocks of which the index does not say all, because another program wrote it. */
+  bare: string[];
+}
+
+/** undefined when there is none; `damage` in the place of the index when it cannot be understood. */
+export async function readTenantIndex(
+  bucket: Bucket,
+  tenant: string,
+  signal?: AbortSignal,
+): Promise<{ version: string; index: TenantIndex | { damage: string } } | undefined> {
+  const key = `${tenant}/${INDEX_FILE}`;
+  try {
+    const { bytes, version } = await bucket.get(key, { bytesMax: INDEX_BYTES_MAX, signal });
+    try {
+      return { version, index: parseTenantIndex(bytes) };
+    } catch (error) {
+      return { version, index: { damage: `cannot read ${key} of ${bucket.name}: ${messageOf(error)}` } };
+    }
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+export function parseTenantIndex(bytes: Uint8Array): TenantIndex {
+  const text = gunzipSync(bytes, { maxOutputLength: INDEX_RAW_BYTES_MAX }).toString();
+  const { created_at, meta, compacted } = JSON.parse(text) as {
+    created_at: string;
+    meta: unknown[] | null;
+    compacted: { blockID: string }[] | null;
+  };
+  const createdMs = Date.parse(created_at);
+  if (Number.isNaN(createdMs)) throw new Error('it does not say when it was made');
+  const index = { createdMs, live: [] as BlockMeta[], foreign: [] as string[], bare: [] as string[] };
+  for (const each of meta ?? []) {
+    const checked = checkedMeta(each);
+    if (checked === 'foreign') index.foreign.push((each as BlockMeta)?.blockID);
+    else if (checked === 'incomplete') index.bare.push((each as BlockMeta).blockID);
+    else index.live.push(checked);
+  }
+  return { ...index, compacted: (compacted ?? []).map(({ blockID }) => blockID) };
+}
+
+/** `compacted` as pairs of meta and the time when the block was merged. */
+export function renderTenantIndex(
+  createdMs: number,
+  live: Iterable<BlockMeta>,
+  compacted: Iterable<readonly [BlockMeta, number]>,
+): Uint8Array {
+  const rendered = JSON.stringify({
+    created_at: new Date(createdMs).toISOString(),
+    meta: [...live],
+    compacted: [...compacted].map(([meta, ms]) => ({ ...meta, compactedTime: new Date(ms).toISOString() })),
+  });
+  return gzipSync(rendered, { level: 1 });
+}

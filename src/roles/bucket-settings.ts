@@ -1,0 +1,45 @@
+/** What the bucket thread is told of the configuration. */
+import type { Configuration } from '../config/load.ts';
+import type { BucketSettings } from './bucket-thread.ts';
+
+/** Each holds up to three parts in memory. */
+const UPLOADS_AT_ONCE = 2;
+
+/** Those who only ask never write indexes: many of them come and go. */
+const BUILDERS = new Set([
+  'all',
+  'scalable-single-binary',
+  'ingester',
+  'live-store',
+  'block-builder',
+  'compactor',
+  'backend-worker',
+]);
+
+export function bucketSettings(
+  config: Configuration,
+  own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory'>,
+): BucketSettings {
+  const { trace } = config.storage;
+  const { backend, s3 } = trace;
+  return {
+    ...own,
+    storage: { backend, s3 },
+    keepMs: config.live.completeBlockTimeoutMs,
+    checkMs: config.live.flushCheckMs,
+    uploadsAtOnce: UPLOADS_AT_ONCE,
+    cacheBytes: config.vivace.bucketCacheBytes,
+    poll: {
+      periodMs: trace.blocklistPollMs,
+      concurrency: trace.blocklistPollConcurrency,
+      tenantConcurrency: trace.blocklistPollTenantConcurrency,
+      listConcurrency: s3.listBlocksConcurrency,
+      jitterMs: trace.blocklistPollJitterMs,
+      builder: BUILDERS.has(config.target) && trace.blocklistPollTenantIndexBuilders > 0,
+      staleIndexMs: trace.blocklistPollStaleTenantIndexMs,
+      fallback: trace.blocklistPollFallback,
+      errorsTolerated: trace.blocklistPollTolerateConsecutiveErrors,
+      tenantsTolerated: trace.blocklistPollTolerateTenantFailures,
+    },
+  };
+}

@@ -1,0 +1,315 @@
+/**
+ * The bucket thread: the only one that speaks to the object store. It uploads the blocks of this machine, polls which blocks
+ * there are, and reads ranges of them for reader threads, out of a cache where it can. It runs only with a bucket.
+ *
+ *   writer thread ◀── blocks that came and went ── bucket thread ◀── ranges ──▶ reader threads
+ *         └─────────────── a block was cut ──────────────▲
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { BucketList } from '../block/bucket-list.ts';
+import { ByteCache } from '../block/cache.ts';
+import type { BlockMeta } from '../block/meta.ts';
+import { objectKey } from '../block/objects.ts';
+import { isOwned } from '../log/ownership.ts';
+import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
+import { reached } from '../runtime/reached.ts';
+import { type Bucket, isNotFound } from '../store/bucket.ts';
+import { counted } from '../store/counted.ts';
+import { openBucket, type StorageSettings } from '../store/open.ts';
+import { LocalBlocks } from './local-blocks.ts';
+
+export interface BucketSettings {
+  storage: StorageSettings;
+  /** Name of this process's log; undefined: it uploads nothing. */
+  instance: string | undefined;
+  walDirectory: string;
+  blocksDirectory: string;
+  /** How long an uploaded block stays in its folder. */
+  keepMs: number;
+  /** How often the folder is looked through. */
+  checkMs: number;
+  uploadsAtOnce: number;
+  cacheBytes: number;
+  poll: {
+    periodMs: number;
+    concurrency: number;
+    tenantConcurrency: number;
+    listConcurrency: number;
+    jitterMs: number;
+    builder: boolean;
+    staleIndexMs: number;
+    fallback: boolean;
+    errorsTolerated: number;
+    tenantsTolerated: number;
+  };
+}
+
+export type ToBucket =
+  | { type: 'writer'; port: MessagePort }
+  | { type: 'reader'; port: MessagePort }
+  /** Upload what is left until then, and end. */
+  | { type: 'close'; msMax: number };
+
+export type FromBucket =
+  | { type: 'failed'; message: string }
+  /** The first poll has succeeded. */
+  | { type: 'listed' }
+  | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, string | number> }
+  | { type: 'stats'; stats: BucketStats }
+  /** Blocks that are still only on this machine. */
+  | { type: 'closed'; left: number };
+
+/** Since the last message. */
+export interface BucketStats {
+  operations: { operation: string; status: number; seconds: number }[];
+  pollSeconds: number[];
+  pollErrors: string[];
+  indexErrors: string[];
+  failedUploads: number;
+  /** By tenant: whether this process builds the index, and the index's age. */
+  indexes: Map<string, { builder: boolean; ageSeconds: number }>;
+}
+
+/** What changed in the bucket; `known` is the answer when the writer thread has taken it in. */
+export interface ChangedBlocks {
+  id: number;
+  tenant: string;
+  added: BlockMeta[];
+  removed: string[];
+}
+export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' };
+
+/** What a reader thread asks over its port, and the answers. */
+export interface RangeAsked {
+  id: number;
+  tenant: string;
+  block: string;
+  name: string;
+  offset: number;
+  length: number;
+}
+export type RangeAnswer =
+  | { id: number; bytes: Uint8Array<ArrayBuffer> }
+  | { id: number; code: ErrorCode; message: string };
+
+const UPLOAD_RETRY_MS = [1000, 2000, 5000, 15_000, 30_000, 60_000];
+/** The same trouble is told again after this. */
+const TELL_MS = 60_000;
+
+const settings = workerData as BucketSettings;
+const main = parentPort!;
+let stats = emptyStats();
+let bucket: Bucket;
+let list: BucketList;
+let local: LocalBlocks | undefined;
+let writer: MessagePort | undefined;
+const unknown = new Map<number, () => void>();
+let nextChange = 1;
+/** Changes that were found before the writer thread was there. */
+const early: ChangedBlocks[] = [];
+const cache = new ByteCache<Uint8Array>(settings.cacheBytes);
+const fetching = new Map<string, Promise<Uint8Array>>();
+const told = new Map<string, number>();
+const stopping = new AbortController();
+let wake: (() => void) | undefined;
+
+start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
+
+async function start(): Promise<void> {
+  bucket = counted(await openBucket(settings.storage), (operation, status, seconds) =>
+    stats.operations.push({ operation, status, seconds }),
+  );
+  const { periodMs, ...poll } = settings.poll;
+  list = new BucketList(bucket, {
+    ...poll,
+    pollMs: periodMs,
+    now: Date.now,
+    random: Math.random,
+    wait: (ms) => (ms > 0 ? sleep(ms) : Promise.resolve()),
+    onChange: (tenant, added, removed) => {
+      for (const id of removed) local?.remove({ tenant, id });
+      void tellWriter(tenant, added, removed);
+    },
+    onProblem(tenant, kind, text) {
+      (kind === 'poll' ? stats.pollErrors : stats.indexErrors).push(tenant);
+      tell('warn', `cannot list the blocks of tenant ${tenant}: ${text}`, { tenant });
+    },
+  });
+  if (settings.instance !== undefined) {
+    const own = settings.instance;
+    local = new LocalBlocks(bucket, {
+      directory: settings.blocksDirectory,
+      mine: async (instance) =>
+        instance === undefined || instance === own || !(await isOwned(settings.walDirectory, instance)),
+      keepMs: settings.keepMs,
+      concurrency: settings.uploadsAtOnce,
+      now: Date.now,
+      reached: (point) => reached(`upload ${point}`),
+      onUploaded: async (tenant, meta) => {
+        const known = tellWriter(tenant, [meta], []);
+        list.add(tenant, meta);
+        await known;
+      },
+      onFailed(block, error) {
+        stats.failedUploads++;
+        tell('error', `cannot upload block ${block.id} of tenant ${block.tenant}, trying again: ${messageOf(error)}`, {
+          tenant: block.tenant,
+        });
+      },
+    });
+    void uploadLoop(local);
+  }
+  void pollLoop();
+  const teller = setInterval(sendStats, 1000);
+  teller.unref();
+}
+
+async function uploadLoop(blocks: LocalBlocks): Promise<void> {
+  for (let failures = 0; !stopping.signal.aborted; ) {
+    const failed = await blocks.work(stopping.signal).catch((error: unknown) => {
+      tell('error', `cannot upload blocks, trying again: ${messageOf(error)}`, {});
+      return 1;
+    });
+    failures = failed > 0 ? failures + 1 : 0;
+    const pauseMs = failures > 0 ? UPLOAD_RETRY_MS[Math.min(failures, UPLOAD_RETRY_MS.length) - 1] : settings.checkMs;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, pauseMs);
+      // A cut block goes at once, but not into a bucket that has just refused one.
+      wake = () => {
+        if (failures > 0 && !stopping.signal.aborted) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+async function pollLoop(): Promise<void> {
+  for (let listed = false, failures = 0; !stopping.signal.aborted; ) {
+    const began = performance.now();
+    try {
+      await list.poll(stopping.signal);
+      stats.pollSeconds.push((performance.now() - began) / 1000);
+      if (!listed) send({ type: 'listed' });
+      listed = true;
+      failures = 0;
+      const foreign = [...list.tenants.values()].reduce((sum, state) => sum + state.foreign.size, 0);
+      if (foreign > 0)
+        tell(
+          'warn',
+          `the bucket holds ${foreign} blocks in formats that are not read: they are left out of answers`,
+          {},
+        );
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      failures++;
+      stats.pollErrors.push('');
+      tell('error', `cannot list the bucket, trying again: ${messageOf(error)}`, {});
+    }
+    const { periodMs } = settings.poll;
+    const pauseMs = listed ? periodMs : Math.min(periodMs, 1000 * 2 ** Math.min(failures, 5));
+    await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {});
+  }
+}
+
+main.on('message', (message: ToBucket) => {
+  switch (message.type) {
+    case 'writer':
+      writer = message.port;
+      writer.on('message', (answer: FromWriterToBucket) => {
+        if (answer.type === 'cut') return wake?.();
+        unknown.get(answer.id)?.();
+        unknown.delete(answer.id);
+      });
+      for (const change of early.splice(0)) writer.postMessage(change);
+      break;
+    case 'reader':
+      message.port.on('message', (asked: RangeAsked) => void answerRange(message.port, asked));
+      break;
+    case 'close':
+      close(message.msMax).then(
+        (left) => send({ type: 'closed', left }),
+        () => send({ type: 'closed', left: 1 }),
+      );
+  }
+});
+
+/** Resolves when the writer thread lists blocks accordingly. */
+function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Promise<void> {
+  if (stopping.signal.aborted) return Promise.resolve();
+  const change: ChangedBlocks = { id: nextChange++, tenant, added, removed };
+  const known = new Promise<void>((resolve) => unknown.set(change.id, resolve));
+  if (writer === undefined) early.push(change);
+  else writer.postMessage(change);
+  return known;
+}
+
+async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> {
+  let answer: RangeAnswer;
+  try {
+    answer = { id: asked.id, bytes: await rangeOf(asked) };
+  } catch (error) {
+    const code = error instanceof VivaceError ? error.code : 'internal';
+    answer = { id: asked.id, code, message: messageOf(error) };
+  }
+  port.postMessage(answer, 'bytes' in answer ? [answer.bytes.buffer] : []);
+}
+
+/** A copy of the caller's own; those who ask for the same at the same time share one request. */
+async function rangeOf({ tenant, block, name, offset, length }: RangeAsked): Promise<Uint8Array<ArrayBuffer>> {
+  const key = `${tenant}:${block}:${name}:${offset}:${length}`;
+  const known = cache.get(key);
+  if (known !== undefined) return new Uint8Array(known);
+  let pending = fetching.get(key);
+  if (pending === undefined) {
+    pending = bucket.range(objectKey(tenant, block, name), offset, length, { signal: stopping.signal });
+    fetching.set(key, pending);
+    pending
+      .then((bytes) => cache.set(key, bytes, bytes.length))
+      .catch(() => {})
+      .finally(() => fetching.delete(key));
+  }
+  try {
+    return new Uint8Array(await pending);
+  } catch (error) {
+    if (isNotFound(error)) throw new VivaceError('not-found', `block ${block} of tenant ${tenant} has gone`);
+    throw error;
+  }
+}
+
+/** Resolves with the number of uploads that failed. */
+async function close(msMax: number): Promise<number> {
+  stopping.abort();
+  wake?.();
+  // The writer thread has ended before.
+  for (const known of unknown.values()) known();
+  unknown.clear();
+  const left = local === undefined ? 0 : await local.work(AbortSignal.timeout(msMax));
+  sendStats();
+  return left;
+}
+
+function tell(level: 'warn' | 'error', message: string, fields: Record<string, string | number>): void {
+  const now = Date.now();
+  if (now - (told.get(message) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return;
+  for (const [text, ms] of told) if (now - ms >= TELL_MS) told.delete(text);
+  told.set(message, now);
+  send({ type: 'log', level, message, fields });
+}
+
+function sendStats(): void {
+  if (list !== undefined)
+    for (const [tenant, { built, indexAgeMs }] of list.tenants)
+      stats.indexes.set(tenant, { builder: built, ageSeconds: indexAgeMs / 1000 });
+  send({ type: 'stats', stats });
+  stats = emptyStats();
+}
+
+function emptyStats(): BucketStats {
+  return { operations: [], pollSeconds: [], pollErrors: [], indexErrors: [], failedUploads: 0, indexes: new Map() };
+}
+
+function send(message: FromBucket): void {
+  main.postMessage(message);
+}

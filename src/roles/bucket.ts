@@ -1,0 +1,101 @@
+/** The main thread's side of the bucket thread, and what reader threads see of it. */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { fetchingSource, type RemoteSource } from '../block/source.ts';
+import { VivaceError } from '../runtime/errors.ts';
+import type { BucketSettings, BucketStats, FromBucket, RangeAnswer, RangeAsked, ToBucket } from './bucket-thread.ts';
+import type { ToReader } from './reader-thread.ts';
+
+export interface BucketEvents {
+  onStats(stats: BucketStats): void;
+  onLog(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, string | number>): void;
+  /** The thread has ended though nobody asked it to. */
+  onGone(error: Error): void;
+}
+
+export interface BucketSide {
+  /** Resolves when the blocks in the bucket are known. */
+  listed: Promise<void>;
+  /** A port for the writer thread, which hears of blocks that come and go. */
+  writerPort(): MessagePort;
+  /** Lets a reader thread ask for ranges. */
+  connect(reader: Worker): void;
+  /** Uploads what is only on this machine, for at most so long, and ends the thread; whether nothing is left. */
+  close(msMax: number): Promise<boolean>;
+}
+
+/** Starts the bucket thread. */
+export function startBucket(settings: BucketSettings, events: BucketEvents): BucketSide {
+  const worker = new Worker(new URL('./bucket-thread.ts', import.meta.url), { workerData: settings });
+  let closing = false;
+  let onClosed: ((left: number) => void) | undefined;
+  const post = (message: ToBucket, transfer: MessagePort[] = []): void => worker.postMessage(message, transfer);
+  const listed = new Promise<void>((resolve) => {
+    worker.on('message', (message: FromBucket) => {
+      switch (message.type) {
+        case 'failed':
+          events.onGone(new Error(message.message));
+          break;
+        case 'listed':
+          resolve();
+          break;
+        case 'log':
+          events.onLog(message.level, message.message, message.fields);
+          break;
+        case 'stats':
+          events.onStats(message.stats);
+          break;
+        case 'closed':
+          onClosed?.(message.left);
+      }
+    });
+  });
+  worker.on('error', (error) => events.onGone(error as Error));
+  worker.on('exit', () => {
+    onClosed?.(1);
+    if (!closing) events.onGone(new Error('the bucket thread has ended'));
+  });
+  const port = (type: 'writer' | 'reader'): MessagePort => {
+    const { port1, port2 } = new MessageChannel();
+    post({ type, port: port1 }, [port1]);
+    return port2;
+  };
+  return {
+    listed,
+    writerPort: () => port('writer'),
+    connect(reader) {
+      const asks = port('reader');
+      const hello: ToReader = { type: 'bucket', port: asks };
+      reader.postMessage(hello, [asks]);
+    },
+    async close(msMax) {
+      closing = true;
+      const left = await new Promise<number>((resolve) => {
+        onClosed = resolve;
+        post({ type: 'close', msMax });
+      });
+      await worker.terminate();
+      return left === 0;
+    },
+  };
+}
+
+/** Opens blocks by asking the bucket thread at the other end of the port. */
+export function remoteBlocks(port: MessagePort): RemoteSource {
+  const waiting = new Map<number, (answer: RangeAnswer) => void>();
+  let next = 1;
+  port.on('message', (answer: RangeAnswer) => {
+    waiting.get(answer.id)?.(answer);
+    waiting.delete(answer.id);
+  });
+  return (ref) =>
+    fetchingSource(ref, async (name, range) => {
+      const id = next++;
+      const asked: RangeAsked = { id, tenant: ref.tenant, block: ref.id, name, ...range };
+      const answer = await new Promise<RangeAnswer>((resolve) => {
+        waiting.set(id, resolve);
+        port.postMessage(asked);
+      });
+      if ('bytes' in answer) return answer.bytes;
+      throw new VivaceError(answer.code, answer.message);
+    });
+}

@@ -1,0 +1,200 @@
+/** Real processes over a real S3 server: blocks go there, others find them, and no end of a process loses or doubles a span. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, describe, test } from 'node:test';
+import { UPLOAD_POINTS } from '../../src/block/upload.ts';
+import { type S3Server, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
+import {
+  type Cleanup,
+  becomesReady,
+  type Server,
+  type StartOptions,
+  startServer,
+  temporaryFolder,
+  until,
+} from './server.fixture.ts';
+import { ask, type Batch, makeBatch, post, random, spansOf } from './spans.fixture.ts';
+
+const file: Cleanup = { after: (work) => after(work) };
+const program = await s3Program();
+const skip = 'missing' in program ? program.missing : undefined;
+const s3 = 'file' in program ? await startS3Server(file, program.file, []) : undefined;
+const next = random(20);
+
+describe('blocks in a bucket', { skip }, () => {
+  test('a block is uploaded, and other processes find its spans after a poll', async (t) => {
+    const bucket = makeBucket();
+    const writer = await startServer(t, over(t, bucket));
+    const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
+    const other = await startServer(t, over(t, bucket));
+    const batch = await send(writer);
+    await ask(`${writer.url}/flush`);
+    await until('the bucket has a block', () => metas(bucket).length > 0);
+    for (const server of [writer, reader, other]) await untilComplete(server, batch);
+    const query = encodeURIComponent('{ resource.service.name = "shop" && name = "db.query" }');
+    for (const server of [writer, reader, other]) {
+      const answer = await ask(`${server.url}/api/search?q=${query}&limit=100`);
+      const { traces } = JSON.parse(answer.body.toString()) as { traces: { traceID: string }[] };
+      assert.deepEqual(traces.map(({ traceID }) => traceID).sort(), [...batch.traces.keys()].sort());
+      const tags = JSON.parse((await ask(`${server.url}/api/search/tag/service.name/values`)).body.toString());
+      assert.deepEqual(tags.tagValues, ['shop']);
+    }
+    assert.ok(fs.existsSync(path.join(root(bucket), 'single-tenant/index.json.gz')));
+    for (const line of [
+      /tempodb_backend_request_duration_seconds_count\{operation="GET",status_code="206"\} \d/,
+      /tempodb_blocklist_length\{tenant="single-tenant"\} 1/,
+    ])
+      await until(`the metrics say ${line}`, async () =>
+        line.test((await ask(`${reader.url}/metrics`)).body.toString()),
+      );
+  });
+
+  test('the local copy goes when its time is over, and nobody misses it', async (t) => {
+    const bucket = makeBucket();
+    const options = over(t, bucket, ['--live-store.complete-block-timeout=100ms']);
+    const server = await startServer(t, options);
+    const batch = await send(server);
+    await ask(`${server.url}/flush`);
+    let asked = 0;
+    await until('the local copy is gone', async () => {
+      await complete(server, batch);
+      asked++;
+      return metas(bucket).length === 1 && localBlocks(options).length === 0;
+    });
+    assert.ok(asked > 0);
+    await complete(server, batch);
+    await server.kill();
+    const again = await startServer(t, options);
+    await untilComplete(again, batch);
+  });
+
+  test('a process that is stopped uploads what is left', async (t) => {
+    const bucket = makeBucket();
+    const server = await startServer(t, over(t, bucket));
+    const batch = await send(server);
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    assert.equal(metas(bucket).length, 1);
+    const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
+    await complete(reader, batch);
+  });
+
+  for (const point of [...UPLOAD_POINTS, 'removed'])
+    test(`killed when an upload has reached "${point}", and started again: every span once`, async (t) => {
+      const bucket = makeBucket();
+      const options = over(t, bucket, ['--live-store.complete-block-timeout=100ms']);
+      const server = await startServer(t, { ...options, env: { VIVACE_KILL_AT: `upload ${point}` } });
+      const batch = await send(server);
+      // The answer may not come any more.
+      await ask(`${server.url}/flush`).catch(() => {});
+      assert.equal((await server.exited).signal, 'SIGKILL');
+      const again = await startServer(t, options);
+      await complete(again, batch);
+      await until('the upload is done and the local copy gone', async () => {
+        await complete(again, batch);
+        return metas(bucket).length > 0 && localBlocks(options).length === 0;
+      });
+      assert.equal(metas(bucket).length, 1);
+      const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
+      await complete(reader, batch);
+    });
+
+  test('a bucket that is not there delays nobody who sends, and gets its blocks when it is', async (t) => {
+    const bucket = makeBucket();
+    const missing = `${bucket}-later`;
+    const options = over(t, missing);
+    const server = await startServer(t, options);
+    const batch = await send(server);
+    await ask(`${server.url}/flush`);
+    await complete(server, batch);
+    const reader = await startServer(t, { ...over(t, missing), target: 'querier', wait: false });
+    await until('it is told that the bucket is missing', () => server.stderr().includes('the bucket does not exist'));
+    await until('the reader waits for the bucket', async () =>
+      ask(`${reader.url}/ready`).then(
+        ({ status }) => status === 503,
+        () => false,
+      ),
+    );
+    fs.mkdirSync(root(missing));
+    await until('the bucket has the block', () => metas(missing).length === 1);
+    await becomesReady(reader);
+    await untilComplete(reader, batch);
+  });
+
+  test('what is deleted from the bucket is missed by nobody after a poll', async (t) => {
+    const bucket = makeBucket();
+    const options = over(t, bucket);
+    const server = await startServer(t, options);
+    const batch = await send(server);
+    await ask(`${server.url}/flush`);
+    await until('the bucket has a block', () => metas(bucket).length === 1);
+    await until('the index has been written', () =>
+      fs.existsSync(path.join(root(bucket), 'single-tenant/index.json.gz')),
+    );
+    for (const meta of metas(bucket)) fs.rmSync(path.dirname(meta), { recursive: true });
+    const [trace] = batch.traces.keys();
+    await until('the trace is gone', async () => (await spansOf(server.url, trace)).length === 0);
+    assert.deepEqual(localBlocks(options), []);
+  });
+});
+
+let buckets = 0;
+function makeBucket(): string {
+  const bucket = `bucket-${++buckets}`;
+  fs.mkdirSync(root(bucket));
+  return bucket;
+}
+
+function root(bucket: string): string {
+  return path.join((s3 as S3Server).root, 'buckets', bucket);
+}
+
+/** A process with a data folder of its own over the bucket. */
+function over(t: Cleanup, bucket: string, flags: string[] = []): StartOptions {
+  const { endpoint, accessKey, secretKey } = s3 as S3Server;
+  return {
+    directory: temporaryFolder(t),
+    flags: [
+      '--storage.trace.backend=s3',
+      `--storage.trace.s3.bucket=${bucket}`,
+      `--storage.trace.s3.endpoint=${endpoint}`,
+      `--storage.trace.s3.access-key=${accessKey}`,
+      `--storage.trace.s3.secret-key=${secretKey}`,
+      '--storage.trace.s3.insecure=true',
+      '--storage.trace.blocklist-poll=300ms',
+      '--live-store.flush-check-period=100ms',
+      '--querier.frontend-worker.frontend-address=127.0.0.1:1',
+      ...flags,
+    ],
+  };
+}
+
+function metas(bucket: string): string[] {
+  return fs.globSync('*/*/meta.json', { cwd: root(bucket) }).map((each) => path.join(root(bucket), each));
+}
+
+function localBlocks({ directory }: StartOptions): string[] {
+  return fs.globSync('data/wal/blocks/*/*', { cwd: directory });
+}
+
+async function send(server: Server): Promise<Batch> {
+  const batch = makeBatch(next, { traces: 6, spansPerTrace: 7, textBytes: 300 });
+  assert.equal((await post(server.otlpUrl, batch.body)).status, 200);
+  return batch;
+}
+
+async function complete(server: Server, batch: Batch): Promise<void> {
+  for (const [trace, spans] of batch.traces)
+    assert.deepEqual((await spansOf(server.url, trace)).sort(), [...spans].sort());
+}
+
+async function untilComplete(server: Server, batch: Batch): Promise<void> {
+  const [last] = [...batch.traces.keys()].reverse();
+  await until(
+    'the spans are found',
+    async () => (await spansOf(server.url, last)).length > 0,
+    30_000,
+    () => server.stderr(),
+  );
+  await complete(server, batch);
+}
