@@ -6,7 +6,7 @@ import { checkQuery } from '../traceql/check.ts';
 import { parseQuery } from '../traceql/parse.ts';
 import { beginMetrics, type MetricsOptions } from './metrics.ts';
 import type { MetricsLabel, MetricsOutcome } from './metrics-results.ts';
-import { BASE_SECONDS, bothForms, type SpanSpec } from './segments.fixture.ts';
+import { BASE_SECONDS, bothForms, joiningOf, type SpanSpec } from './segments.fixture.ts';
 import { WORKED } from './worked.fixture.ts';
 
 const S = 1_000_000_000n;
@@ -26,7 +26,7 @@ async function outcomeOf(
   const query = parseQuery(text);
   checkQuery(query, text);
   const running = beginMetrics(query, { ...RANGES.range, exemplars: 0, seriesMax: 0, ...options });
-  await running.add(segments, () => {});
+  await running.add(segments, joiningOf(), () => {});
   return running.finish();
 }
 
@@ -61,7 +61,11 @@ const cases = fs
 
 test('the worked examples of metrics', async (t) => {
   const { live, block } = await bothForms(t, WORKED);
-  // One trace in a block, the others live; then every trace in pieces that are put together again.
+  // Spans of a trace in several places.
+  const at = (...ids: number[]): SpanSpec[] => WORKED.filter(({ span }) => ids.includes(span));
+  const first = await bothForms(t, at(0xa2, 0xa3, 0xb1, 0xc1));
+  const second = await bothForms(t, at(0xa1, 0xa5, 0xb2));
+  const third = await bothForms(t, at(0xa4));
   const split = await bothForms(t, WORKED.slice(0, 5), WORKED.slice(5));
   for (const [, kind, query, only, expected] of cases)
     await t.test(`${kind} ${query}`, async () => {
@@ -69,6 +73,9 @@ test('the worked examples of metrics', async (t) => {
         ['live', [live]],
         ['block', [block]],
         ['two requests', [split.live]],
+        ['live and two blocks', [third.live, second.block, first.block]],
+        ['three live segments', [third.live, second.live, first.live]],
+        ['three blocks', [third.block, second.block, first.block]],
       ] as const) {
         const found = await outcomeOf(segments, query, RANGES[kind]);
         if (only !== undefined)
@@ -88,8 +95,8 @@ test('parts of an answer add up', async (t) => {
     if (/>>|count\(\)|nestedSet|trace|root|childCount/.test(text)) continue;
     const options = { ...RANGES[kind], exemplars: 0, seriesMax: 0 };
     const [first, second] = [beginMetrics(query, options), beginMetrics(query, options)];
-    await first.add([a.live], () => {});
-    await second.add([b.block], () => {});
+    await first.add([a.live], joiningOf(), () => {});
+    await second.add([b.block], joiningOf(), () => {});
     first.merge(structuredClone(second.partial()));
     const expected = await outcomeOf([whole.block], text, options);
     const merged = first.finish();

@@ -7,7 +7,7 @@
  */
 import type { Segment } from '../block/segment.ts';
 import { VivaceError } from '../runtime/errors.ts';
-import type { CompareMetrics, Hint, Query } from '../traceql/ast.ts';
+import type { CompareMetrics, FieldExpr, Hint, Query, Stage } from '../traceql/ast.ts';
 import type { Bits } from './bits.ts';
 import { CELLS_MAX } from './metrics-cells.ts';
 import { ATTRIBUTES_MAX, CompareRun } from './metrics-compare.ts';
@@ -18,7 +18,9 @@ import { selectedRows } from './metrics-rows.ts';
 import { MetricsRun } from './metrics-run.ts';
 import { applySecondStages } from './metrics-second-stages.ts';
 import { compareSeries, seriesOf } from './metrics-series.ts';
+import { readsWholeTraces } from './pipeline.ts';
 import type { Progress } from './progress.ts';
+import { type Joining, unitsOf } from './units.ts';
 
 export interface MetricsOptions {
   /** A whole number of steps, left-open. */
@@ -34,7 +36,13 @@ export interface MetricsOptions {
 
 /** A metrics query under way. */
 export interface MetricsQuery {
-  add(segments: readonly Segment[], stop: () => void, progress?: Progress<MetricsOutcome>): Promise<void>;
+  /** Segments come newest first; traces that lie in several of them are joined where that makes a difference. */
+  add(
+    segments: readonly Segment[],
+    joining: Joining,
+    stop: () => void,
+    progress?: Progress<MetricsOutcome>,
+  ): Promise<void>;
   merge(partial: MetricsPartial): void;
   partial(): MetricsPartial;
   finish(): MetricsOutcome;
@@ -59,15 +67,16 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
     return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.roomFor());
   };
   return {
-    async add(segments, stop, progress) {
+    async add(segments, joining, stop, progress) {
       if (isFalse) return;
       let done = 0;
-      for (const segment of segments) {
+      for await (const unit of unitsOf(segments, stagesToJoin(query), joining, stop)) {
         stop();
-        const rows = await selectedRows({ segment }, query.pipeline, stop);
+        const rows = await selectedRows(unit, query.pipeline, stop);
         stop();
-        await run.add(segment, rows, stop);
-        await progress?.(++done, finish);
+        await run.add(unit.segment, rows, stop);
+        if (done < segments.length) done++;
+        await progress?.(done, finish);
       }
     },
     merge: run.merge,
@@ -75,6 +84,18 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
     finish,
   };
 }
+
+/** The stages, and what is read of the spans they find, as a stage that decides nothing: it may need whole traces, too. */
+function stagesToJoin({ pipeline, metrics }: Query): readonly Stage[] {
+  const expression =
+    metrics?.name === 'compare'
+      ? ROOT_NAME
+      : [...metrics!.by, ...('attribute' in metrics! ? [metrics.attribute] : [])].find(readsWholeTraces);
+  return expression === undefined ? pipeline : [...pipeline, { type: 'by', expression, offset: 0 }];
+}
+
+/** `compare()` counts names of roots, too. */
+const ROOT_NAME: FieldExpr = { type: 'intrinsic', name: 'rootName', offset: 0 };
 
 /** What the functions have in common. */
 interface Run {

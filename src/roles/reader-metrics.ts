@@ -3,6 +3,7 @@ import type { Segment } from '../block/segment.ts';
 import { beginMetrics } from '../query/metrics.ts';
 import type { MetricsOutcome } from '../query/metrics-results.ts';
 import type { Progress } from '../query/progress.ts';
+import type { Joining } from '../query/units.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type {
   MetricsAnswer,
@@ -26,6 +27,7 @@ export interface MetricsQuestion {
 
 export interface MetricsWork {
   segments: readonly Segment[];
+  joining: Joining;
   stop: () => void;
   /** The account of what was read, after so many segments. */
   metricsOf(done: number): SearchMetrics;
@@ -38,7 +40,7 @@ export interface MetricsWork {
 export async function answerMetrics(
   { request, form }: MetricsQuestion,
   query: Query,
-  { segments, stop, metricsOf, incomplete, progressOf }: MetricsWork,
+  { segments, joining, stop, metricsOf, incomplete, progressOf }: MetricsWork,
 ): Promise<MetricsAnswer | MetricsPartialAnswer | Uint8Array> {
   const running = beginMetrics(query, request);
   for (const { partial } of request.others ?? []) running.merge(partial);
@@ -49,7 +51,7 @@ export async function answerMetrics(
     const partial = outcome.partial ?? incomplete();
     return { ...outcome, ...(partial !== undefined && { partial }), metrics: allMetrics(done) };
   };
-  await running.add(segments, stop, progressOf(answerOf));
+  await running.add(segments, joining, stop, progressOf(answerOf));
   if (form === 'partial') return { partial: running.partial(), metrics: allMetrics(segments.length) };
   const answer = answerOf(running.finish(), segments.length);
   return form === undefined ? answer : renderMetrics(answer, request.instant, form);

@@ -242,7 +242,7 @@ async function run(
     case 'metrics': {
       const metricsOf = (done: number): SearchMetrics => searchMetrics(segments, receipt(), done, 0);
       const incomplete = (): string | undefined => incompleteText(receipt());
-      const metricsWork = { segments, stop: work.stop, metricsOf, incomplete, progressOf };
+      const metricsWork = { segments, joining, stop: work.stop, metricsOf, incomplete, progressOf };
       const found = await answerMetrics(question, parsed!, metricsWork);
       return found instanceof Uint8Array ? ownBytes(found) : found;
     }
