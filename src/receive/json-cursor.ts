@@ -34,13 +34,22 @@ export class JsonCursor {
   #scratch: ProtoWriter | undefined;
   #closers: Uint8Array | undefined;
 
-  constructor(bytes: Uint8Array) {
+  readonly #what: string;
+
+  /** `what`: the name of the format, for errors. */
+  constructor(bytes: Uint8Array, what = 'OTLP/JSON') {
     this.bytes = bytes;
     this.textBytes = bytes;
+    this.#what = what;
   }
 
   fail(what: string): VivaceError {
-    return new VivaceError('undecodable', `cannot decode OTLP/JSON: ${what} at byte ${this.pos}`);
+    return new VivaceError('undecodable', `cannot decode ${this.#what}: ${what} at byte ${this.pos}`);
+  }
+
+  /** Refuses anything but white space after the last value. */
+  end(): void {
+    if (this.peek() >= 0) throw this.fail('expected nothing more');
   }
 
   /** The next byte that is no white space, not consumed; -1 at the end. */
@@ -110,6 +119,14 @@ export class JsonCursor {
     this.textBytes = this.#scratch.bytes;
     this.textStart = 0;
     this.textEnd = this.#scratch.length;
+  }
+
+  /** Reads a string and copies its content to the end of `out`; returns where it starts there. */
+  keepText(out: ProtoWriter): number {
+    this.text();
+    const start = out.length;
+    out.raw(this.textBytes, this.textStart, this.textEnd);
+    return start;
   }
 
   /** The last `text()` as a JavaScript string, one character a byte. */

@@ -31,6 +31,24 @@ export function nameOf(text: string): Name {
   return { text, bytes, hash: hashOf(bytes, 0, bytes.length) };
 }
 
+/** Names that a key is looked up in. */
+export class NameSet {
+  readonly #byHash = new Map<number, Name[]>();
+
+  constructor(texts: readonly string[]) {
+    for (const name of texts.map(nameOf)) {
+      const same = this.#byHash.get(name.hash);
+      if (same === undefined) this.#byHash.set(name.hash, [name]);
+      else same.push(name);
+    }
+  }
+
+  has(bytes: Uint8Array, start: number, end: number): boolean {
+    const names = this.#byHash.get(hashOf(bytes, start, end));
+    return names?.some((name) => sameBytes(name.bytes, 0, name.bytes.length, bytes, start, end)) ?? false;
+  }
+}
+
 export class TagTable {
   count = 0;
   #source: { readonly bytes: Uint8Array };
@@ -277,12 +295,19 @@ export function textAttribute(
   bytesValue(out, field, name.bytes, 0, name.bytes.length, 0x0a, value, start, end);
 }
 
-/** One whole number, from -2^31 to 2^53. */
+/** One whole number, as far as a double is exact. */
 export function intAttribute(out: ProtoWriter, field: number, name: Name, value: number): void {
   const high = Math.floor(value / 2 ** 32) >>> 0;
   keyAndHead(out, field, name.bytes, 0, name.bytes.length, 1 + varint64Bytes(value >>> 0, high));
   out.varint(0x18);
   out.varint64(value >>> 0, high);
+}
+
+/** A double, by its value. */
+export function doubleAttribute(out: ProtoWriter, field: number, name: Name, value: number): void {
+  keyAndHead(out, field, name.bytes, 0, name.bytes.length, 9);
+  out.varint(0x21);
+  out.double(value);
 }
 
 export function boolAttribute(out: ProtoWriter, field: number, name: Name, value: boolean): void {

@@ -7,6 +7,7 @@ import type { CorsOptions } from '../receive/cors.ts';
 import type { HandOverOptions } from '../receive/hand-over.ts';
 import { jaegerGrpc } from '../receive/jaeger-grpc.ts';
 import { jaegerHttp } from '../receive/jaeger-http.ts';
+import { zipkinHttp } from '../receive/zipkin-http.ts';
 import type { BodyBudget } from '../wire/body.ts';
 import type { Decompressor } from '../wire/decompress.ts';
 import type { GrpcService } from '../wire/grpc.ts';
@@ -17,9 +18,9 @@ export type HttpHandler = (req: IncomingMessage, res: ServerResponse) => boolean
 export function foreignReceivers(
   config: Configuration,
   wanted: Listener,
-  options: HandOverOptions & { budget: BodyBudget; decompressor: Decompressor },
+  options: HandOverOptions & { budget: BodyBudget; decompressor: Decompressor; nowMs: () => number },
 ): { http: HttpHandler[]; grpc: GrpcService[] } {
-  const { jaeger } = config.distributor.receivers.foreign;
+  const { jaeger, zipkin } = config.distributor.receivers.foreign;
   const http: HttpHandler[] = [];
   const grpc: GrpcService[] = [];
   const alone = wanted.serves.length === 1;
@@ -43,6 +44,18 @@ export function foreignReceivers(
           ...options,
           messageBytesMax: jaeger[id].grpc?.maxReceiveMessageBytes,
           from: { receiver: `${id}/jaeger_receiver`, transport: 'grpc' },
+        }),
+      );
+    else if (service === 'zipkin')
+      http.push(
+        zipkinHttp({
+          ...options,
+          alone,
+          bodyBytesMax: zipkin[id].maxRequestBodySizeBytes,
+          compressionAlgorithms: zipkin[id].compressionAlgorithms,
+          cors: corsOptions(zipkin[id].cors),
+          parseStringTags: zipkin[id].parseStringTags,
+          receiver: `${id}/zipkin_receiver`,
         }),
       );
   }

@@ -377,6 +377,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const foreign = foreignReceivers(config, wanted, {
       ...hooks,
       accept,
+      nowMs: options.nowMs,
       multitenancy: config.multitenancyEnabled,
       budget,
       decompressor,

@@ -1,0 +1,218 @@
+/**
+ * Zipkin's JSON of the second version as OTLP, in one pass over the bytes. Names of members may be written in any case.
+ * Source: spec/ingestion.md §5.2.
+ */
+import { ProtoWriter } from '../wire/protobuf.ts';
+import { ipText } from './ip-text.ts';
+import { HEX, JsonCursor } from './json-cursor.ts';
+import { MemberNames } from './member-names.ts';
+import { KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER, KIND_UNSPECIFIED } from './otlp-span.ts';
+import { SpanGroups } from './span-groups.ts';
+import { type ZipkinEndpoint, ZipkinSpan } from './zipkin-span.ts';
+
+export const ZIPKIN_REQUEST_BYTES_MAX = 256 << 20;
+
+export interface ZipkinOptions {
+  /** `parse_string_tags`. */
+  parseStringTags: boolean;
+}
+
+/** A list of spans as an ExportTraceServiceRequest. Throws VivaceError 'undecodable'. */
+export function zipkinJsonToOtlp(body: Uint8Array, options: ZipkinOptions): Uint8Array<ArrayBuffer> {
+  const json = new JsonCursor(body, 'Zipkin JSON');
+  const groups = new SpanGroups(body.length, ZIPKIN_REQUEST_BYTES_MAX);
+  if (!json.takeNull() && json.openArray()) {
+    const texts = new ProtoWriter(4096);
+    const span = new ZipkinSpan(texts);
+    span.marksAbsentStart = true;
+    do {
+      if (json.takeNull()) continue;
+      texts.length = 0;
+      readSpan(json, texts, span);
+      span.write(groups, options.parseStringTags);
+    } while (json.anotherElement());
+  }
+  json.end();
+  return groups.finish();
+}
+
+const N = {
+  traceId: 1,
+  id: 2,
+  parentId: 3,
+  name: 4,
+  kind: 5,
+  timestamp: 6,
+  duration: 7,
+  localEndpoint: 8,
+  remoteEndpoint: 9,
+  annotations: 10,
+  tags: 11,
+  debug: 12,
+  shared: 13,
+} as const;
+const SPAN_NAMES = new MemberNames(N);
+
+const E = { serviceName: 1, ipv4: 2, ipv6: 3, port: 4 } as const;
+const ENDPOINT_NAMES = new MemberNames(E);
+
+const A = { timestamp: 1, value: 2 } as const;
+const ANNOTATION_NAMES = new MemberNames(A);
+
+const KINDS: Readonly<Record<string, number>> = {
+  CLIENT: KIND_CLIENT,
+  SERVER: KIND_SERVER,
+  PRODUCER: KIND_PRODUCER,
+  CONSUMER: KIND_CONSUMER,
+};
+
+function readSpan(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan): void {
+  span.reset();
+  let hasId = false;
+  if (json.openObject())
+    do {
+      const member = SPAN_NAMES.next(json);
+      if (member !== 0 && json.takeNull()) continue;
+      switch (member) {
+        case N.traceId:
+          readId(json, span.traceId);
+          break;
+        case N.id:
+          readId(json, span.spanId);
+          hasId = span.spanId.some((byte) => byte !== 0);
+          break;
+        case N.parentId:
+          readId(json, span.parentId);
+          break;
+        case N.name:
+          span.nameStart = json.keepText(texts);
+          span.nameEnd = texts.length;
+          break;
+        case N.kind:
+          json.text();
+          span.kind = KINDS[json.latin1()] ?? KIND_UNSPECIFIED;
+          break;
+        case N.timestamp:
+          readUnsigned(json);
+          span.start.set(json.low, json.high);
+          break;
+        case N.duration:
+          readUnsigned(json);
+          span.duration.set(json.low, json.high);
+          break;
+        case N.localEndpoint:
+          readEndpoint(json, texts, span.local);
+          break;
+        case N.remoteEndpoint:
+          readEndpoint(json, texts, span.remote);
+          break;
+        case N.annotations:
+          if (json.openArray())
+            do readAnnotation(json, texts, span);
+            while (json.anotherElement());
+          break;
+        case N.tags:
+          readTags(json, texts, span);
+          break;
+        case N.debug:
+        case N.shared:
+          json.boolean();
+          break;
+        default:
+          json.skip();
+      }
+    } while (json.anotherMember());
+  if (!hasId) throw json.fail('span without an id, before');
+}
+
+/** Hexadecimal digits, at most as many as fit; the id stands at the right. */
+function readId(json: JsonCursor, id: Uint8Array): void {
+  json.text();
+  const { textBytes, textStart, textEnd } = json;
+  const digits = textEnd - textStart;
+  if (digits === 0 || digits > id.length * 2) throw json.fail(`id of ${digits} digits, before`);
+  id.fill(0);
+  for (let i = 0; i < digits; i++) {
+    const value = HEX[textBytes[textEnd - 1 - i]];
+    if (value > 15) throw json.fail('id that is not hexadecimal, before');
+    id[id.length - 1 - (i >> 1)] |= (i & 1) === 0 ? value : value << 4;
+  }
+}
+
+/** A whole number, not as text. */
+function readUnsigned(json: JsonCursor): void {
+  if (json.peek() === QUOTE) throw json.fail('expected a number');
+  json.integer(false);
+}
+
+const QUOTE = 0x22;
+
+function readEndpoint(json: JsonCursor, texts: ProtoWriter, endpoint: ZipkinEndpoint): void {
+  if (!json.openObject()) return;
+  do {
+    const member = ENDPOINT_NAMES.next(json);
+    if (member !== 0 && json.takeNull()) continue;
+    switch (member) {
+      case E.serviceName:
+        endpoint.serviceStart = json.keepText(texts);
+        endpoint.serviceEnd = texts.length;
+        break;
+      case E.ipv4:
+        endpoint.ipv4 = readAddress(json);
+        break;
+      case E.ipv6:
+        endpoint.ipv6 = readAddress(json);
+        break;
+      case E.port:
+        readUnsigned(json);
+        if (json.high !== 0 || json.low > 0xffff) throw json.fail('port beyond 65535, before');
+        endpoint.port = json.low;
+        break;
+      default:
+        json.skip();
+    }
+  } while (json.anotherMember());
+}
+
+export function readAddress(json: JsonCursor): string {
+  json.text();
+  if (json.textEnd === json.textStart) return '';
+  const address = json.textEnd - json.textStart > 64 ? undefined : ipText(json.latin1());
+  if (address === undefined) throw json.fail('expected an IP address, before');
+  return address;
+}
+
+function readAnnotation(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan): void {
+  let low = 0;
+  let high = 0;
+  let start = 0;
+  let end = 0;
+  if (json.openObject())
+    do {
+      const member = ANNOTATION_NAMES.next(json);
+      if (member !== 0 && json.takeNull()) continue;
+      if (member === A.timestamp) {
+        readUnsigned(json);
+        low = json.low;
+        high = json.high;
+      } else if (member === A.value) {
+        start = json.keepText(texts);
+        end = texts.length;
+      } else json.skip();
+    } while (json.anotherMember());
+  if ((low | high) === 0) throw json.fail('annotation without a timestamp, before');
+  span.annotate(low, high, start, end);
+}
+
+function readTags(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan): void {
+  if (!json.openObject()) return;
+  do {
+    json.key();
+    const start = texts.length;
+    texts.raw(json.textBytes, json.textStart, json.textEnd);
+    const tag = span.tags.key(start, texts.length);
+    const valueStart = texts.length;
+    if (!json.takeNull()) json.keepText(texts);
+    span.tags.text(tag, valueStart, texts.length);
+  } while (json.anotherMember());
+}
