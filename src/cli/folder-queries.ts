@@ -63,7 +63,7 @@ export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueries
     const range = { startSeconds: Number(request.startNs / NS), endSeconds: Number(request.endNs / NS) };
     return withBlocks(request.tenant, range, async (blocks, progress) => {
       for (const { partial } of request.others ?? []) running.merge(partial);
-      await running.add(blocks, joining, stop, progress);
+      await running.add(blocks, joining, { stop }, progress);
       return answerOf(running, metricsOf(blocks, 0));
     });
   };

@@ -26,7 +26,7 @@ async function outcomeOf(
   const query = parseQuery(text);
   checkQuery(query, text);
   const running = beginMetrics(query, { ...RANGES.range, exemplars: 0, seriesMax: 0, ...options });
-  await running.add(segments, joiningOf(), () => {});
+  await running.add(segments, joiningOf(), { stop: () => {} });
   return running.finish();
 }
 
@@ -95,8 +95,8 @@ test('parts of an answer add up', async (t) => {
     if (/>>|count\(\)|nestedSet|trace|root|childCount/.test(text)) continue;
     const options = { ...RANGES[kind], exemplars: 0, seriesMax: 0 };
     const [first, second] = [beginMetrics(query, options), beginMetrics(query, options)];
-    await first.add([a.live], joiningOf(), () => {});
-    await second.add([b.block], joiningOf(), () => {});
+    await first.add([a.live], joiningOf(), { stop: () => {} });
+    await second.add([b.block], joiningOf(), { stop: () => {} });
     first.merge(structuredClone(second.partial()));
     const expected = await outcomeOf([whole.block], text, options);
     const merged = first.finish();

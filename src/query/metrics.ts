@@ -18,7 +18,7 @@ import { selectedRows } from './metrics-rows.ts';
 import { MetricsRun } from './metrics-run.ts';
 import { applySecondStages } from './metrics-second-stages.ts';
 import { compareSeries, seriesOf } from './metrics-series.ts';
-import { readsWholeTraces } from './pipeline.ts';
+import { type PipelineContext, readsWholeTraces } from './pipeline.ts';
 import type { Progress } from './progress.ts';
 import { type Joining, unitsOf } from './units.ts';
 
@@ -40,7 +40,7 @@ export interface MetricsQuery {
   add(
     segments: readonly Segment[],
     joining: Joining,
-    stop: () => void,
+    context: PipelineContext,
     progress?: Progress<MetricsOutcome>,
   ): Promise<void>;
   merge(partial: MetricsPartial): void;
@@ -67,13 +67,15 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
     return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.roomFor());
   };
   return {
-    async add(segments, joining, stop, progress) {
+    async add(segments, joining, { stop, begin }, progress) {
       if (isFalse) return;
       let done = 0;
       for await (const unit of unitsOf(segments, stagesToJoin(query), joining, stop)) {
         stop();
+        begin?.(query.pipeline[0]);
         const rows = await selectedRows(unit, query.pipeline, stop);
         stop();
+        begin?.(metrics.name);
         await run.add(unit.segment, rows, stop);
         if (done < segments.length) done++;
         await progress?.(done, finish);

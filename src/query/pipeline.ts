@@ -25,6 +25,8 @@ import {
 export interface PipelineContext {
   /** Throws when nobody waits for the answer any more. */
   stop: () => void;
+  /** Told what part of the work begins now, for who wants to know where time goes. */
+  begin?: (part: Stage | string) => void;
 }
 
 /** The spansets that the stages find in the unit. */
@@ -41,8 +43,10 @@ export async function selectRows(unit: Unit, stages: readonly Stage[], context: 
     first.type === 'spanset' &&
     first.expression.type === 'filter' &&
     rest.every(({ type }) => type === 'select')
-  )
+  ) {
+    context.begin?.(first);
     return filterRows(unit.segment, first.expression.expression);
+  }
   const { state, layout } = await evaluate(unit, stages, context);
   return rowsOfPositions(layout, state.bits, unit.segment.rows);
 }
@@ -54,7 +58,7 @@ export async function evaluate(
   context: PipelineContext,
 ): Promise<{ state: SetState; layout: Layout }> {
   const layout = await layoutOf(unit.segment);
-  const run: Run = { unit, layout, stop: context.stop };
+  const run: Run = { unit, layout, stop: context.stop, ...(context.begin && { begin: context.begin }) };
   const all = { bits: allPositions(unit, layout), attributes: [], everything: true };
   return { state: await runStages(run, stages, all), layout };
 }
@@ -97,10 +101,9 @@ export function readsWholeTraces(filter: FieldExpr): boolean {
   return referencesOf(filter).some(({ type, name }) => type === 'intrinsic' && OF_WHOLE_TRACES.has(name));
 }
 
-interface Run {
+interface Run extends PipelineContext {
   unit: Unit;
   layout: Layout;
-  stop: () => void;
   parents?: Int32Array;
   /** While one expression is run on many parts of one state: what its filters found in the whole of it. */
   leaves?: { of: SetState; found: Map<FieldExpr, Bits> };

@@ -12,7 +12,7 @@ import { type Bits, has, isEmpty, rowsOf } from './bits.ts';
 import { type DescribedSet, describeTraces, startsAt, type TracePlace } from './describe.ts';
 import { gather, traceEnd, traceHex, traceStart } from './gather.ts';
 import { shownValue } from './listed-values.ts';
-import { evaluate, isPerSpan, selectRows } from './pipeline.ts';
+import { evaluate, isPerSpan, type PipelineContext, selectRows } from './pipeline.ts';
 import type { Progress } from './progress.ts';
 import type { FoundAttribute, SearchOutcome } from './results.ts';
 import { type SetState, tracesWith } from './spansets.ts';
@@ -20,13 +20,11 @@ import { traceNumbers } from './trace-numbers.ts';
 import { type Layout, layoutOf, numberOfTrace, positionsOfRows } from './unit.ts';
 import { type Joining, unitsOf } from './units.ts';
 
-export interface SearchOptions {
+export interface SearchOptions extends PipelineContext {
   limit: number;
   spansPerSpanSet: number;
   startSeconds: number;
   endSeconds: number;
-  /** Throws when the client has gone or time is up. */
-  stop: () => void;
   progress?: Progress<SearchOutcome>;
 }
 
@@ -47,6 +45,7 @@ export async function searchTraces(
   const waiting = new Set(inRange);
   let inspectedTraces = 0;
   const outcome = async (chosen: Candidate[], elsewhere: readonly Segment[]): Promise<SearchOutcome> => {
+    options.begin?.('describe traces');
     const traces = await describeTraces(chosen, elsewhere, reads, options.spansPerSpanSet, options.stop);
     return { traces, inspectedTraces };
   };
@@ -55,6 +54,7 @@ export async function searchTraces(
     const { segment } = unit;
     waiting.delete(segment);
     const part = perSpan ? await spansOf(segment, pipeline, options) : await evaluate(unit, pipeline, options);
+    options.begin?.('choose traces');
     if (part !== undefined) {
       inspectedTraces += part.layout.starts.length - 1;
       await found.add(segment, part);
@@ -62,8 +62,10 @@ export async function searchTraces(
     const visited = inRange.length - waiting.size;
     await options.progress?.(visited, () => outcome(found.newest(), []));
     if (found.isEnough([...waiting], perSpan)) break;
+    options.begin?.('join traces');
   }
   const chosen = found.newest();
+  options.begin?.('look for other parts of traces');
   if (perSpan) {
     for (const segment of waiting) {
       options.stop();

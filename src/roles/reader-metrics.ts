@@ -2,6 +2,7 @@
 import type { Segment } from '../block/segment.ts';
 import { beginMetrics } from '../query/metrics.ts';
 import type { MetricsOutcome } from '../query/metrics-results.ts';
+import type { PipelineContext } from '../query/pipeline.ts';
 import type { Progress } from '../query/progress.ts';
 import type { Joining } from '../query/units.ts';
 import { VivaceError } from '../runtime/errors.ts';
@@ -28,7 +29,7 @@ export interface MetricsQuestion {
 export interface MetricsWork {
   segments: readonly Segment[];
   joining: Joining;
-  stop: () => void;
+  context: PipelineContext;
   /** The account of what was read, after so many segments. */
   metricsOf(done: number): SearchMetrics;
   /** What could not be read; undefined when everything could. */
@@ -40,7 +41,7 @@ export interface MetricsWork {
 export async function answerMetrics(
   { request, form }: MetricsQuestion,
   query: Query,
-  { segments, joining, stop, metricsOf, incomplete, progressOf }: MetricsWork,
+  { segments, joining, context, metricsOf, incomplete, progressOf }: MetricsWork,
 ): Promise<MetricsAnswer | MetricsPartialAnswer | Uint8Array> {
   const running = beginMetrics(query, request);
   for (const { partial } of request.others ?? []) running.merge(partial);
@@ -51,7 +52,7 @@ export async function answerMetrics(
     const partial = outcome.partial ?? incomplete();
     return { ...outcome, ...(partial !== undefined && { partial }), metrics: allMetrics(done) };
   };
-  await running.add(segments, joining, stop, progressOf(answerOf));
+  await running.add(segments, joining, context, progressOf(answerOf));
   if (form === 'partial') return { partial: running.partial(), metrics: allMetrics(segments.length) };
   const answer = answerOf(running.finish(), segments.length);
   return form === undefined ? answer : renderMetrics(answer, request.instant, form);

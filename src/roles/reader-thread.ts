@@ -168,7 +168,7 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<Att
 async function attempt(question: Question, work: Work, tell: Tell, missing: Map<string, string>): Promise<Attempt> {
   const { tenant } = question.request;
   const parsed = parsedQuery(question);
-  work.phase('ask for what there is');
+  work.begin('ask for what there is');
   const lease = await work.outside(takeLease(tenant));
   const held: OpenBlock[] = [];
   try {
@@ -179,9 +179,9 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
     const wanted = wantedBlocks(question, blocks);
-    work.phase('open blocks');
+    work.begin('open blocks');
     await openBlocks(wanted, work, missing, held);
-    work.phase('evaluate');
+    work.begin('evaluate');
     const opened = held.map((block) => work.watch(block));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
     const result = await run(question, parsed, [...live, ...opened], work, tell, receipt);
@@ -222,9 +222,9 @@ async function run(
       const found =
         parsed === undefined
           ? await searchByTags(segments, { ...request, tags: request.tags! }, work.stop, progress)
-          : await searchTraces(segments, parsed, { ...request, stop: work.stop, progress }, joining);
+          : await searchTraces(segments, parsed, { ...request, stop: work.stop, begin: work.begin, progress }, joining);
       const answer = answerOf(found);
-      work.phase('render');
+      work.begin('render');
       return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form));
     }
     case 'tagNames':
@@ -242,7 +242,7 @@ async function run(
     case 'metrics': {
       const metricsOf = (done: number): SearchMetrics => searchMetrics(segments, receipt(), done, 0);
       const incomplete = (): string | undefined => incompleteText(receipt());
-      const metricsWork = { segments, joining, stop: work.stop, metricsOf, incomplete, progressOf };
+      const metricsWork = { segments, joining, context: work, metricsOf, incomplete, progressOf };
       const found = await answerMetrics(question, parsed!, metricsWork);
       return found instanceof Uint8Array ? ownBytes(found) : found;
     }

@@ -8,7 +8,9 @@ import { type Reads, type Watch, watched } from '../block/watched.ts';
 import { formatGoDuration } from '../config/duration.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import type { Explanation, Receipt, SegmentExplanation } from '../serve/queries.ts';
+import type { Stage } from '../traceql/ast.ts';
 import type { PlanStep } from '../traceql/plan.ts';
+import { printStage } from '../traceql/print.ts';
 import { SLICE_MS, type Turns } from './turns.ts';
 
 export interface WorkLimits {
@@ -57,8 +59,8 @@ export class Work implements Watch {
   readonly #counted = new Map<Reads, number>();
   readonly #beganMs = performance.now();
   /** Computing time by phase, up to the one that runs. */
-  readonly #phases = new Map<string, number>();
-  #phase = 'parse';
+  readonly #phases = new Map<Stage | string, number>();
+  #phase: Stage | string = 'parse';
   #phaseSinceMs = 0;
 
   readonly #sliceMs: number;
@@ -77,12 +79,12 @@ export class Work implements Watch {
   }
 
   /** What follows is another part of the work. */
-  phase(name: string): void {
+  readonly begin = (part: Stage | string): void => {
     const { usedMs } = this;
     this.#phases.set(this.#phase, (this.#phases.get(this.#phase) ?? 0) + usedMs - this.#phaseSinceMs);
-    this.#phase = name;
+    this.#phase = part;
     this.#phaseSinceMs = usedMs;
-  }
+  };
 
   /** The account of what is read begins anew; time used stays used. */
   restart(): void {
@@ -162,7 +164,7 @@ export class Work implements Watch {
 
   /** What was done, after the last phase. */
   explanation(plan: PlanStep[], known: number, wanted: BlockRef[], missing: Map<string, string>): Explanation {
-    this.phase('');
+    this.begin('');
     const { usedMs } = this;
     const segments = this.#reads.map(segmentExplanation);
     for (const [name, why] of missing) {
@@ -175,7 +177,7 @@ export class Work implements Watch {
       plan,
       computedMs: usedMs,
       waitedMs: performance.now() - this.#beganMs - usedMs,
-      phases: [...this.#phases].map(([name, ms]) => ({ name, ms })),
+      phases: [...this.#phases].map(([part, ms]) => ({ name: typeof part === 'string' ? part : printStage(part), ms })),
       blocks: { known, wanted: wanted.length },
       segments,
     };

@@ -217,6 +217,8 @@ describe('what Grafana asks, in its order', () => {
       'open blocks',
       'evaluate',
     ]);
+    const phases = told.phases.map(({ name }: Message) => name);
+    assert.ok(phases.includes(told.plan[0].stage) && phases.includes('describe traces'), phases.join());
     const text = await ask(`${server.url}/api/explain?${query}`, { headers: { Accept: 'text/plain' } });
     assert.match(
       text.body.toString(),
