@@ -3,9 +3,10 @@
  * large page is only spent as its bytes appear.
  */
 import { createRequire } from 'node:module';
-import { constants, gunzipSync, type ZstdOptions, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, gunzipSync, type ZstdOptions, zstdCompressSync } from 'node:zlib';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { Codec } from './format.ts';
+import { decompressZstd } from './page-zstd.ts';
 
 /** Output is inflated in pieces of at most this size, so that a header that lies about its page costs no more. */
 const INFLATE_PIECE_BYTES = 1 << 20;
@@ -47,7 +48,7 @@ export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8
 }
 
 const decompressors = {
-  zstd: (bytes: Uint8Array, size: number): Uint8Array => zstdDecompressSync(bytes, inflateOptions(size)),
+  zstd: decompressZstd,
   gzip: (bytes: Uint8Array, size: number): Uint8Array => gunzipSync(bytes, inflateOptions(size)),
   snappy: (bytes: Uint8Array, size: number): Uint8Array => {
     if (snappyLength(bytes) !== size) throw sizeDiffers(snappyLength(bytes), size);
