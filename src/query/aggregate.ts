@@ -9,7 +9,7 @@ import { VivaceError } from '../runtime/errors.ts';
 import type { Aggregate, FieldExpr, ScalarFilter, StaticValue } from '../traceql/ast.ts';
 import { printScalar } from '../traceql/print.ts';
 import { applyBinary, isNumeric } from '../traceql/values.ts';
-import { valuesAt } from './filter.ts';
+import { valuesAt } from './compute.ts';
 import { eachValue, type Read } from './gather.ts';
 import { moreColumn } from './more.ts';
 import { keptSets, listedRows, type SetState, setCount } from './spansets.ts';

@@ -1,9 +1,8 @@
 /** Describes the traces of a search result: times, root and services from the lists of traces, spans from their columns. */
 import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
-import { listedName, type Read as QueryRead } from '../traceql/conditions.ts';
 import { eachValue, gather, lineString, type Read, rangeOf, traceEnd, traceStart } from './gather.ts';
-import { listedValue } from './listed-values.ts';
+import { type Listings, listedValues } from './listed-values.ts';
 import type { FoundAttribute, FoundSpan, FoundTraceSummary } from './results.ts';
 import { traceNumbers } from './trace-numbers.ts';
 
@@ -34,7 +33,7 @@ export interface DescribedSet {
 export async function describeTraces(
   chosen: readonly (DescribedTrace & { sets: DescribedSet[] })[],
   elsewhere: readonly Segment[],
-  reads: readonly QueryRead[],
+  listings: Listings,
   spansMax: number,
   stop: () => void,
 ): Promise<FoundTraceSummary[]> {
@@ -61,7 +60,7 @@ export async function describeTraces(
   }
   for (const [segment, rows] of listed) {
     stop();
-    await addSpans(segment, reads, rows);
+    await addSpans(segment, listings, rows);
   }
   return [...summaries.values()];
 }
@@ -124,19 +123,16 @@ interface ListedRow {
 }
 
 /** Adds the listed spans of one segment to their sets. */
-async function addSpans(segment: Segment, reads: readonly QueryRead[], listed: ListedRow[]): Promise<void> {
+async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[]): Promise<void> {
   if (listed.length === 0) return;
   listed.sort((a, b) => a.row - b.row);
   const rows = Uint32Array.from(listed, ({ row }) => row);
   const ids = await gather(segment, { type: 'intrinsic', name: 'span:id', offset: 0 }, rows);
   const durations = await gather(segment, { type: 'intrinsic', name: 'duration', offset: 0 }, rows);
   const starts = await startsAt(segment, rows);
-  const wantsName = reads.some((read) => read.reference.type === 'intrinsic' && read.reference.name === 'name');
-  const names = wantsName ? await gather(segment, { type: 'intrinsic', name: 'name', offset: 0 }, rows) : undefined;
-  const values: { key: string; read: QueryRead; of: Read[] }[] = [];
-  for (const read of reads)
-    if (read.listed)
-      values.push({ key: listedName(read.reference), read, of: await gather(segment, read.reference, rows) });
+  const names = listings.name && (await listedValues(segment, listings.name, rows));
+  const values: (FoundAttribute | undefined)[][] = [];
+  for (const listing of listings.attributes) values.push(await listedValues(segment, listing, rows));
   for (let slot = 0; slot < listed.length; slot++) {
     const span: FoundSpan = {
       spanId: textOf(ids[slot]),
@@ -144,11 +140,9 @@ async function addSpans(segment: Segment, reads: readonly QueryRead[], listed: L
       durationNs: nsOf(durations[slot]),
       attributes: [],
     };
-    if (names !== undefined) span.name = textOf(names[slot]);
-    for (const { key, read, of } of values) {
-      const attribute = listedValue(key, read, of[slot]);
-      if (attribute !== undefined && !span.attributes.some((each) => each.key === key)) span.attributes.push(attribute);
-    }
+    const name = names?.[slot]?.value;
+    if (name?.type === 'string') span.name = name.value;
+    for (const of of values) if (of[slot] !== undefined) span.attributes.push(of[slot]!);
     listed[slot].spans.push(span);
   }
 }

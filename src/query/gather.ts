@@ -11,7 +11,7 @@ import {
 } from '../block/any-value.ts';
 import type { Column, Part, RowRange, Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
-import type { KindName, Reference, StaticValue, StatusName } from '../traceql/ast.ts';
+import type { IntrinsicName, KindName, Reference, StaticValue, StatusName } from '../traceql/ast.ts';
 import { moreColumn, moreValue } from './more.ts';
 import { treeNumbers } from './tree.ts';
 
@@ -27,6 +27,10 @@ export const STATUSES: readonly StatusName[] = ['unset', 'ok', 'error'];
 export async function gather(segment: Segment, reference: Reference, rows: Uint32Array): Promise<Read[]> {
   const out: Read[] = new Array(rows.length).fill(undefined);
   if (rows.length === 0) return out;
+  if (isOfChildren(reference))
+    return (await gatherChildren(segment, reference, rows)).map((reads) =>
+      reads.length <= 1 ? reads[0] : (reads.flat() as StaticValue[]),
+    );
   if (reference.type === 'intrinsic') {
     await gatherIntrinsic(segment, reference.name, rows, out);
     return out;
@@ -36,8 +40,31 @@ export async function gather(segment: Segment, reference: Reference, rows: Uint3
   if (scope === 'resource' || scope === 'none') await gatherMessages(segment, 'resource', name, rows, out);
   if (scope === 'instrumentation') await gatherMessages(segment, 'scope', name, rows, out);
   if (scope === 'span' || scope === 'none') await gatherSpan(segment, name, rows, out);
-  if (scope === 'event' || scope === 'link') await gatherChildren(segment, scope, name, rows, out);
   return out;
+}
+
+/** What a reference to events or links reads at each of the ascending rows: a value for each child that has one, in order. */
+export async function gatherChildren(segment: Segment, reference: Reference, rows: Uint32Array): Promise<Read[][]> {
+  const out: Read[][] = Array.from(rows, () => []);
+  if (rows.length === 0) return out;
+  const add = (slot: number, value: Read): void => {
+    if (value !== undefined) out[slot].push(value);
+  };
+  if (reference.type === 'intrinsic') await childIntrinsics(segment, reference.name, rows, add);
+  else if (!reference.parent) await childAttributes(segment, childSpace(reference), reference.name, rows, add);
+  return out;
+}
+
+/** Whether it is read from events or links, of which a span may have several. */
+export function isOfChildren(reference: Reference): boolean {
+  if (reference.type === 'attribute') return reference.scope === 'event' || reference.scope === 'link';
+  return reference.name.startsWith('event:') || reference.name.startsWith('link:');
+}
+
+/** What a reference to children is read from. */
+export function childSpace(reference: Reference): 'event' | 'link' {
+  const scope = reference.type === 'attribute' ? reference.scope : reference.name;
+  return scope.startsWith('event') ? 'event' : 'link';
 }
 
 /** Index of each row's value within its part, or -1; `each` is called for rows that have one. */
@@ -151,10 +178,14 @@ export function rangeOf(rows: Uint32Array): RowRange {
   return { from: rows[0], to: rows[rows.length - 1] + 1 };
 }
 
-/** The attribute of a resource or scope; every resource has a service name, if only an empty one (spec/traceql.md §4.2). */
+/**
+ * The attribute of a resource or scope; every resource has a service name that is a text, if only an empty one
+ * (spec/traceql.md §4.2).
+ */
 export function attributeNamed(attributes: Attribute[], of: 'resource' | 'scope', key: string): Attribute | undefined {
   const found = attributes.findLast((attribute) => attribute.key === key);
-  return found === undefined && of === 'resource' && key === 'service.name' ? NO_SERVICE : found;
+  const isService = of === 'resource' && key === 'service.name';
+  return isService && found?.value.type !== 'string' ? NO_SERVICE : found;
 }
 
 const NO_SERVICE: Attribute = { key: 'service.name', value: { type: 'string', value: '' } };
@@ -234,12 +265,12 @@ async function gatherMessages(
   });
 }
 
-async function gatherChildren(
+async function childAttributes(
   segment: Segment,
   space: 'event' | 'link',
   name: string,
   rows: Uint32Array,
-  out: Read[],
+  add: (slot: number, value: Read) => void,
 ): Promise<void> {
   const more = await moreColumn(segment, space, rangeOf(rows));
   const withColumn = more && new Set<number>();
@@ -251,14 +282,14 @@ async function gatherChildren(
       rows,
       (slot, column, part, index, child) => {
         withColumn?.add(child);
-        add(out, slot, readValue(column, part, index));
+        add(slot, readValue(column, part, index));
       },
     );
   if (withColumn === undefined) return;
   const key = Buffer.from(name);
   await childValues(segment, space, { of: 'child', space, field: 'more' }, rows, (slot, column, part, index, child) => {
     const value = withColumn.has(child) ? undefined : moreValue(stringAt(column, part, index), key);
-    if (value !== undefined) add(out, slot, readAny(decodeAnyValue(value)));
+    if (value !== undefined) add(slot, readAny(decodeAnyValue(value)));
   });
 }
 
@@ -287,13 +318,6 @@ async function childValues(
     }
   }
   eachValue(column, Uint32Array.from(wanted), (index, part, at) => each(slots[index], column, part, at, wanted[index]));
-}
-
-function add(out: Read[], slot: number, value: Read): void {
-  if (value === undefined) return;
-  const before = out[slot];
-  const values = Array.isArray(value) ? value : [value];
-  out[slot] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), ...values];
 }
 
 async function gatherIntrinsic(
@@ -358,36 +382,6 @@ async function gatherIntrinsic(
       });
       return;
     }
-    case 'event:name':
-      return childValues(
-        segment,
-        'event',
-        { of: 'child', space: 'event', field: 'name' },
-        rows,
-        (slot, column, part, i) => add(out, slot, readValue(column, part, i)),
-      );
-    case 'event:timeSinceStart': {
-      const starts = await segment.column({ of: 'fixed', field: 'start' }, range, { rows });
-      const startOf: bigint[] = [];
-      eachValue(starts!, rows, (slot, part, i) => {
-        startOf[slot] = int64(part.words![2 * i], part.words![2 * i + 1]);
-      });
-      return childValues(segment, 'event', { of: 'child', space: 'event', field: 'time' }, rows, (slot, _c, part, i) =>
-        add(out, slot, { type: 'duration', ns: int64(part.words![2 * i], part.words![2 * i + 1]) - startOf[slot] }),
-      );
-    }
-    case 'link:traceID':
-    case 'link:spanID': {
-      const field = name === 'link:traceID' ? 'trace_id' : 'span_id';
-      return childValues(segment, 'link', { of: 'child', space: 'link', field }, rows, (slot, column, part, i) => {
-        const dictionary = part.dictionary ?? column.dictionary!;
-        const code = part.codes![i];
-        add(out, slot, {
-          type: 'string',
-          value: trimZeros(hex(dictionary.bytes, dictionary.start(code), dictionary.end(code))),
-        });
-      });
-    }
     case 'nestedSetLeft':
     case 'nestedSetRight':
     case 'nestedSetParent':
@@ -397,8 +391,45 @@ async function gatherIntrinsic(
       for (let slot = 0; slot < rows.length; slot++) out[slot] = { type: 'int', value: BigInt(numbers[rows[slot]]) };
       return;
     }
-    case 'parent':
+    default:
       return;
+  }
+}
+
+async function childIntrinsics(
+  segment: Segment,
+  name: IntrinsicName,
+  rows: Uint32Array,
+  add: (slot: number, value: Read) => void,
+): Promise<void> {
+  switch (name) {
+    case 'event:name': {
+      const want = { of: 'child', space: 'event', field: 'name' } as const;
+      return childValues(segment, 'event', want, rows, (slot, column, part, i) =>
+        add(slot, readValue(column, part, i)),
+      );
+    }
+    case 'event:timeSinceStart': {
+      const starts = await segment.column({ of: 'fixed', field: 'start' }, rangeOf(rows), { rows });
+      const startOf: bigint[] = [];
+      eachValue(starts!, rows, (slot, part, i) => {
+        startOf[slot] = int64(part.words![2 * i], part.words![2 * i + 1]);
+      });
+      const want = { of: 'child', space: 'event', field: 'time' } as const;
+      return childValues(segment, 'event', want, rows, (slot, _column, part, i) =>
+        add(slot, { type: 'duration', ns: int64(part.words![2 * i], part.words![2 * i + 1]) - startOf[slot] }),
+      );
+    }
+    case 'link:traceID':
+    case 'link:spanID': {
+      const want = { of: 'child', space: 'link', field: name === 'link:traceID' ? 'trace_id' : 'span_id' } as const;
+      return childValues(segment, 'link', want, rows, (slot, column, part, i) => {
+        const dictionary = part.dictionary ?? column.dictionary!;
+        const code = part.codes![i];
+        const id = hex(dictionary.bytes, dictionary.start(code), dictionary.end(code));
+        add(slot, { type: 'string', value: name === 'link:traceID' ? trimZeros(id) : id });
+      });
+    }
   }
 }
 

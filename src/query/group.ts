@@ -3,7 +3,7 @@ import { VivaceError } from '../runtime/errors.ts';
 import type { FieldExpr, StaticValue } from '../traceql/ast.ts';
 import { printField } from '../traceql/print.ts';
 import { rowsOf } from './bits.ts';
-import { valuesAt } from './filter.ts';
+import { valuesAt } from './compute.ts';
 import type { Read } from './gather.ts';
 import { listedRows, type SetAttribute, type SetState, setCount } from './spansets.ts';
 import type { Layout, Unit } from './unit.ts';

@@ -21,11 +21,24 @@ export function matchColumn(column: Column, test: ValueTest, into: Bits): void {
           testWords(part.words!, part.count, test.int.low, test.int.high, test.int.mask);
           scatter(part, into);
         }
+      else if (test.intAnyOf !== undefined)
+        for (const part of column.parts) {
+          const out = reserve(part.count);
+          for (let i = 0; i < part.count; i++)
+            out[i] = test.intAnyOf(part.words![2 * i] >>> 0, part.words![2 * i + 1]) ? 1 : 0;
+          scatter(part, into);
+        }
       return;
     case 'double':
       if (test.double !== undefined)
         for (const part of column.parts) {
           testDoubles(part.doubles!, part.count, test.double.value, test.double.mask);
+          scatter(part, into);
+        }
+      else if (test.doubleAnyOf !== undefined)
+        for (const part of column.parts) {
+          const out = reserve(part.count);
+          for (let i = 0; i < part.count; i++) out[i] = test.doubleAnyOf.has(part.doubles![i]) ? 1 : 0;
           scatter(part, into);
         }
       return;

@@ -7,11 +7,10 @@
  */
 import type { Segment } from '../block/segment.ts';
 import type { Query, Stage } from '../traceql/ast.ts';
-import { readsOfPipeline } from '../traceql/conditions.ts';
 import { type Bits, has, isEmpty, rowsOf } from './bits.ts';
 import { type DescribedSet, describeTraces, startsAt, type TracePlace } from './describe.ts';
 import { gather, traceEnd, traceHex, traceStart } from './gather.ts';
-import { shownValue } from './listed-values.ts';
+import { listingsOf, shownValue } from './listed-values.ts';
 import { evaluate, isPerSpan, type PipelineContext, selectRows } from './pipeline.ts';
 import type { Progress } from './progress.ts';
 import type { FoundAttribute, SearchOutcome } from './results.ts';
@@ -41,12 +40,12 @@ export async function searchTraces(
   );
   const perSpan = isPerSpan(pipeline);
   const found = new Found(options, wantsMostRecent(query));
-  const reads = readsOfPipeline(pipeline);
+  const listings = listingsOf(query);
   const waiting = new Set(inRange);
   let inspectedTraces = 0;
   const outcome = async (chosen: Candidate[], elsewhere: readonly Segment[]): Promise<SearchOutcome> => {
     options.begin?.('describe traces');
-    const traces = await describeTraces(chosen, elsewhere, reads, options.spansPerSpanSet, options.stop);
+    const traces = await describeTraces(chosen, elsewhere, listings, options.spansPerSpanSet, options.stop);
     return { traces, inspectedTraces };
   };
   for await (const unit of unitsOf(inRange, pipeline, joining, options.stop)) {

@@ -14,7 +14,7 @@ import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
 import { type Bits, noBits, rowsOf } from './bits.ts';
 import { addTraceLines, type TracePlace } from './describe.ts';
-import { attributeRows, messageRows } from './filter.ts';
+import { attributeRows, messageRows } from './condition-rows.ts';
 import { eachValue, lineString, messageAttributes, traceHex } from './gather.ts';
 import { matchCodes, matchInts, matchStrings } from './match.ts';
 import type { Progress } from './progress.ts';

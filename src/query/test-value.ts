@@ -17,8 +17,13 @@ export interface ValueTest {
   string?: (bytes: Uint8Array, from: number, to: number) => boolean;
   /** int64 values compared with this one. */
   int?: { low: number; high: number; mask: OrderMask };
+  /** int64 values, told by their words; the low one is unsigned. */
+  intAnyOf?: (low: number, high: number) => boolean;
   double?: { value: number; mask: OrderMask };
+  doubleAnyOf?: ReadonlySet<number>;
   bool?: { value: number; equal: boolean };
+  /** Arrays alone satisfy it: one element must satisfy one of these. */
+  elements?: readonly ValueTest[];
 }
 
 const MASKS: Record<ComparisonOp, OrderMask> = { '<': 1, '<=': 3, '=': 2, '>=': 6, '>': 4, '!=': 13 };
@@ -37,6 +42,28 @@ export function attributeTest(op: ComparisonOp | RegexOp, value: StaticValue): V
     default:
       return {};
   }
+}
+
+/** The test of being equal to one of the values, which are strings, whole numbers (or durations) or floats, all alike. */
+export function anyOfTest(values: readonly StaticValue[]): ValueTest {
+  const strings = new Set<string>();
+  const doubles = new Set<number>();
+  const lows = new Map<number, Set<number>>();
+  for (const value of values) {
+    if (value.type === 'string') strings.add(value.value);
+    if (value.type === 'float') doubles.add(value.value);
+    if (value.type === 'int' || value.type === 'duration') {
+      const { low, high } = intTest('=', value.type === 'int' ? value.value : value.ns);
+      const known = lows.get(high);
+      if (known === undefined) lows.set(high, new Set([low]));
+      else known.add(low);
+    }
+  }
+  return {
+    ...(strings.size > 0 && { string: (bytes, from, to) => strings.has(decode(bytes, from, to)) }),
+    ...(doubles.size > 0 && { doubleAnyOf: doubles }),
+    ...(lows.size > 0 && { intAnyOf: (low, high) => lows.get(high)?.has(low) === true }),
+  };
 }
 
 /** The test of an int64 in nanoseconds or of a plain whole number: int and duration literals alike, floats by value. */
@@ -82,12 +109,13 @@ export function testAny(test: ValueTest, value: AnyValue): boolean {
       const bytes = Buffer.from(value.value);
       return test.string(bytes, 0, bytes.length);
     }
-    case 'int':
-      return (
-        test.int !== undefined &&
-        testInt(test.int, Number(BigInt.asIntN(32, value.value)), Number(BigInt.asIntN(32, value.value >> 32n)))
-      );
+    case 'int': {
+      const [low, high] = [Number(BigInt.asUintN(32, value.value)), Number(BigInt.asIntN(32, value.value >> 32n))];
+      if (test.intAnyOf !== undefined) return test.intAnyOf(low, high);
+      return test.int !== undefined && testInt(test.int, low, high);
+    }
     case 'double':
+      if (test.doubleAnyOf !== undefined) return test.doubleAnyOf.has(value.value);
       return test.double !== undefined && testDouble(test.double, value.value);
     case 'bool':
       return test.bool !== undefined && (value.value === (test.bool.value === 1)) === test.bool.equal;
@@ -95,7 +123,8 @@ export function testAny(test: ValueTest, value: AnyValue): boolean {
       const type = value.values[0]?.type;
       // Mixed and nested arrays have no readable value.
       if (type === undefined || type === 'array' || value.values.some((each) => each.type !== type)) return false;
-      return value.values.some((each) => testAny(test, each));
+      const tests = test.elements ?? [test];
+      return value.values.some((each) => tests.some((one) => testAny(one, each)));
     }
     default:
       return false;

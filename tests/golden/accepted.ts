@@ -10,6 +10,7 @@ export const ACCEPTED: { readonly [name: string]: string } = {
   'span-id-trimmed': 'ids are found with their leading zeros and without',
   'link-trace-id-padded': 'ids are found with their leading zeros and without',
   'http-status-range': 'arrays are found under every key, also under those that have a column of their own in Tempo',
-  'instant-count-by-service': 'values of different types are different groups, a whole number no empty text',
+  'pipe-aggregate-expression-mixed': 'an aggregate leaves out spans for which its expression has no value',
+  'by-root': 'the root service is shown, also when the query groups by it',
   'bool-or': 'what is missing counts as false beside || and &&',
 };
