@@ -1,8 +1,9 @@
 /**
- * Runs after `npm ci`: starts the server once and stops it, so that the compiled sources are kept beside the packages and
- * the first real start is as quick and as small as every later one. A failure here is no failure of the installation.
+ * Runs after `npm ci`: starts the server and the command line client once, so that the compiled sources are kept beside the
+ * packages and the first real start is as quick and as small as every later one. A failure here is no failure of the
+ * installation.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -24,6 +25,7 @@ server.on('error', () => finish());
 server.on('exit', () => finish());
 
 function finish(): void {
+  spawnSync(path.join(import.meta.dirname, 'vivace-cli'), ['--version'], { timeout: 20_000 });
   clearTimeout(timer);
   fs.rmSync(folder, { recursive: true, force: true });
 }

@@ -31,14 +31,14 @@ export function blocksLines(blocks: readonly BlockRef[], windowSeconds: number, 
     { title: 'Lvl', ...right },
     { title: 'Objects', ...right },
     { title: 'Size', ...right },
-    { title: 'Vers' },
-    { title: 'Window' },
-    { title: 'Start' },
+    { title: 'Vers', dropRank: 4 },
+    { title: 'Window', dropRank: 5 },
+    { title: 'Start', dropRank: 1 },
     { title: 'End' },
-    { title: 'Duration', ...right },
+    { title: 'Duration', ...right, dropRank: 2 },
     { title: 'Age', ...right },
     { title: 'Spans', ...right },
-    { title: 'B/span', ...right },
+    { title: 'B/span', ...right, dropRank: 3 },
   ];
   return table(columns, rows, look);
 }
@@ -185,12 +185,12 @@ export function columnLines(columns: readonly ColumnSize[], look: Look): string[
   const columnsOfTable = [
     { title: 'Column', shrinkTo: 20 },
     { title: 'Type' },
-    { title: 'Encoding' },
-    { title: 'Codec' },
+    { title: 'Encoding', dropRank: 1 },
+    { title: 'Codec', dropRank: 2 },
     { title: 'Values', ...right },
     { title: 'Size', ...right },
     { title: 'Share', ...right },
-    { title: 'Packed', ...right },
+    { title: 'Packed', ...right, dropRank: 3 },
   ];
   return table(columnsOfTable, rows, look);
 }

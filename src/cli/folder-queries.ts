@@ -6,6 +6,8 @@
 import type { BlockCatalog, BlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
+import type { Segment } from '../block/segment.ts';
+import { watched } from '../block/watched.ts';
 import { beginMetrics, type MetricsQuery } from '../query/metrics.ts';
 import type { Progress } from '../query/progress.ts';
 import { searchTraces } from '../query/search.ts';
@@ -14,7 +16,7 @@ import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
-import { VivaceError } from '../runtime/errors.ts';
+import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import type { MetricsRequest, Queries, SearchMetrics } from '../serve/queries.ts';
 import { renderMetrics } from '../serve/render-metrics.ts';
 import type { Query } from '../traceql/ast.ts';
@@ -31,9 +33,11 @@ export interface FolderQueriesOptions {
   traceBytesMax: number;
   /** Told how many of the blocks are done. */
   onBlock(done: number, total: number): void;
+  /** Told of a block that cannot be read; the answer is that of the others. */
+  onDamage(what: string): void;
 }
 
-export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueriesOptions): Queries {
+export function folderQueries({ catalog, traceBytesMax, onBlock, onDamage }: FolderQueriesOptions): Queries {
   const caches = createBlockCaches(CACHE_BYTES);
   const stop = (): void => {};
   const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
@@ -41,18 +45,28 @@ export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueries
   const withBlocks = async <T>(
     tenant: string,
     range: { startSeconds?: number; endSeconds?: number },
-    work: (blocks: OpenBlock[], progress: Progress<unknown>) => Promise<T>,
+    work: (blocks: Segment[], progress: Progress<unknown>) => Promise<T>,
   ): Promise<T> => {
     const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } = range;
     const wanted = catalog
       .blocks(tenant)
       .filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
-    onBlock(0, wanted.length);
-    const blocks = await openBlocks(wanted, caches);
-    try {
-      return await work(blocks, async (done) => onBlock(done, blocks.length));
-    } finally {
-      for (const block of blocks) block.release();
+    let refs = wanted;
+    for (;;) {
+      onBlock(0, refs.length);
+      const blocks = await openBlocks(refs, caches, onDamage);
+      // Those that could not be opened are told of once.
+      refs = blocks.map(({ ref }) => ref);
+      try {
+        return await work(blocks.map(watchedBlock), async (done) => onBlock(done, blocks.length));
+      } catch (error) {
+        // What the others hold is worth more than nothing.
+        if (!(error instanceof BlockFailure)) throw error;
+        refs = refs.filter((ref) => ref !== error.ref);
+        onDamage(damageText(error.ref, error));
+      } finally {
+        for (const block of blocks) block.release();
+      }
     }
   };
   const metrics = <T>(
@@ -108,8 +122,39 @@ export function folderQueries({ catalog, traceBytesMax, onBlock }: FolderQueries
 
 const NS = 1_000_000_000n;
 
-/** A block that went away meanwhile is no loss: what it held is in another one, or was to go. */
-export async function openBlocks(refs: readonly BlockRef[], caches: BlockCaches): Promise<OpenBlock[]> {
+/** Something is wrong with a block, not with the question. */
+class BlockFailure extends Error {
+  readonly ref: BlockRef;
+
+  constructor(ref: BlockRef, cause: unknown) {
+    super(messageOf(cause), { cause });
+    this.ref = ref;
+  }
+}
+
+function watchedBlock(block: OpenBlock): Segment {
+  const failed = (_reads: unknown, error: unknown): unknown =>
+    isDamage(error) ? new BlockFailure(block.ref, error) : error;
+  return watched(block, { turn: () => undefined, check: () => {}, failed }).segment;
+}
+
+const DAMAGE: readonly ErrorCode[] = ['internal', 'undecodable', 'not-found'];
+
+/** Whether an error says that a block cannot be read. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof VivaceError ? DAMAGE.includes(error.code) : error instanceof Error && 'syscall' in error;
+}
+
+export function damageText({ id, tenant }: BlockRef, error: unknown): string {
+  return `block ${id} of tenant ${tenant} is left out: ${messageOf(error)}`;
+}
+
+/** Opens those that can be. A block that went away meanwhile is no loss: what it held is in another one, or was to go. */
+export async function openBlocks(
+  refs: readonly BlockRef[],
+  caches: BlockCaches,
+  onDamage: (what: string) => void,
+): Promise<OpenBlock[]> {
   const opened: OpenBlock[] = [];
   for (const ref of refs) {
     try {
@@ -121,7 +166,8 @@ export async function openBlocks(refs: readonly BlockRef[], caches: BlockCaches)
           `cannot open ${refs.length} blocks at once: no more files may be open; raise the bound with ulimit -n, or name a shorter time`,
           { cause: error },
         );
-      if (!(error instanceof VivaceError && error.code === 'not-found')) throw error;
+      if (!isDamage(error)) throw error;
+      if (!(error instanceof VivaceError && error.code === 'not-found')) onDamage(damageText(ref, error));
     }
   }
   return opened;
@@ -140,10 +186,10 @@ function parsed(text: string, as: 'search' | 'metrics'): Query {
   }
 }
 
-function metricsOf(blocks: readonly OpenBlock[], inspectedTraces: number): SearchMetrics {
+function metricsOf(blocks: readonly Segment[], inspectedTraces: number): SearchMetrics {
   return {
     inspectedTraces,
-    inspectedBytes: blocks.reduce((sum, block) => sum + block.bytesRead, 0),
+    inspectedBytes: blocks.reduce((sum, block) => sum + (block.bytesRead ?? 0), 0),
     totalBlocks: blocks.length,
     totalJobs: blocks.length,
     completedJobs: blocks.length,

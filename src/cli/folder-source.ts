@@ -19,6 +19,8 @@ export interface FolderOptions {
   tenant: string;
   nowMs: number;
   onBlock(done: number, total: number): void;
+  /** Told of blocks that cannot be read. */
+  onDamage(what: string): void;
 }
 
 /** Whoever reads a folder is its owner: nothing is limited but what a terminal can hold. */
@@ -41,10 +43,7 @@ export function folderSource(options: FolderOptions): Source {
   const tenants = options.tenant.split('|');
   for (const tenant of tenants) if (catalog.blocks(tenant).length === 0) throw noBlocks(catalog, name, tenant);
   const all = tenants.flatMap((tenant) => catalog.blocks(tenant));
-  const queries = federated(
-    folderQueries({ catalog, traceBytesMax: TRACE_BYTES_MAX, onBlock: options.onBlock }),
-    tenants,
-  );
+  const queries = federated(folderQueries({ ...options, traceBytesMax: TRACE_BYTES_MAX }), tenants);
   const call = (parameters: URLSearchParams, parameter: string): Call => ({
     parameter,
     url: parameters,

@@ -55,11 +55,7 @@ export function rangeLines(text: string, look: Look): MetricsLines {
   const fixed = numberColumns.reduce((sum, width) => sum + width + 2, 2);
   const longest = Math.max(6, ...cells.map(([name]) => widthOf(name)));
   // The chart gets what names and numbers leave, and at least a little.
-  const chartColumns = Math.min(
-    CHART_COLUMNS_MAX,
-    grid.length,
-    Math.max(CHART_COLUMNS_MIN, look.width - fixed - longest),
-  );
+  const chartColumns = Math.min(CHART_COLUMNS_MAX, Math.max(CHART_COLUMNS_MIN, look.width - fixed - longest));
   const nameColumns = Math.max(LABEL_COLUMNS_MIN, look.width - fixed - chartColumns);
   const rows = cells.map((row, at) => {
     const values = grid.map((time) => series[order[at]].samples.get(time));

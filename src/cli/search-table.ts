@@ -51,6 +51,8 @@ export interface SearchTableOptions {
   spans: boolean;
 }
 
+const DATE_WIDTH_MIN = 110;
+
 /** Lines for standard output; none when nothing was found. `summary` is for standard error. */
 export function searchLines(
   text: string,
@@ -60,23 +62,27 @@ export function searchLines(
   const body = JSON.parse(text) as SearchBody;
   const traces = body.traces ?? [];
   const withGroups = traces.some((trace) => setsOf(trace).some((set) => (set.attributes ?? []).length > 0));
+  const right = { align: 'right' as const };
   const columns = [
     { title: 'trace id' },
-    { title: 'start (UTC)' },
-    { title: 'duration', align: 'right' as const },
-    { title: 'spans', align: 'right' as const },
-    { title: 'errors', align: 'right' as const },
-    { title: 'matched', align: 'right' as const },
+    { title: 'start (UTC)', dropRank: 1 },
+    { title: 'duration', ...right },
+    { title: 'spans', ...right, dropRank: 3 },
+    { title: 'errors', ...right, dropRank: 2 },
+    { title: 'matched', ...right, dropRank: 4 },
     { title: 'service', shrinkTo: 10 },
-    { title: 'name', shrinkTo: 16 },
-    ...(withGroups ? [{ title: 'set', shrinkTo: 16 }] : []),
+    { title: 'name', shrinkTo: 12 },
+    ...(withGroups ? [{ title: 'set', shrinkTo: 12 }] : []),
   ];
+  // Where there is no room for the date, traces are mostly of today.
+  const timeFrom = tableWidth < DATE_WIDTH_MIN ? 5 : 0;
+  const timeTo = tableWidth < DATE_WIDTH_MIN ? 19 : undefined;
   const rows: string[][] = [];
   const below = new Map<number, string[]>();
   for (const trace of traces) {
     const sets = setsOf(trace);
     for (const [index, set] of sets.entries()) {
-      const row = index === 0 ? traceCells(trace, paint) : ['', '', '', '', ''];
+      const row = index === 0 ? traceCells(trace, paint, (time) => time.slice(timeFrom, timeTo)) : ['', '', '', '', ''];
       const matched = set.matched === undefined ? '' : String(set.matched);
       const names =
         index === 0
@@ -112,13 +118,13 @@ function setsOf(trace: FoundTrace): SpanSet[] {
   return sets.length === 0 ? [{}] : sets;
 }
 
-function traceCells(trace: FoundTrace, paint: Terminal['paint']): string[] {
+function traceCells(trace: FoundTrace, paint: Terminal['paint'], shortened: (time: string) => string): string[] {
   const stats = Object.values(trace.serviceStats ?? {});
   const spans = stats.reduce((sum, each) => sum + (each.spanCount ?? 0), 0);
   const errors = stats.reduce((sum, each) => sum + (each.errorCount ?? 0), 0);
   return [
     trace.traceID,
-    timeText(Number(BigInt(trace.startTimeUnixNano ?? '0') / 1_000_000n)),
+    shortened(timeText(Number(BigInt(trace.startTimeUnixNano ?? '0') / 1_000_000n))),
     trace.durationMs === undefined ? '<1ms' : durationText(trace.durationMs * 1e6),
     spans === 0 ? '' : String(spans),
     errors === 0 ? '' : paint.style('error', String(errors)),

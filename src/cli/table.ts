@@ -6,6 +6,8 @@ export interface TableColumn {
   align?: 'left' | 'right';
   /** May be cut, down to so many columns. */
   shrinkTo?: number;
+  /** May be left out when all cutting does not help, those with the greatest number first. */
+  dropRank?: number;
 }
 
 export interface TableOptions {
@@ -23,10 +25,17 @@ export function tableLines(
   options: TableOptions,
 ): string[] {
   const heading = options.heading ?? ((text) => text);
-  const widths = columns.map((column, index) =>
-    Math.max(widthOf(column.title), ...rows.map((row) => widthOf(row[index] ?? ''))),
+  const natural = columns.map((column, index) =>
+    rows.reduce((widest, row) => Math.max(widest, widthOf(row[index] ?? '')), widthOf(column.title)),
   );
-  shrink(columns, widths, options.width);
+  const kept = keptColumns(columns, natural, options.width);
+  if (kept.length < columns.length)
+    return tableLines(
+      kept.map((index) => columns[index]),
+      rows.map((row) => kept.map((index) => row[index] ?? '')),
+      options,
+    );
+  const widths = shrunk(columns, natural, options.width);
   const line = (cells: readonly string[], paint: (text: string) => string): string => {
     let text = '';
     for (let i = 0; i < columns.length; i++) {
@@ -50,7 +59,23 @@ export function tableLines(
 
 const GAP = '  ';
 
-function shrink(columns: readonly TableColumn[], widths: number[], width: number): void {
+/** Numbers of the columns that have room. */
+function keptColumns(columns: readonly TableColumn[], natural: readonly number[], width: number): number[] {
+  const kept = columns.map((_, index) => index);
+  const least = (index: number): number => Math.min(natural[index], columns[index].shrinkTo ?? natural[index]);
+  while (kept.reduce((sum, index) => sum + least(index) + GAP.length, -GAP.length) > width) {
+    const first = kept.reduce((best, index) => {
+      const rank = columns[index].dropRank;
+      return rank !== undefined && (best < 0 || rank > columns[best].dropRank!) ? index : best;
+    }, -1);
+    if (first < 0) break;
+    kept.splice(kept.indexOf(first), 1);
+  }
+  return kept;
+}
+
+function shrunk(columns: readonly TableColumn[], natural: readonly number[], width: number): number[] {
+  const widths = [...natural];
   let over = widths.reduce((sum, each) => sum + each, 0) + GAP.length * (columns.length - 1) - width;
   while (over > 0) {
     // The widest of those that may shrink gives one column, again and again: they end about equally wide.
@@ -59,10 +84,11 @@ function shrink(columns: readonly TableColumn[], widths: number[], width: number
       const least = columns[i].shrinkTo;
       if (least !== undefined && widths[i] > least && (widest < 0 || widths[i] > widths[widest])) widest = i;
     }
-    if (widest < 0) return;
+    if (widest < 0) break;
     widths[widest]--;
     over--;
   }
+  return widths;
 }
 
 function within(cell: string, width: number, ellipsis = '…'): string {

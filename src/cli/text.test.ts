@@ -121,17 +121,21 @@ describe('tables', () => {
   it('give way where the terminal is narrow, and never more than they may', () => {
     assert.deepEqual(tableLines(columns, rows, { width: 16 }), ['id    n  name', 'a     1  a long…', 'bcd  22  商店']);
     assert.deepEqual(tableLines(columns, rows, { width: 5 })[1], 'a     1  a l…');
+    const dropped = [columns[0], { ...columns[1], dropRank: 1 }, columns[2]];
+    assert.deepEqual(tableLines(dropped, rows, { width: 12 })[1], 'a    a long…');
   });
 });
 
 describe('sparklines', () => {
   const cases: [(number | undefined)[], number, string][] = [
+    [[0, 1], 2, '▁█'],
+    [[0, 1], 100, '▁▁▁▁████'],
     [[0, 1, 2, 3, 4, 5, 6, 7], 8, '▁▂▃▄▅▆▇█'],
-    [[0, 0], 8, '▁▁'],
-    [[5, undefined, 5], 8, '█ █'],
+    [[0, 0], 2, '▁▁'],
+    [[5, undefined, 5], 3, '█ █'],
     [[1, 9, 1, 1], 2, '█▁'],
-    [[-4, 4], 8, '▁█'],
-    [[Number.NaN, 1], 8, ' █'],
+    [[-4, 4], 2, '▁█'],
+    [[Number.NaN, 1], 5, '  ██'],
     [[], 8, ''],
   ];
   for (const [values, width, line] of cases)

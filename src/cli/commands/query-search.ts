@@ -33,6 +33,7 @@ export function addQuerySearch(parent: Command, world: World): void {
     const terminal = createTerminal(world, options, true);
     const folder = dataFolder(world, terminal, options);
     const progress = progressOf(world, terminal, `searching ${folder.name}`, 'blocks');
+    const notes: string[] = [];
     const parameters = rangeParameters(world, start, end, undefined);
     parameters.set('q', attributeQuery(name, value));
     parameters.set('limit', String(options.limit));
@@ -42,9 +43,11 @@ export function addQuerySearch(parent: Command, world: World): void {
         tenant: tenant ?? SINGLE_TENANT,
         nowMs: world.nowMs(),
         onBlock: progress.update,
+        onDamage: (what) => notes.push(what),
       });
       const body = await source.ask('search', parameters);
       progress.end();
+      notes.forEach(terminal.note);
       if (terminal.json) return terminal.print([body]);
       const { lines, traces, summary } = searchLines(body, { spans: false }, terminal);
       terminal.print(lines);

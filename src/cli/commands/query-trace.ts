@@ -5,7 +5,7 @@ import { createBlockCaches, type OpenBlock } from '../../block/open.ts';
 import { collectTrace } from '../../query/trace.ts';
 import { parseTraceId } from '../../serve/parameters.ts';
 import type { DataFolder } from '../data-folder.ts';
-import { openBlocks } from '../folder-queries.ts';
+import { damageText, isDamage, openBlocks } from '../folder-queries.ts';
 import { TRACE_BYTES_MAX } from '../folder-source.ts';
 import type { TraceFound } from '../source.ts';
 import { createTerminal, type Terminal, type World } from '../terminal.ts';
@@ -59,12 +59,12 @@ export async function findTrace(
   const caches = createBlockCaches(0);
   const progress = progressOf(world, terminal, `looking for ${text} in ${folder.name}`, 'blocks');
   const blocks: OpenBlock[] = [];
+  const notes: string[] = [];
   try {
     for (const [index, ref] of wanted.entries()) {
       progress.update(index, wanted.length);
-      for (const block of await openBlocks([ref], caches))
-        if ((await block.mayHold(id)) && (await collectTrace([block], id, 1, () => {})) !== undefined)
-          blocks.push(block);
+      for (const block of await openBlocks([ref], caches, (what) => notes.push(what)))
+        if (await holds(block, id, (error) => notes.push(damageText(ref, error)))) blocks.push(block);
         else block.release();
     }
     const trace = await collectTrace(blocks, id, TRACE_BYTES_MAX, () => {});
@@ -73,6 +73,18 @@ export async function findTrace(
     return { found, blocks: blocks.map(({ ref }) => ref), looked: wanted.length };
   } finally {
     progress.end();
+    for (const note of notes) terminal.note(note);
     for (const block of blocks) block.release();
+  }
+}
+
+/** Whether the trace is in the block, and can be read. */
+async function holds(block: OpenBlock, id: Uint8Array, onDamage: (error: unknown) => void): Promise<boolean> {
+  try {
+    return (await block.mayHold(id)) && (await collectTrace([block], id, 0, () => {})) !== undefined;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    onDamage(error);
+    return false;
   }
 }

@@ -102,7 +102,14 @@ async function openSource(
   if (isFolder(endpoint)) {
     if (options.useGrpc) throw new UsageError(`--use-grpc asks a server, and ${endpoint} is a folder`);
     const { catalog, name } = openFolder(endpoint, note);
-    return folderSource({ catalog, name, tenant: tenant ?? SINGLE_TENANT, nowMs: world.nowMs(), onBlock });
+    return folderSource({
+      catalog,
+      name,
+      tenant: tenant ?? SINGLE_TENANT,
+      nowMs: world.nowMs(),
+      onBlock,
+      onDamage: note,
+    });
   }
   const server = {
     endpoint,
