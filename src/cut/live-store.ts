@@ -83,6 +83,8 @@ interface Unanswered extends Waiting {
 const SEALED_MAX = 1;
 /** Waiting requests beyond this many bytes are refused. */
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
+/** Memory of segments that were cut waits this long for new ones. */
+const SPARE_MS = 10_000;
 const CUT_RETRY_MS = [250, 1000, 5000];
 
 export class LiveStore {
@@ -91,6 +93,8 @@ export class LiveStore {
   readonly #open = new Map<string, Segment>();
   #sealed: Segment[] = [];
   #spare: LiveColumns[] = [];
+  /** When a segment was last begun. */
+  #begunMs = 0;
   #queue: Waiting[] = [];
   #queueBytes = 0;
   #unanswered: Unanswered[] = [];
@@ -194,6 +198,7 @@ export class LiveStore {
       )
         this.#seal(segment);
     }
+    if (now - this.#begunMs > SPARE_MS) this.#spare = [];
     this.#boundBytes();
     this.#pump();
   }
@@ -306,6 +311,7 @@ export class LiveStore {
     if (this.bytes + bodyBytes / 2 > this.#options.liveBytes && this.#sealed.length > 0) return undefined;
     const columns = this.#spare.pop() ?? new LiveColumns(this.#options.liveBytes, this.#seed);
     const now = this.#options.now();
+    this.#begunMs = now;
     const segment: Segment = {
       id: this.#nextSegment++,
       tenant,

@@ -18,6 +18,7 @@ import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
+import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type {
   Explanation,
   MetricsRequest,
@@ -96,6 +97,8 @@ const blockLists = new Map<string, { version: number; blocks: BlockRef[] }>();
 /** Blocks that could not be read, why, and until when that is believed. */
 const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
+
+collectWhenIdle();
 
 parentPort!.on('message', (message: ToReader) => {
   if (message.type === 'port') {

@@ -20,6 +20,7 @@ import { repairIds } from '../receive/id-repair.ts';
 import { otlpGrpc } from '../receive/otlp-grpc.ts';
 import { otlpHttp } from '../receive/otlp-http.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { Log } from '../runtime/log.ts';
 import { ownMetrics } from '../runtime/metrics.ts';
 import { type ApiOptions, answerNotFound, api } from '../serve/api.ts';
@@ -338,6 +339,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     spansSinceTold = 0;
   }, TELL_SPANS_MS);
   teller.unref();
+  const stopCollecting = collectWhenIdle();
 
   // ---- sockets ----
   const budget = new BodyBudget();
@@ -469,6 +471,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       state = 'stopping';
       for (const retry of retries) clearInterval(retry);
       clearInterval(teller);
+      stopCollecting();
       if (config.shutdownDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, config.shutdownDelayMs));
       const graceMs = config.server.gracefulShutdownTimeoutMs;
       await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);

@@ -16,6 +16,7 @@ import { replayLog } from '../log/replay.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
+import { collectWhenIdle } from '../runtime/idle-collection.ts';
 
 export interface WriterSettings {
   /** undefined: this process takes no spans and only lists blocks. */
@@ -154,6 +155,8 @@ async function start(): Promise<void> {
   });
   send({ type: 'ready', replayedSpans, damage });
 }
+
+collectWhenIdle();
 
 main.on('message', (message: ToWriter) => {
   switch (message.type) {
