@@ -58,25 +58,19 @@ export function matchColumn(column: Column, test: ValueTest, into: Bits): void {
   }
 }
 
-/** Rows of an int32 column whose value is flagged: `wanted(value)` is called once a distinct small value. */
+/** Rows of an int32 column whose value is flagged: `wanted(value)` is called once a distinct value. */
 export function matchInts(column: Column, wanted: (value: number) => boolean, into: Bits): void {
-  // 0 not asked yet, 1 no, 2 yes.
-  const small = new Uint8Array(SMALL_INTS);
+  const small = Uint8Array.from({ length: SMALL_INTS }, (_, value) => (wanted(value) ? 1 : 0));
   const large = new Map<number, number>();
-  const ask = (value: number): number => {
-    if (value >= 0 && value < SMALL_INTS) return (small[value] = wanted(value) ? 2 : 1);
+  const flagOf = (value: number): number => {
     let flag = large.get(value);
-    if (flag === undefined) large.set(value, (flag = wanted(value) ? 2 : 1));
+    if (flag === undefined) large.set(value, (flag = wanted(value) ? 1 : 0));
     return flag;
   };
   for (const part of column.parts) {
     const ints = part.ints!;
     const out = reserve(part.count);
-    for (let i = 0; i < part.count; i++) {
-      const value = ints[i];
-      // Beyond the array is undefined, which is like 0 here.
-      out[i] = (small[value] || ask(value)) - 1;
-    }
+    for (let i = 0; i < part.count; i++) out[i] = ints[i] >>> 0 < SMALL_INTS ? small[ints[i]] : flagOf(ints[i]);
     scatter(part, into);
   }
 }

@@ -5,7 +5,7 @@
  *   row ─▶ code of the column ─▶ number of the value        0 is nil, LIMITED is a value that there was no room for
  */
 import { bytesField, decodeAnyValue, stringField, utf8 } from '../block/any-value.ts';
-import type { Dictionary, Segment } from '../block/segment.ts';
+import type { Column, Dictionary, Part, Segment } from '../block/segment.ts';
 import type { Reference, StaticValue } from '../traceql/ast.ts';
 import { formatDuration } from '../traceql/duration.ts';
 import {
@@ -99,6 +99,57 @@ export async function openLabel(
 
 const EMPTY: FoundValue = { type: 'string', value: '' };
 
+/** A label whose values are entries of one dictionary. */
+export interface CodedLabel {
+  column: Column;
+  /** The number of the value of an entry of a part. */
+  numberOf(code: number, part: Part): number;
+}
+
+/** The label as codes that can be counted by themselves; undefined when it takes more than that to read it. */
+export async function openCodes(
+  segment: Segment,
+  reference: Reference,
+  values: LabelValues,
+): Promise<CodedLabel | undefined> {
+  const ofBytes = (column: Column | undefined): CodedLabel | undefined =>
+    column && {
+      column,
+      numberOf(code, part) {
+        const dictionary = part.dictionary ?? column.dictionary!;
+        const bytes = dictionary.bytes.subarray(dictionary.start(code), dictionary.end(code));
+        return values.number({ type: 'string', value: utf8(bytes) });
+      },
+    };
+  if (reference.type === 'intrinsic')
+    return reference.name === 'name' ? ofBytes(await segment.column({ of: 'fixed', field: 'name' })) : undefined;
+  const { scope, name } = reference;
+  if (reference.parent) return undefined;
+  if (scope === 'span') {
+    const types = segment.typesOf('span', name);
+    if (types.length !== 1 || types[0] !== 'string' || (await moreColumn(segment, 'span')) !== undefined)
+      return undefined;
+    return ofBytes(await segment.column({ of: 'attribute', space: 'span', key: name, type: 'string' }));
+  }
+  if (scope !== 'resource' && scope !== 'instrumentation') return undefined;
+  const of = scope === 'resource' ? 'resource' : 'scope';
+  const found = await messageValues(segment, of, name);
+  const column = await segment.column({ of });
+  return column && { column, numberOf: (code) => values.number(found[code]) };
+}
+
+/** The value that an attribute has in each resource or scope. */
+async function messageValues(
+  segment: Segment,
+  of: 'resource' | 'scope',
+  name: string,
+): Promise<(FoundValue | undefined)[]> {
+  return (await messageAttributes(segment, of)).map((attributes) => {
+    const attribute = attributeNamed(attributes, of, name);
+    return attribute && labelValue(readAny(attribute.value));
+  });
+}
+
 /** A value as labels show it: durations and enums as text. */
 export function labelValue(value: Read): FoundValue | undefined {
   if (value === undefined || Array.isArray(value)) return undefined;
@@ -172,10 +223,7 @@ async function layersOf(
   if (scope === 'event' || scope === 'link') return undefined;
   if (scope === 'resource' || scope === 'none' || scope === 'instrumentation') {
     const of = scope === 'instrumentation' ? 'scope' : 'resource';
-    const found = (await messageAttributes(segment, of)).map((attributes) => {
-      const attribute = attributeNamed(attributes, of, name);
-      return attribute && labelValue(readAny(attribute.value));
-    });
+    const found = await messageValues(segment, of, name);
     if (found.some((value) => value !== undefined)) add(await messageLayer(segment, of, found, values, rows));
   }
   if (scope === 'span' || scope === 'none') {

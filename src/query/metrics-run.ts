@@ -7,15 +7,15 @@
  *
  * Nothing is made for a row: every step goes from one typed array to the next.
  */
-import type { Segment } from '../block/segment.ts';
+import type { Part, Segment } from '../block/segment.ts';
 import { type Bits, rowsOf } from './bits.ts';
 import { bucketOf } from './metrics-buckets.ts';
 import { Cells } from './metrics-cells.ts';
 import { CHUNK_ROWS, type ColumnCursor, openCursor } from './metrics-cursor.ts';
 import { ExemplarPicker } from './metrics-exemplars.ts';
-import { Pairing } from './metrics-groups.ts';
+import { CodeCounts, Pairing } from './metrics-groups.ts';
 import { IntervalFinder } from './metrics-intervals.ts';
-import { type LabelReader, LabelValues, LIMITED, openLabel } from './metrics-labels.ts';
+import { type LabelReader, LabelValues, LIMITED, openCodes, openLabel } from './metrics-labels.ts';
 import type { MetricsPlan } from './metrics-plan.ts';
 import type { CellsPartial } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
@@ -80,7 +80,42 @@ export class MetricsRun {
       await this.#pickOnly(segment, rows, count, interval);
       return;
     }
+    if (interval !== undefined && rows === undefined && !picks && (await this.#addCodes(segment, interval, stop)))
+      return;
     await this.#addChunks(segment, rows, count, interval, picks, stop);
+  }
+
+  /**
+   * All spans of a segment, of one interval, by one label: its codes are counted as they come, and each becomes a series
+   * afterwards. False when that is not how the query or the label is.
+   */
+  async #addCodes(segment: Segment, interval: number, stop: () => void): Promise<boolean> {
+    if (this.plan.value !== undefined || this.#labels.length !== 1) return false;
+    const coded = await openCodes(segment, this.plan.metrics.by[0], this.#labels[0]);
+    if (coded === undefined) return false;
+    const { column, numberOf } = coded;
+    const shared = new CodeCounts();
+    let counted = 0;
+    for (const part of column.parts) {
+      stop();
+      counted += part.count;
+      if (part.dictionary === undefined) shared.add(part.codes!, part.count);
+      else {
+        const own = new CodeCounts();
+        own.add(part.codes!, part.count);
+        own.each((code, count) => this.#countSeries(numberOf(code, part), interval, count));
+      }
+    }
+    const whole: Part = { first: 0, rows: segment.rows, count: segment.rows };
+    shared.each((code, count) => this.#countSeries(numberOf(code, whole), interval, count));
+    if (counted < segment.rows) this.#countSeries(0, interval, segment.rows - counted);
+    return true;
+  }
+
+  #countSeries(series: number, interval: number, count: number): void {
+    if (series < 0) return;
+    this.cells.ensure(this.#seriesCount());
+    this.cells.values[series * this.cells.intervals + interval] += count;
   }
 
   async #addChunks(
