@@ -3,9 +3,15 @@ import fs from 'node:fs';
 import { loadConfiguration } from './config/load.ts';
 import { messageOf } from './runtime/errors.ts';
 import { createLog } from './runtime/log.ts';
+import { hashPassword } from './roles/hash-password.ts';
 import { type RunningServer, startServer } from './roles/server.ts';
 
 const VERSION = { version: '3.0.3', revision: 'vivace-0.1.0', branch: 'main' };
+
+if (process.argv[2] === 'hash-password') {
+  process.stdout.write(await hashPassword());
+  process.exit(0);
+}
 
 const loaded = loadConfiguration({
   argv: process.argv.slice(2),

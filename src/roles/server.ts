@@ -23,7 +23,7 @@ import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { Log } from '../runtime/log.ts';
 import { ownMetrics } from '../runtime/metrics.ts';
-import { type ApiOptions, answerNotFound, api } from '../serve/api.ts';
+import { type ApiOptions, accessOf, answerNotFound, api } from '../serve/api.ts';
 import { denyList } from '../serve/deny-list.ts';
 import { streamingQuerier } from '../serve/streaming.ts';
 import { BodyBudget } from '../wire/body.ts';
@@ -33,10 +33,12 @@ import { grpcReflection } from '../wire/grpc-reflection.ts';
 import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
 import { Admission } from './admission.ts';
+import { apiLimits } from './api-limits.ts';
 import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { corsOptions, foreignReceivers } from './foreign-receivers.ts';
 import { answerPeers, withPeers } from './peers.ts';
+import { openGuard } from './guard.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
@@ -89,6 +91,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   makeDirectory(blocks);
   const metrics = ownMetrics(version);
   const { tenants, close: closeTenants } = openTenantLimits(config, options.env, log, metrics);
+  const guard = openGuard(config, log, metrics, answerNotFound);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
   let last: WriterStats | undefined;
   let spansSinceTold = 0;
@@ -224,31 +227,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
   const asking = {
     queries,
-    limits: () => ({
-      defaultResultLimit: config.queryFrontend.search.defaultResultLimit,
-      maxResultLimit: config.queryFrontend.search.maxResultLimit,
-      maxSearchSeconds:
-        (config.overrides.defaults.read.maxSearchDurationMs || config.queryFrontend.search.maxDurationMs) / 1000,
-      defaultSpss: config.queryFrontend.search.defaultSpansPerSpanSet,
-      maxSpss: config.queryFrontend.search.maxSpansPerSpanSet,
-      queryBytesMax: config.queryFrontend.maxQueryExpressionSizeBytes,
-      queryEndCutoffMs: 0,
-      leftPadTraceIds: config.overrides.defaults.read.leftPadTraceIds,
-      tagBytesMax: config.overrides.defaults.read.maxBytesPerTagValuesQuery,
-      metrics: {
-        maxSeconds:
-          (config.overrides.defaults.read.maxMetricsDurationMs || config.queryFrontend.metrics.maxDurationMs) / 1000,
-        exemplarsMax: config.queryFrontend.metrics.maxExemplars,
-        seriesMax: config.queryFrontend.metrics.maxResponseSeries,
-        intervalsMax: config.queryFrontend.metrics.maxIntervals,
-        endCutoffMs: config.queryFrontend.queryEndCutoffMs,
-      },
-    }),
+    limits: (tenant: string) => apiLimits(config, tenants.of(tenant)),
     tenants: {
       multitenancyEnabled: config.multitenancyEnabled,
       multiTenantQueriesEnabled: config.queryFrontend.multiTenantQueriesEnabled,
     },
     nowMs: options.nowMs,
+    ...(guard && { filterOf: guard.filterOf }),
     onQuery(op, tenant, result, seconds, bytesRead) {
       metrics.query(op, tenant, result, seconds);
       metrics.inspectedBytes(op, tenant, bytesRead);
@@ -258,7 +243,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         ...(error instanceof Error && { stack: String(error.cause ?? error.stack) }),
       }),
   } satisfies Partial<ApiOptions>;
-  const apiHandler = api({
+  const apiOptions: ApiOptions = {
     ...asking,
     pathPrefix: config.httpApiPrefix,
     timeoutMs: config.queryFrontend.apiTimeoutMs,
@@ -276,7 +261,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
     onRequest: metrics.request,
-  });
+  };
+  const apiHandler = api(apiOptions);
+  const apiAccess = accessOf(apiOptions);
   const streaming = streamingQuerier({
     ...asking,
     packetBytesMax: config.queryFrontend.maxGrpcStreamingPacketSize,
@@ -386,8 +373,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
     http.push(...foreign.http);
     grpc.push(...foreign.grpc);
-    if (wanted.serves.some((service) => service === 'api' || service === 'otlp-http')) http.push(apiHandler);
-    const serves = http.length > 0;
+    const withApi = wanted.serves.some((service) => service === 'api' || service === 'otlp-http');
+    const serves = withApi || http.length > 0;
     const isApi = wanted.serves.includes('api');
     const streams = wanted.serves.includes('internal-grpc') || (isApi && config.streamOverHttpEnabled);
     if (streams) grpc.push(streaming);
@@ -396,11 +383,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       host: wanted.host,
       port: wanted.port,
       ...(serves && {
-        http: (req: IncomingMessage, res: ServerResponse) => {
-          for (const handler of http) if (handler(req, res)) return;
-          answerNotFound(req, res);
-        },
+        http:
+          guard?.http(http, withApi ? apiHandler : undefined, apiAccess) ??
+          ((req: IncomingMessage, res: ServerResponse) => {
+            for (const handler of http) if (handler(req, res)) return;
+            if (!withApi || !apiHandler(req, res)) answerNotFound(req, res);
+          }),
       }),
+      ...(guard && { authorize: guard.grpc }),
       ...(router && { grpc: router }),
       ...(wanted.tls && { tls: certificates.of(wanted.tls) }),
       budget,
@@ -483,6 +473,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       peers?.close();
       closeTenants();
       certificates.close();
+      guard?.close();
       metrics.close();
       return 0;
     },

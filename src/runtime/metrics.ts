@@ -271,7 +271,8 @@ function queryMetrics({ counter, histogram }: Makers) {
 }
 
 /** `limits`: names as in Tempo's dashboards. */
-function limitMetrics({ gauge }: Makers) {
+function limitMetrics({ gauge, counter }: Makers) {
+  const refused = counter('vivace_auth_refused_total', 'Requests refused for their credentials.', ['reason']);
   const reloaded = gauge('tempo_runtime_config_last_reload_successful', 'Whether the limits of tenants could be read.');
   const defaults = gauge('tempo_limits_defaults', 'Limits of tenants without their own.', ['limit_name']);
   // One release labels the tenant as user, the other as tenant.
@@ -281,6 +282,7 @@ function limitMetrics({ gauge }: Makers) {
     'user',
   ]);
   return {
+    authRefused: (reason: string) => refused.inc({ reason }),
     limitsReloaded: (ok: boolean) => reloaded.set(ok ? 1 : 0),
     limitsKnown: (
       byDefault: ReadonlyMap<string, number>,

@@ -6,6 +6,7 @@
 import { VivaceError } from '../runtime/errors.ts';
 import { explain, explains, withExplanations } from './explain.ts';
 import { federated } from './federate.ts';
+import { filtered } from './filtered.ts';
 import { metrics } from './metrics.ts';
 import type { ApiLimits } from './parameters.ts';
 import type { Explanation, Queries, Receipt } from './queries.ts';
@@ -36,6 +37,8 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   flush(tenant: string | undefined): Promise<void>;
   /** Begins to stop the process; called once the answer is on its way. */
   shutdown(): void;
+  /** TraceQL that whoever sent the request is bound to; may throw what the client is to be told. */
+  filterOf?(request: object): string | undefined;
   /** Told of every answer, 499 standing for a client that did not wait. `route` is one of few: safe as a label. */
   onRequest?(route: string, method: string, status: number, seconds: number): void;
   /** Told of every query that a tenant asked. */
@@ -60,7 +63,11 @@ export interface Call {
   signal: AbortSignal;
 }
 
+/** What a route asks of a caller where there is authentication. */
+export type Access = 'open' | 'read' | 'metrics' | 'admin';
+
 interface Route {
+  access: Access;
   /** As in documents: `/api/traces/{traceID}`. */
   path: string;
   /** The words of `route` labels. */
@@ -90,6 +97,12 @@ export function api(options: ApiOptions): (request: ApiRequest, response: ApiRes
     void serve(options, found.route, found.rawParameter, request, response);
     return true;
   };
+}
+
+/** What the route of a request asks of its caller; undefined when it is no route of the API. */
+export function accessOf(options: ApiOptions): (request: ApiRequest) => Access | undefined {
+  const match = matcher(routes(options));
+  return (request) => match(pathOf(request))?.route.access;
 }
 
 /** What a request gets that no handler wanted. */
@@ -155,12 +168,18 @@ function routes(options: ApiOptions): Route[] {
   const query = (path: string, op: QueryOp, ask: (call: Call) => Promise<Answer>): Route => ({
     path: options.pathPrefix + path,
     label: labelOf(options.pathPrefix + path),
+    access: 'read',
     handle(incoming) {
       options.checkUrl?.(incoming.request.url ?? '');
       return queried(options, op, ask, incoming);
     },
   });
-  const plain = (path: string, handle: Route['handle']): Route => ({ path, label: labelOf(path), handle });
+  const plain = (path: string, access: Access, handle: Route['handle']): Route => ({
+    path,
+    label: labelOf(path),
+    access,
+    handle,
+  });
   const table: Route[] = [
     query('/api/traces/{traceID}', 'traces', traceV1),
     query('/api/v2/traces/{traceID}', 'traces', traceV2),
@@ -172,27 +191,27 @@ function routes(options: ApiOptions): Route[] {
     query('/api/metrics/query_range', 'metrics', (call) => metrics(call, 'range')),
     query('/api/metrics/query', 'metrics', (call) => metrics(call, 'instant')),
     query('/api/explain', 'search', explain),
-    plain(`${options.pathPrefix}/api/echo`, () => text(200, 'echo')),
-    plain(`${options.pathPrefix}/api/status/buildinfo`, () => buildInfo(options.buildInfo)),
-    plain('/ready', () => readiness(options.ready())),
-    plain('/metrics', async () => ({
+    plain(`${options.pathPrefix}/api/echo`, 'open', () => text(200, 'echo')),
+    plain(`${options.pathPrefix}/api/status/buildinfo`, 'read', () => buildInfo(options.buildInfo)),
+    plain('/ready', 'open', () => readiness(options.ready())),
+    plain('/metrics', 'metrics', async () => ({
       status: 200,
       type: 'text/plain; version=0.0.4; charset=utf-8',
       body: await options.metrics(),
     })),
-    plain('/flush', async ({ url }) => {
+    plain('/flush', 'admin', async ({ url }) => {
       await options.flush(url.get('tenant') || undefined);
       return { status: 204 };
     }),
-    plain('/shutdown', () => text(200, 'shutdown job acknowledged')),
-    plain('/', ({ request }) =>
+    plain('/shutdown', 'admin', () => text(200, 'shutdown job acknowledged')),
+    plain('/', 'read', ({ request }) =>
       rootPage(request.headers.accept ?? '', originOf(request), options.pathPrefix, options.buildInfo.version),
     ),
   ];
   const endpoints = table.map(({ label, path }) => ({ name: label, path }));
   const sources = { ...options, endpoints };
-  table.push(plain('/status', ({ url }) => statusPage('', url, sources)));
-  table.push(plain('/status/{endpoint}', ({ parameter, url }) => statusPage(parameter, url, sources)));
+  table.push(plain('/status', 'admin', ({ url }) => statusPage('', url, sources)));
+  table.push(plain('/status/{endpoint}', 'admin', ({ parameter, url }) => statusPage(parameter, url, sources)));
   return table;
 }
 
@@ -206,7 +225,9 @@ async function queried(
   const startMs = options.nowMs();
   const receipts: Receipt[] = [];
   const explanations: Explanation[] | undefined = explains(url) ? [] : undefined;
-  const queries = overheard(federated(options.queries, tenants), {
+  const filter = options.filterOf?.(request);
+  const all = federated(options.queries, tenants);
+  const queries = overheard(filter === undefined ? all : filtered(all, filter), {
     onReceipt: (receipt) => void receipts.push(receipt),
     ...(explanations && { onExplanation: (explanation) => void explanations.push(explanation) }),
   });

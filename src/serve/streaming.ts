@@ -13,6 +13,7 @@ import type { GrpcCall, GrpcService } from '../wire/grpc.ts';
 import { GRPC_INTERNAL, GRPC_UNKNOWN, RpcFailure } from '../wire/rpc-status.ts';
 import type { ApiOptions, Call, QueryOp } from './api.ts';
 import { federated } from './federate.ts';
+import { filtered } from './filtered.ts';
 import { type Elements, Packets } from './packets.ts';
 import { metricsRequest } from './metrics.ts';
 import { seriesField, statusFields } from './metrics-protobuf.ts';
@@ -43,7 +44,7 @@ import { stringField, tagMetricsField, tagValueField } from './tags-protobuf.ts'
 import { tenantsOf } from './tenant.ts';
 
 export interface StreamingOptions
-  extends Pick<ApiOptions, 'queries' | 'limits' | 'tenants' | 'nowMs' | 'onQuery' | 'onError'> {
+  extends Pick<ApiOptions, 'queries' | 'limits' | 'tenants' | 'nowMs' | 'filterOf' | 'onQuery' | 'onError'> {
   /** `max_grpc_streaming_packet_size`: larger messages are split; 0 for no bound. */
   packetBytesMax: number;
   /** Told of every call; `status` is `success`, `error` or `cancel`. */
@@ -193,11 +194,14 @@ async function* stream<A>(
   let status = 'cancel';
   try {
     tenants = tenantsOf(grpc.metadata['x-scope-orgid'], options.tenants);
+    const filter = options.filterOf?.(grpc.metadata);
+    const all = federated(options.queries, tenants);
+    const visible = filter === undefined ? all : filtered(all, filter);
     const call: Call = {
       parameter: '',
       url: requestParameters(message, method.fields),
       accept: '',
-      queries: overheard(federated(options.queries, tenants), { onReceipt: (receipt) => void receipts.push(receipt) }),
+      queries: overheard(visible, { onReceipt: (receipt) => void receipts.push(receipt) }),
       tenant: tenants[0],
       limits: options.limits(tenants[0]),
       nowMs: startMs,

@@ -87,13 +87,18 @@ export interface GrpcSettings {
   readonly decompressor: Decompressor;
   /** A request whose message makes no progress for so long is ended. */
   readonly idleMsMax: number;
+  /** Asked before a message is read; may change the headers that handlers see. Throws or rejects to refuse the call. */
+  readonly authorize?: Authorize;
 }
+
+export type Authorize = (path: string, headers: IncomingHttpHeaders, rawHeaders: string[]) => void | Promise<void>;
 
 export function grpcSettings(options: Partial<GrpcSettings> = {}): GrpcSettings {
   return {
     budget: options.budget ?? new BodyBudget(),
     decompressor: options.decompressor ?? new Decompressor(),
     idleMsMax: options.idleMsMax ?? BODY_IDLE_MS_MAX,
+    ...(options.authorize && { authorize: options.authorize }),
   };
 }
 
@@ -108,7 +113,7 @@ export function serveGrpc(
   settings: GrpcSettings,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  rawHeaders: readonly string[],
+  rawHeaders: string[],
 ): void {
   stream.on('error', ignore);
   // Headers and a reset may have come in one packet.
@@ -117,12 +122,28 @@ export function serveGrpc(
   const timeout = headers['grpc-timeout'] as string | undefined;
   const deadlineMs = timeout === undefined ? undefined : timeoutMs(timeout);
   const refusal = refusalOf(headers, method, deadlineMs);
-  if (refusal === undefined) new Call(stream, headers, rawHeaders, deadlineMs, method as GrpcMethod, settings);
-  else {
+  if (refusal !== undefined) {
     const { http, code, message } = refusal;
-    stream.respond({ ...RESPONSE_HEADERS, ...statusHeaders({ code, message }), ':status': http }, END_STREAM);
-    stopRequest(stream);
+    refuse(stream, { code, message }, http);
+    return;
   }
+  const begin = (): void => {
+    if (!stream.destroyed && !stream.closed)
+      new Call(stream, headers, rawHeaders, deadlineMs, method as GrpcMethod, settings);
+  };
+  try {
+    const authorized = settings.authorize?.(headers[':path'] as string, headers, rawHeaders);
+    if (authorized === undefined) begin();
+    else authorized.then(begin).catch((error: unknown) => refuse(stream, statusOfError(error)));
+  } catch (error) {
+    refuse(stream, statusOfError(error));
+  }
+}
+
+function refuse(stream: ServerHttp2Stream, status: RpcStatus, http = 200): void {
+  if (stream.destroyed || stream.closed || stream.headersSent) return;
+  stream.respond({ ...RESPONSE_HEADERS, ...statusHeaders(status), ':status': http }, END_STREAM);
+  stopRequest(stream);
 }
 
 /** Why a request cannot become a call; undefined if it can. */

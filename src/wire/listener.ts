@@ -18,7 +18,14 @@ import tls, { type TLSSocket } from 'node:tls';
 import { VivaceError } from '../runtime/errors.ts';
 import type { BodyBudget } from './body.ts';
 import type { Decompressor } from './decompress.ts';
-import { type GrpcRouter, type GrpcSettings, grpcSettings, isGrpcContentType, serveGrpc } from './grpc.ts';
+import {
+  type Authorize,
+  type GrpcRouter,
+  type GrpcSettings,
+  grpcSettings,
+  isGrpcContentType,
+  serveGrpc,
+} from './grpc.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 export interface ListenOptions {
@@ -29,6 +36,8 @@ export interface ListenOptions {
   /** Serves HTTP/1.1 and HTTP/2 requests alike. Without it only gRPC is served and HTTP/1 connections are closed. */
   http?: (req: IncomingMessage, res: ServerResponse) => void;
   grpc?: GrpcRouter;
+  /** Asked before each gRPC call. */
+  authorize?: Authorize;
   /** Serves TLS, and nothing but TLS. */
   tls?: TlsMaterial;
   /** Bytes of bodies in flight; give all listeners of a process the same. */
@@ -271,6 +280,7 @@ function http2Server(options: ListenOptions, sessions: Set<ServerHttp2Session>):
     budget: options.budget,
     decompressor: options.decompressor,
     idleMsMax: options.bodyIdleMsMax,
+    authorize: options.authorize,
   });
   const headerMsMax = options.headerMsMax ?? HEADER_MS_MAX;
   const router: GrpcRouter = options.grpc ?? new Map();

@@ -1,5 +1,5 @@
 /** What only Vivace has. */
-import { active, choice, duration, section, uint } from '../setting.ts';
+import { active, choice, duration, section, text, uint } from '../setting.ts';
 
 export const vivace = section('vivace.Config', {
   live_bytes: active(uint(67_108_864, 'memory for spans that are not yet in a block, of the whole process')),
@@ -18,5 +18,7 @@ export const vivace = section('vivace.Config', {
   query_bytes_max: active(uint(0, 'bytes that one query may read from blocks, 0 unlimited; more is answered 400')),
   query_spans_max: active(uint(0, 'spans that one query may look at, 0 unlimited; more is answered 400')),
   progress_interval: active(duration('500ms', 'least time between two messages of a streamed answer')),
+  auth_file: active(text('', 'file of credentials; switches authentication on for every port')),
+  auth_reload_period: active(duration('10s', 'how often it is read again')),
   log_segment_bytes: active(uint(67_108_864, 'size at which a file of the log is closed')),
 });
