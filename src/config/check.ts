@@ -40,6 +40,7 @@ export function checkConfiguration(config: Configuration, isSaid: (path: string)
     throw new VivaceError('invalid', `unknown backend ${backend}${hint(backend, backends)}`);
   checkBounds(config);
   if (backend === 's3') checkS3(config, isSaid);
+  if (backend === 'gcs' || backend === 'azure') checkNamed(config, backend);
   if (target === 'querier' && config.querier.frontendWorker.frontendAddress === '') {
     throw new VivaceError(
       'invalid',
@@ -96,6 +97,16 @@ function checkS3(config: Configuration, isSaid: (path: string) => boolean): void
       'cannot use the s3 backend: set both storage.trace.s3.access_key and secret_key, or neither',
     );
   }
+}
+
+function checkNamed({ storage: { trace } }: Configuration, backend: 'gcs' | 'azure'): void {
+  const [key, value] =
+    backend === 'gcs' ? ['bucket_name', trace.gcs.bucketName] : ['container_name', trace.azure.containerName];
+  if (value === '')
+    throw new VivaceError(
+      'invalid',
+      `cannot use the ${backend} backend: storage.trace.${backend}.${key} is empty; set it`,
+    );
 }
 
 /** Likely mistakes, one line each. */

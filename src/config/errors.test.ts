@@ -115,12 +115,7 @@ const exits: [argv: string, text: string | undefined, code: number, stderr: RegE
     /^unknown backend "": storage\.trace\.s3 is set but storage\.trace\.backend is not/,
   ],
   ['-storage.trace.backend=s3', '', 1, /^cannot use the s3 backend: storage\.trace\.s3\.bucket is empty/],
-  [
-    '-storage.trace.backend=gcs',
-    '',
-    1,
-    /^cannot start with storage\.trace\.backend gcs: only local and s3 are served yet/,
-  ],
+  ['-storage.trace.backend=gcs', '', 1, /^cannot use the gcs backend: storage\.trace\.gcs\.bucket_name is empty/],
   ['-vivace.live-bytes=1', '', 1, /^invalid configuration: vivace\.live_bytes must be at least 1048576\n$/],
   [
     '-live-store.flush-check-period=0s',

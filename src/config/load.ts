@@ -117,13 +117,6 @@ function load(inputs: LoadInputs, flags: Flags): Loaded {
     listenersOf(draft.config);
     return verified(warnings);
   }
-  const { backend } = draft.config.storage.trace;
-  if (backend !== 'local' && backend !== 's3') {
-    throw new VivaceError(
-      'unsupported',
-      `cannot start with storage.trace.backend ${backend}: only local and s3 are served yet; set it to local and storage.trace.local.path to a directory`,
-    );
-  }
   return {
     kind: 'run',
     config: draft.config,

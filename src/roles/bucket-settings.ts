@@ -21,10 +21,10 @@ export function bucketSettings(
   own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory'>,
 ): BucketSettings {
   const { trace } = config.storage;
-  const { backend, s3 } = trace;
+  const { backend, s3, gcs, azure } = trace;
   return {
     ...own,
-    storage: { backend, s3 },
+    storage: { backend, s3, gcs, azure },
     keepMs: config.live.completeBlockTimeoutMs,
     checkMs: config.live.flushCheckMs,
     uploadsAtOnce: UPLOADS_AT_ONCE,
@@ -33,7 +33,8 @@ export function bucketSettings(
       periodMs: trace.blocklistPollMs,
       concurrency: trace.blocklistPollConcurrency,
       tenantConcurrency: trace.blocklistPollTenantConcurrency,
-      listConcurrency: s3.listBlocksConcurrency,
+      // Azure cannot begin a list in the middle.
+      listConcurrency: backend === 's3' ? s3.listBlocksConcurrency : backend === 'gcs' ? gcs.listBlocksConcurrency : 1,
       jitterMs: trace.blocklistPollJitterMs,
       builder: BUILDERS.has(config.target) && trace.blocklistPollTenantIndexBuilders > 0,
       staleIndexMs: trace.blocklistPollStaleTenantIndexMs,

@@ -24,6 +24,7 @@ import {
 import { VivaceError } from '../runtime/errors.ts';
 import { type BodyLimits, readBody } from './body.ts';
 import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
+import { sendParts } from './parts.ts';
 
 /** As the keys of `storage.trace.s3`. */
 export interface S3Settings {
@@ -145,7 +146,7 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
         );
         const upload = { Bucket, Key: key, UploadId };
         try {
-          const done = await uploadParts(parts, (PartNumber, Body) =>
+          const done = await sendParts(parts, PARTS_AT_ONCE, (PartNumber, Body) =>
             client
               .send(new UploadPartCommand({ ...upload, PartNumber, Body, ...customerKey }), send(options))
               .then(({ ETag }) => ({ PartNumber, ETag })),
@@ -213,33 +214,6 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
     for (const { Key, UploadId } of Uploads)
       if (Key === key) await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), send(options));
   }
-}
-
-/** Sends parts a few at a time, numbered from 1; settles when none is under way any more. */
-async function uploadParts<P>(
-  parts: AsyncIterable<Uint8Array>,
-  upload: (part: number, bytes: Uint8Array) => Promise<P>,
-): Promise<P[]> {
-  const iterator = parts[Symbol.asyncIterator]();
-  const uploaded: P[] = [];
-  let next = 1;
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    while (!failed) {
-      const { value, done } = await iterator.next();
-      if (done) return;
-      const part = next++;
-      try {
-        uploaded[part - 1] = await upload(part, value);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const ends = await Promise.allSettled(Array.from({ length: PARTS_AT_ONCE }, worker));
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
-  return uploaded;
 }
 
 function clientConfig(settings: S3Settings, env: NodeJS.ProcessEnv): S3ClientConfig {

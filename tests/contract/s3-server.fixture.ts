@@ -1,11 +1,8 @@
 /**
  * A real S3 server for tests: Versity's gateway over a folder. It checks signatures, does multipart uploads and conditional
- * puts, and lists in pages. It comes as source by the Go module proxy and is built once a machine (a minute or two on two
- * cores) into the user's cache folder.
+ * puts, and lists in pages.
  */
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import type { S3Settings } from '../../src/store/s3.ts';
 import {
@@ -17,10 +14,7 @@ import {
   until,
   watch,
 } from '../process/server.fixture.ts';
-
-const VERSION = 'v1.8.0';
-const PACKAGE = `github.com/versity/versitygw/cmd/versitygw@${VERSION}`;
-const BUILD_MS_MAX = 15 * 60_000;
+import { goProgram, type Program } from './program.fixture.ts';
 
 export interface S3Server {
   /** host:port */
@@ -32,47 +26,9 @@ export interface S3Server {
   kill(): Promise<void>;
 }
 
-/** The program, built if need be; a text says why it cannot be had. In CI that is an error. */
-export async function s3Program(): Promise<{ file: string } | { missing: string }> {
-  const folder = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'vivace');
-  const file = path.join(folder, `versitygw-${VERSION}`);
-  if (fs.existsSync(file)) return { file };
-  const go = ['/usr/local/go/bin', ...(process.env.PATH ?? '').split(':')]
-    .map((each) => path.join(each, 'go'))
-    .find((each) => fs.existsSync(each));
-  if (go === undefined) return missing('Go is not installed, which builds it');
-  fs.mkdirSync(folder, { recursive: true });
-  const build = fs.mkdtempSync(path.join(folder, 'build-'));
-  try {
-    console.error(`building the S3 server of the tests (${PACKAGE}), once a machine`);
-    const env = { ...goEnvironment(), GOBIN: build, GOFLAGS: '-trimpath' };
-    const child = spawn(go, ['install', PACKAGE], {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      timeout: BUILD_MS_MAX,
-    });
-    const code = await new Promise((resolve) => child.on('close', resolve).on('error', () => resolve(-1)));
-    if (code !== 0) return missing(`go install ${PACKAGE} failed`);
-    fs.renameSync(path.join(build, 'versitygw'), file);
-    return { file };
-  } finally {
-    fs.rmSync(build, { recursive: true, force: true });
-  }
-}
-
-function missing(reason: string): { missing: string } {
-  const text = `NOT TESTED: buckets on S3, because there is no S3 server here: ${reason}`;
-  if (process.env.CI === 'true') throw new Error(text);
-  console.error(text);
-  return { missing: text };
-}
-
-/** What Go asks of its environment. */
-function goEnvironment(): Record<string, string> {
-  const kept = Object.entries(process.env).filter(([key]) =>
-    /^(?:GO\w*|\w+_proxy|\w+_PROXY|XDG_CACHE_HOME)$/.test(key),
-  );
-  return { ...environment(), ...Object.fromEntries(kept as [string, string][]) };
+/** The program, built if need be. */
+export function s3Program(): Promise<Program> {
+  return goProgram('buckets on S3', 'versitygw', 'github.com/versity/versitygw/cmd/versitygw', 'v1.8.0');
 }
 
 /** Starts it on a free port, with buckets of these names. The same `root` and port bring back what was there. */

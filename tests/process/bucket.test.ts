@@ -4,6 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { UPLOAD_POINTS } from '../../src/block/upload.ts';
+import { azureProgram, startAzureServer } from '../contract/azure-server.fixture.ts';
+import { gcsProgram, startGcsServer } from '../contract/gcs-server.fixture.ts';
 import { type S3Server, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
 import {
   type Cleanup,
@@ -19,8 +21,19 @@ import { ask, type Batch, makeBatch, post, random, spansOf } from './spans.fixtu
 const file: Cleanup = { after: (work) => after(work) };
 const program = await s3Program();
 const skip = 'missing' in program ? program.missing : undefined;
-const s3 = 'file' in program ? await startS3Server(file, program.file, []) : undefined;
 const next = random(20);
+const azurite = await azureProgram();
+const noAzure = 'missing' in azurite ? azurite.missing : undefined;
+const fakeGcs = await gcsProgram();
+const noGcs = 'missing' in fakeGcs ? fakeGcs.missing : undefined;
+const s3 = 'file' in program ? await startS3Server(file, program.file, []) : undefined;
+
+/** Flags that make a test short. */
+const PACE = [
+  '--storage.trace.blocklist-poll=300ms',
+  '--live-store.flush-check-period=100ms',
+  '--querier.frontend-worker.frontend-address=127.0.0.1:1',
+];
 
 describe('blocks in a bucket', { skip }, () => {
   test('a block is uploaded, and other processes find its spans after a poll', async (t) => {
@@ -138,6 +151,42 @@ describe('blocks in a bucket', { skip }, () => {
   });
 });
 
+describe('blocks in the bucket of another kind', () => {
+  test('Azure', { skip: noAzure }, async (t) => {
+    const azure = await startAzureServer(t, (azurite as { file: string }).file);
+    await there(t, [
+      '--storage.trace.backend=azure',
+      `--storage.trace.azure.container-name=${azure.containerName}`,
+      `--storage.trace.azure.endpoint-suffix=${azure.endpointSuffix}`,
+      `--storage.trace.azure.storage-account-name=${azure.storageAccountName}`,
+      `--storage.trace.azure.storage-account-key=${azure.storageAccountKey}`,
+      '--storage.trace.azure.prefix=team',
+    ]);
+  });
+
+  test('Google', { skip: noGcs }, async (t) => {
+    const gcs = await startGcsServer(t, (fakeGcs as { file: string }).file);
+    await there(t, [
+      '--storage.trace.backend=gcs',
+      `--storage.trace.gcs.bucket-name=${gcs.bucketName}`,
+      `--storage.trace.gcs.endpoint=${gcs.endpoint}`,
+      '--storage.trace.gcs.insecure=true',
+      '--storage.trace.gcs.prefix=team',
+    ]);
+  });
+
+  /** A block goes there, and another process finds it. */
+  async function there(t: Cleanup, storage: string[]): Promise<void> {
+    const flags = [...storage, ...PACE];
+    const writer = await startServer(t, { directory: temporaryFolder(t), flags });
+    const batch = await send(writer);
+    await ask(`${writer.url}/flush`);
+    const reader = await startServer(t, { directory: temporaryFolder(t), flags, target: 'querier' });
+    await untilComplete(reader, batch);
+    assert.deepEqual(await writer.stop(), { code: 0, signal: null });
+  }
+});
+
 let buckets = 0;
 function makeBucket(): string {
   const bucket = `bucket-${++buckets}`;
@@ -161,9 +210,7 @@ function over(t: Cleanup, bucket: string, flags: string[] = []): StartOptions {
       `--storage.trace.s3.access-key=${accessKey}`,
       `--storage.trace.s3.secret-key=${secretKey}`,
       '--storage.trace.s3.insecure=true',
-      '--storage.trace.blocklist-poll=300ms',
-      '--live-store.flush-check-period=100ms',
-      '--querier.frontend-worker.frontend-address=127.0.0.1:1',
+      ...PACE,
       ...flags,
     ],
   };

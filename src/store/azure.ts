@@ -1,0 +1,172 @@
+/** Azure Blob Storage, by Microsoft's own client. Loaded only when configured; identities only when no key is given. */
+import type { Readable } from 'node:stream';
+import { ContainerClient, RestError, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { VivaceError } from '../runtime/errors.ts';
+import { type BodyLimits, readBody } from './body.ts';
+import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
+import { sendParts } from './parts.ts';
+
+/** As the keys of `storage.trace.azure`. */
+export interface AzureSettings {
+  containerName: string;
+  endpointSuffix: string;
+  storageAccountName: string;
+  storageAccountKey: string;
+  useManagedIdentity: boolean;
+  useFederatedToken: boolean;
+  userAssignedId: string;
+  maxBuffers: number;
+  bufferSize: number;
+}
+
+const SILENT_MS_MAX = 15_000;
+const TRY_MS_MAX = 120_000;
+const TRIES = 4;
+const BODY_ATTEMPTS = 3;
+const PART_BYTES_MIN = 1 << 20;
+
+export async function azureBucket(settings: AzureSettings, env: NodeJS.ProcessEnv = process.env): Promise<Bucket> {
+  const name = `Azure container ${settings.containerName}`;
+  const account = settings.storageAccountName || env.AZURE_STORAGE_ACCOUNT || '';
+  if (settings.containerName === '' || account === '')
+    throw new VivaceError(
+      'invalid',
+      'cannot use Azure: set storage.trace.azure.container_name, and storage_account_name or AZURE_STORAGE_ACCOUNT',
+    );
+  const container = new ContainerClient(
+    `${accountUrl(account, settings.endpointSuffix)}/${settings.containerName}`,
+    await credential(settings, account, env),
+    { retryOptions: { maxTries: TRIES, tryTimeoutInMs: TRY_MS_MAX } },
+  );
+  const partBytes = Math.max(settings.bufferSize, PART_BYTES_MIN);
+
+  const call = async <A>(action: string, options: CallOptions | undefined, work: () => Promise<A>): Promise<A> => {
+    try {
+      options?.signal?.throwIfAborted();
+      return await work();
+    } catch (error) {
+      if (error instanceof VivaceError) throw error;
+      throw options?.signal?.aborted
+        ? bucketError('cancelled', action, name, 'nobody waits for it')
+        : bucketError(codeOf(error), action, name, reasonOf(error));
+    }
+  };
+
+  const read = (key: string, offset: number, count: number | undefined, limits: BodyLimits, options: CallOptions) =>
+    call(`read ${key}`, options, async () => {
+      for (let attempt = 1; ; attempt++) {
+        const answer = await container
+          .getBlobClient(key)
+          .download(offset, count, { abortSignal: options.signal, maxRetryRequests: 0 });
+        try {
+          const bytes = await readBody(answer.readableStreamBody as Readable, limits, options.signal);
+          return { bytes, version: answer.etag ?? '' };
+        } catch (error) {
+          if (error instanceof VivaceError || options.signal?.aborted || attempt === BODY_ATTEMPTS) throw error;
+        }
+      }
+    });
+
+  return {
+    name,
+    partBytes,
+    get(key, options) {
+      const tooLarge = () =>
+        bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
+      return read(key, 0, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs: SILENT_MS_MAX }, options);
+    },
+    async range(key, offset, length, options = {}) {
+      if (length === 0) return new Uint8Array(0);
+      return (await read(key, offset, length, { length, silentMs: SILENT_MS_MAX }, options)).bytes;
+    },
+    put(key, bytes, options) {
+      checkKey(key);
+      const { only, signal } = options ?? {};
+      return call(`write ${key}`, options, async () => {
+        const { etag } = await container.getBlockBlobClient(key).upload(bytes, bytes.length, {
+          abortSignal: signal,
+          ...(only !== undefined && {
+            conditions: only === 'absent' ? { ifNoneMatch: '*' } : { ifMatch: only.version },
+          }),
+        });
+        return etag ?? '';
+      });
+    },
+    multipart(key, parts, options) {
+      checkKey(key);
+      const abort = { abortSignal: options?.signal };
+      // Blocks that are never committed are forgotten after a week; those of the same key, with the next commit.
+      return call(`write ${key}`, options, async () => {
+        const blob = container.getBlockBlobClient(key);
+        const ids = await sendParts(parts, Math.max(1, settings.maxBuffers), async (part, bytes) => {
+          const id = Buffer.from(String(part).padStart(8, '0')).toString('base64');
+          await blob.stageBlock(id, bytes, bytes.length, abort);
+          return id;
+        });
+        await blob.commitBlockList(ids, abort);
+      });
+    },
+    async *list(prefix, options) {
+      const pages = container.listBlobsFlat({ prefix, abortSignal: options?.signal }).byPage()[Symbol.asyncIterator]();
+      for (;;) {
+        const page = await call(`list ${prefix}`, options, () => pages.next());
+        if (page.done) return;
+        for (const { name: key, properties } of page.value.segment.blobItems) {
+          if (options?.from !== undefined && key < options.from) continue;
+          if (options?.to !== undefined && key >= options.to) return;
+          yield { key, bytes: properties.contentLength ?? 0, modifiedMs: properties.lastModified.getTime() };
+        }
+      }
+    },
+    folders: (prefix, options) =>
+      call(`list ${prefix}`, options, async () => {
+        const names: string[] = [];
+        for await (const page of container.listBlobsByHierarchy('/', { prefix, abortSignal: options?.signal }).byPage())
+          for (const each of page.segment.blobPrefixes ?? []) names.push(each.name.slice(prefix.length, -1));
+        return names;
+      }),
+    async delete(key, options) {
+      await call(`delete ${key}`, options, () =>
+        container.getBlobClient(key).deleteIfExists({ abortSignal: options?.signal }),
+      );
+    },
+    close() {},
+  };
+}
+
+/** A suffix that does not begin with `blob.` is the host of an emulator, which has the account in the path. */
+function accountUrl(account: string, suffix: string): string {
+  return suffix.startsWith('blob.') ? `https://${account}.${suffix}` : `http://${suffix}/${account}`;
+}
+
+async function credential(settings: AzureSettings, account: string, env: NodeJS.ProcessEnv) {
+  const { useManagedIdentity, useFederatedToken, userAssignedId } = settings;
+  if (!useManagedIdentity && !useFederatedToken) {
+    const key = settings.storageAccountKey || env.AZURE_STORAGE_KEY;
+    if (key) return new StorageSharedKeyCredential(account, key);
+  }
+  const identity = await import('@azure/identity');
+  if (useFederatedToken) return new identity.WorkloadIdentityCredential();
+  if (useManagedIdentity)
+    return userAssignedId === ''
+      ? new identity.ManagedIdentityCredential()
+      : new identity.ManagedIdentityCredential({ clientId: userAssignedId });
+  return new identity.DefaultAzureCredential();
+}
+
+function codeOf(error: unknown): BucketFailure {
+  if (!(error instanceof RestError)) return 'unavailable';
+  if (error.code === 'BlobNotFound' || (error.statusCode === 404 && error.code === undefined)) return 'not-found';
+  if (error.statusCode === 412 || error.code === 'BlobAlreadyExists') return 'precondition';
+  return 'unavailable';
+}
+
+function reasonOf(error: unknown): string {
+  const { code, statusCode, message } = error as RestError;
+  if (code === 'ContainerNotFound')
+    return 'the container does not exist; make it, or correct storage.trace.azure.container_name';
+  const said = `${code ?? (error as Error).name}: ${String(message).split('\n')[0]}`;
+  if (statusCode === 403 || statusCode === 401)
+    return `access denied (${said}); check storage.trace.azure.storage_account_key, or the identity of this process`;
+  return said;
+}
