@@ -133,7 +133,7 @@ test('a query that takes too long is given up', async () => {
 });
 
 const failures: [error: Error, status: number][] = [
-  [new VivaceError('exhausted', 'job queue full'), 429],
+  [new VivaceError('exhausted', 'job queue full', { retryAfterMs: 1200 }), 429],
   [new VivaceError('unavailable', 'not now'), 503],
   [new VivaceError('deadline', 'too late'), 504],
   [new VivaceError('internal', 'division by zero'), 500],
@@ -149,5 +149,6 @@ for (const [error, status] of failures) {
     doing.searchInstead = undefined;
     assert.deepEqual([got.status, got.text.trim()], [status, error.message]);
     assert.deepEqual(errors, status >= 500 ? ['/api/search'] : []);
+    assert.equal(got.headers['retry-after'], status === 429 ? '2' : undefined);
   });
 }

@@ -77,7 +77,12 @@ export function notFound(): Answer {
 
 /** What a client is told about something thrown. Whatever is not a `VivaceError` is our own mistake. */
 export function failure(error: unknown): Answer {
-  return text(error instanceof VivaceError ? STATUS[error.code] : 500, `${messageOf(error)}\n`);
+  if (!(error instanceof VivaceError)) return text(500, `${messageOf(error)}\n`);
+  const { code, message, retryAfterMs } = error;
+  const answer = text(STATUS[code], `${message}\n`);
+  return retryAfterMs === undefined
+    ? answer
+    : { ...answer, headers: { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) } };
 }
 
 /** How each code reads on query routes (api.md §1.4). */

@@ -180,6 +180,30 @@ describe('what Grafana asks, in its order', () => {
     await assert.rejects(client.call('MetricsQueryRange', { query: '{}', ...nanoseconds }).ended, { code: 2 });
   });
 
+  it('10 · what the drilldown apps ask', async () => {
+    const times = `start=${range.start}&end=${range.end - 120}&step=60s`;
+    const series = async (q: string): Promise<Message[]> =>
+      (await json(`/api/metrics/query_range?q=${encodeURIComponent(q)}&${times}`)).series;
+    const keys = (list: Message[]): string[] => [
+      ...new Set(list.flatMap(({ labels }) => labels.map(({ key }: Message) => key))),
+    ];
+    const roots = '{ nestedSetParent<0 && true }';
+    assert.equal((await series(`${roots} | rate() with(sample=true)`)).length, 1);
+    assert.deepEqual(keys(await series(`${roots} | histogram_over_time(duration) with(sample=true)`)), ['__bucket']);
+    assert.deepEqual(keys(await series(`${roots} | quantile_over_time(duration, 0.9)`)), ['p']);
+    assert.ok(keys(await series(`${roots} | compare({ name = "GET /checkout" })`)).includes('__meta_type'));
+    const q = `${roots} && {} | select(rootServiceName, resource.service.name)`;
+    const { traces } = await json(
+      `/api/search?q=${encodeURIComponent(q)}&limit=5&spss=10&start=${range.start}&end=${range.end}`,
+    );
+    assert.equal(traces.length, 5);
+    const filter = encodeURIComponent('{ nestedSetParent<0 }');
+    const tags = await json(
+      `/api/v2/search/tag/resource.service.name/values?q=${filter}&start=${range.start}&end=${range.end}`,
+    );
+    assert.deepEqual(tags.tagValues, [{ type: 'string', value: 'shop' }]);
+  });
+
   it('answers say what they rest on, in a header, and in the body for who asks', async () => {
     const query = `q=${encodeURIComponent(shop)}&limit=100&start=${range.start}&end=${range.end}`;
     const plain = await ask(`${server.url}/api/search?${query}`);
