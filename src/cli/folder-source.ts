@@ -88,6 +88,8 @@ function routeOf(route: Route): (call: Call) => Promise<Answer> {
       return (call) => metrics(call, 'range');
     case 'metrics-instant':
       return (call) => metrics(call, 'instant');
+    case 'explain':
+      throw new VivaceError('unsupported', 'a folder does not explain how it is asked; ask a server');
   }
 }
 

@@ -18,13 +18,16 @@ import { baseOf, type ServerOptions } from './server-source.ts';
 import type { Route, Source } from './source.ts';
 import { type StreamMessage, streamMerge } from './stream-merge.ts';
 
-const METHODS: Record<Route, [method: string, request: string, response: string]> = {
+const METHODS: Record<Streamed, [method: string, request: string, response: string]> = {
   search: ['Search', 'SearchRequest', 'SearchResponse'],
   tags: ['SearchTagsV2', 'SearchTagsRequest', 'SearchTagsV2Response'],
   'tag-values': ['SearchTagValuesV2', 'SearchTagValuesRequest', 'SearchTagValuesV2Response'],
   'metrics-range': ['MetricsQueryRange', 'QueryRangeRequest', 'QueryRangeResponse'],
   'metrics-instant': ['MetricsQueryInstant', 'QueryInstantRequest', 'QueryInstantResponse'],
 };
+
+/** What is streamed. */
+type Streamed = Exclude<Route, 'explain'>;
 
 /** Longer than what servers send, which divide at 2 MiB. */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
@@ -57,6 +60,7 @@ export function grpcSource(
     name: address,
     blocksOnly: false,
     ask(route, parameters, parameter = '') {
+      if (route === 'explain') throw new VivaceError('unsupported', 'explanations are not streamed');
       const [method, request, response] = METHODS[route];
       const [asked, answered] = [typeOf(request), typeOf(response)];
       const merge = streamMerge(route);
@@ -84,7 +88,7 @@ export function grpcSource(
 }
 
 /** The parameters of the HTTP route as the message of the method (spec: docs/manual/api.md). */
-function requestOf(route: Route, parameters: URLSearchParams, parameter: string, nowMs: number): JsonObject {
+function requestOf(route: Streamed, parameters: URLSearchParams, parameter: string, nowMs: number): JsonObject {
   const query = parameters.get('q') ?? '';
   const number = (name: string): number => Number(parameters.get(name) ?? 0);
   const [start, end] = [number('start'), number('end')];

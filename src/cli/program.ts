@@ -9,6 +9,7 @@ import { addListBlock } from './commands/list-block.ts';
 import { addListBlocks } from './commands/list-blocks.ts';
 import { addListCompactionSummary } from './commands/list-compaction-summary.ts';
 import { addListTenants } from './commands/list-tenants.ts';
+import { addQueryApiExplain } from './commands/query-api-explain.ts';
 import { addQueryApiMetrics } from './commands/query-api-metrics.ts';
 import { addQueryApiSearch } from './commands/query-api-search.ts';
 import { addQueryApiTagValues } from './commands/query-api-tag-values.ts';
@@ -64,6 +65,7 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   addQueryApiTags(api, world);
   addQueryApiTagValues(api, world);
   addQueryApiMetrics(api, world);
+  addQueryApiExplain(api, world);
   addQueryTrace(query, world, exit);
   addQueryTraceSummary(query, world, exit);
   addQuerySearch(query, world);

@@ -25,6 +25,7 @@ const PATHS: Record<Route, string> = {
   'tag-values': '/api/v2/search/tag/{}/values',
   'metrics-range': '/api/metrics/query_range',
   'metrics-instant': '/api/metrics/query',
+  explain: '/api/explain',
 };
 
 export function serverSource(options: ServerOptions): Source {

@@ -4,7 +4,7 @@
  */
 
 /** Routes of the API with JSON answers, by what they are for. */
-export type Route = 'search' | 'tags' | 'tag-values' | 'metrics-range' | 'metrics-instant';
+export type Route = 'search' | 'tags' | 'tag-values' | 'metrics-range' | 'metrics-instant' | 'explain';
 
 export interface Source {
   /** The server or folder, as messages name it. */
