@@ -88,12 +88,13 @@ function* endpointsOf(config: Configuration): Generator<Endpoint> {
   const receivers = [otlp, ...Object.values(otlpNamed)];
   for (const { http } of receivers) if (http) yield { ...http, service: 'otlp-http' };
   for (const { grpc } of receivers) if (grpc) yield { ...grpc, service: 'otlp-grpc' };
-  const { jaeger, zipkin } = distributor.receivers.foreign;
+  const { jaeger, zipkin, opencensus } = distributor.receivers.foreign;
   for (const [id, { thriftHttp, grpc }] of Object.entries(jaeger)) {
     if (thriftHttp) yield { ...thriftHttp, service: 'jaeger-http', id };
     if (grpc) yield { ...grpc, service: 'jaeger-grpc', id };
   }
   for (const [id, each] of Object.entries(zipkin)) yield { ...each, service: 'zipkin', id };
+  for (const [id, each] of Object.entries(opencensus)) yield { ...each, service: 'opencensus', id };
 }
 
 /** A wildcard swallows every socket of its port that it covers. */

@@ -7,6 +7,7 @@ import type { CorsOptions } from '../receive/cors.ts';
 import type { HandOverOptions } from '../receive/hand-over.ts';
 import { jaegerGrpc } from '../receive/jaeger-grpc.ts';
 import { jaegerHttp } from '../receive/jaeger-http.ts';
+import { opencensusGrpc, opencensusHttp } from '../receive/opencensus-servers.ts';
 import { zipkinHttp } from '../receive/zipkin-http.ts';
 import type { BodyBudget } from '../wire/body.ts';
 import type { Decompressor } from '../wire/decompress.ts';
@@ -20,7 +21,7 @@ export function foreignReceivers(
   wanted: Listener,
   options: HandOverOptions & { budget: BodyBudget; decompressor: Decompressor; nowMs: () => number },
 ): { http: HttpHandler[]; grpc: GrpcService[] } {
-  const { jaeger, zipkin } = config.distributor.receivers.foreign;
+  const { jaeger, zipkin, opencensus } = config.distributor.receivers.foreign;
   const http: HttpHandler[] = [];
   const grpc: GrpcService[] = [];
   const alone = wanted.serves.length === 1;
@@ -58,6 +59,15 @@ export function foreignReceivers(
           receiver: `${id}/zipkin_receiver`,
         }),
       );
+    else if (service === 'opencensus') {
+      const settings = {
+        ...options,
+        messageBytesMax: opencensus[id].maxReceiveMessageBytes,
+        receiver: `${id}/opencensus_receiver`,
+      };
+      grpc.push(opencensusGrpc(settings));
+      http.push(opencensusHttp({ ...settings, alone, cors: corsOptions(opencensus[id].cors) }));
+    }
   }
   return { http, grpc };
 }
