@@ -222,13 +222,25 @@ export class OpenBlock implements Segment {
   }
 
   async #traceFilter(): Promise<BloomFilter | undefined> {
-    if (this.#bloom === undefined) {
-      const chunk = this.#chunk(COLUMN_TRACE_ID);
-      if (chunk.bloomOffset === undefined) return undefined;
-      const range = { offset: chunk.bloomOffset, length: chunk.bloomLength };
-      this.#bloom = parseBloomFilter(this.#take(await this.#source.fetch([range]), range));
-    }
+    this.#bloom ??= await this.#filterOf(COLUMN_TRACE_ID);
     return this.#bloom;
+  }
+
+  async #filterOf(index: number): Promise<BloomFilter | undefined> {
+    const { bloomOffset: offset, bloomLength: length } = this.#chunk(index);
+    if (offset === undefined) return undefined;
+    const range = { offset, length };
+    return parseBloomFilter(this.#take(await this.#source.fetch([range]), range));
+  }
+
+  /** Whether one of the strings may be in the column; false is certain. */
+  async #mayHaveAny(index: number, strings: readonly Uint8Array[]): Promise<boolean> {
+    if (this.#chunk(index).bloomOffset === undefined) return true;
+    const filter = await this.#cached(`filter ${index}`, async () => {
+      const value = (await this.#filterOf(index))!;
+      return { value, bytes: value.words.byteLength };
+    });
+    return strings.some((string) => mayContain(filter, string));
   }
 
   async lines(): Promise<TraceLines> {
@@ -299,6 +311,7 @@ export class OpenBlock implements Segment {
   async column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined> {
     const index = this.#indexOf(want);
     if (index === undefined) return undefined;
+    if (options?.equals !== undefined && !(await this.#mayHaveAny(index, options.equals))) return undefined;
     return this.#load(index, range, options);
   }
 

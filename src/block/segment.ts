@@ -87,6 +87,8 @@ export interface RowRange {
 export interface ColumnOptions {
   /** Ascending rows: pages without any of them are left out. */
   rows?: Uint32Array;
+  /** Only rows with one of these strings are wanted: the whole column may be left out when it has none of them. */
+  equals?: readonly Uint8Array[];
 }
 
 export interface Segment {

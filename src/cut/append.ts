@@ -60,8 +60,10 @@ export interface Appended {
 /** Any nesting of AnyValue deeper than this is refused (spec/ingestion.md §12). */
 const VALUE_DEPTH_MAX = 256;
 const GROUP_DEPTH_MAX = 64;
-/** Strings of a column after which it is decided whether looking them up pays. */
+/** Strings of a column after which it is decided, again and again, whether looking them up pays. */
 const SAMPLE = 2048;
+/** Fewer strings decide nothing: twenty thousand users look all different at first, and want a dictionary for searches. */
+const DISTINCT_AFTER = 16_384;
 const DISTINCT = 0xffffffff;
 
 /** Appends requests to one live segment. After a throw the caller takes the segment back to its mark. */
@@ -491,8 +493,8 @@ export class Appender {
     const code = segment.internRecent(this.#view, this.#bytes, offset, length);
     if (code === before) this.#fresh[column]++;
     this.#seen[column] = seen + 1;
-    if (seen + 1 === SAMPLE) {
-      this.#seen[column] = this.#fresh[column] > SAMPLE / 2 ? DISTINCT : 0;
+    if ((seen + 1) % SAMPLE === 0) {
+      if (seen + 1 >= DISTINCT_AFTER && this.#fresh[column] > 0.75 * SAMPLE) this.#seen[column] = DISTINCT;
       this.#fresh[column] = 0;
     }
     return code;

@@ -111,7 +111,8 @@ export async function attributeRows(
 ): Promise<void> {
   for (const type of segment.typesOf(space, key)) {
     if (!mayMatch(type, test)) continue;
-    const column = await segment.column({ of: 'attribute', space, key, type });
+    const options = type === 'string' && test.strings !== undefined ? { equals: test.strings } : {};
+    const column = await segment.column({ of: 'attribute', space, key, type }, undefined, options);
     if (column !== undefined) matchColumn(column, test, rows);
   }
   await moreRows(segment, space, key, (value) => testAny(test, decodeAnyValue(value)), rows);

@@ -15,6 +15,8 @@ export type OrderMask = number;
 export interface ValueTest {
   /** The test of a string, called once a distinct string. */
   string?: (bytes: Uint8Array, from: number, to: number) => boolean;
+  /** The only strings that satisfy it, where they are known. */
+  strings?: readonly Uint8Array[];
   /** int64 values compared with this one. */
   int?: { low: number; high: number; mask: OrderMask };
   /** int64 values, told by their words; the low one is unsigned. */
@@ -32,7 +34,7 @@ const MASKS: Record<ComparisonOp, OrderMask> = { '<': 1, '<=': 3, '=': 2, '>=': 
 export function attributeTest(op: ComparisonOp | RegexOp, value: StaticValue): ValueTest {
   switch (value.type) {
     case 'string':
-      return { string: stringTest(op, value.value) };
+      return { string: stringTest(op, value.value), ...(op === '=' && { strings: [Buffer.from(value.value)] }) };
     case 'int':
       return op === '=~' || op === '!~' ? {} : { int: intTest(op, value.value) };
     case 'float':
@@ -60,7 +62,10 @@ export function anyOfTest(values: readonly StaticValue[]): ValueTest {
     }
   }
   return {
-    ...(strings.size > 0 && { string: (bytes, from, to) => strings.has(decode(bytes, from, to)) }),
+    ...(strings.size > 0 && {
+      string: (bytes, from, to) => strings.has(decode(bytes, from, to)),
+      strings: [...strings].map((text) => Buffer.from(text)),
+    }),
     ...(doubles.size > 0 && { doubleAnyOf: doubles }),
     ...(lows.size > 0 && { intAnyOf: (low, high) => lows.get(high)?.has(low) === true }),
   };
