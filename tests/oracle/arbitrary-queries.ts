@@ -21,6 +21,7 @@ import { TraceQLError } from '../../src/traceql/error.ts';
 import { parseQuery } from '../../src/traceql/parse.ts';
 import { printQuery } from '../../src/traceql/print.ts';
 import fc from '../property.ts';
+import type { Form } from './forms.ts';
 import { DOUBLES, EVENT_NAMES, INTS, KEYS, NAMES, SERVICES, STRINGS } from './arbitrary-spans.ts';
 
 /** What of the language is asked. */
@@ -28,6 +29,9 @@ export interface Features {
   structural: boolean;
   /** Stages after the first, and pipelines as operands. */
   pipelines: boolean;
+  /** Forms that are searched, and forms of which metrics are computed. */
+  searched: readonly Form[];
+  measured: readonly Form[];
 }
 
 const COMPARISONS: readonly ComparisonOp[] = ['=', '!=', '<', '<=', '>', '>='];
@@ -190,7 +194,7 @@ const field: fc.Arbitrary<FieldExpr> = fc.letrec<{ field: FieldExpr }>((tie) => 
 
 const filter: fc.Arbitrary<SpansetExpr> = fc
   .oneof(
-    { weight: 1, arbitrary: fc.constant<FieldExpr>(literal({ type: 'bool', value: true })) },
+    { weight: 2, arbitrary: fc.constant<FieldExpr>(literal({ type: 'bool', value: true })) },
     { weight: 6, arbitrary: field },
   )
   .map((expression) => ({ type: 'filter', expression, offset }));

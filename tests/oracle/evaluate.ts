@@ -191,14 +191,14 @@ function average(values: NumberValue[]): NumberValue {
   return { type: 'float', value: values.reduce((sum, value) => sum + numberOf(value), 0) / values.length };
 }
 
-/** A value as answers show it, with its type, so that 1 and "1" differ; floats to nine digits. */
+/** A value as answers show it, with its type, so that 1 and "1" differ; floats to twelve digits. */
 export function show(value: StaticValue | StaticValue[]): string {
   if (Array.isArray(value)) return `[${value.map(show).join(' ')}]`;
   switch (value.type) {
     case 'int':
       return `int ${value.value}`;
     case 'float':
-      return `double ${Number(value.value.toPrecision(9))}`;
+      return `double ${Number(value.value.toPrecision(12))}`;
     case 'bool':
       return `bool ${value.value}`;
     case 'duration':

@@ -1,6 +1,11 @@
 import type { Features } from './arbitrary-queries.ts';
 import { FORMS, type Form } from './forms.ts';
 
-/** What the engine can do; both lists grow until they hold everything. */
-export const FEATURES: Features = { structural: true, pipelines: true };
-export const SUPPORTED_FORMS: readonly Form[] = FORMS;
+/** What the engine can do; the lists grow until they hold everything. */
+export const FEATURES: Features = {
+  structural: true,
+  pipelines: true,
+  searched: FORMS,
+  // Metrics do not put traces together yet that lie in several segments.
+  measured: ['live', 'block', 'blocks'] satisfies Form[],
+};

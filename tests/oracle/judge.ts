@@ -1,5 +1,6 @@
 /** Asks the engine and the evaluator the same, and tells whether they agree. */
 import type { Segment } from '../../src/block/segment.ts';
+import { beginMetrics } from '../../src/query/metrics.ts';
 import type { FoundValue } from '../../src/query/results.ts';
 import { searchTraces } from '../../src/query/search.ts';
 import { EVER, joiningOf, traceIdOf } from '../../src/query/segments.fixture.ts';
@@ -7,27 +8,54 @@ import { parseQuery } from '../../src/traceql/parse.ts';
 import type { StaticValue } from '../../src/traceql/ast.ts';
 import { VivaceError } from '../../src/runtime/errors.ts';
 import { search, show } from './evaluate.ts';
-import type { ModelTrace } from './model.ts';
+import { metricsSeries, shownLabels, valueText, type Window } from './metrics.ts';
+import { type ModelTrace, nanoAt } from './model.ts';
 import { spanIdOf, Unspecified } from './reading.ts';
 
 const SEVERAL = 'one of several';
 
 /** What the evaluator finds, a line a spanset; undefined when the language does not say. */
 export function expectedLines(text: string, traces: readonly ModelTrace[]): string[] | undefined {
-  try {
-    return [...search(parseQuery(text), traces)]
-      .flatMap(([trace, sets]) =>
-        sets.map(({ spans, attributes }) => {
-          const named = [...attributes].map(([key, value]) => `${key}=${show(value)}`);
-          const ids = spans.map(({ spec }) => spanIdOf(spec.span));
-          return line(traceIdOf(trace.trace), rootOf(trace), trace.startNs, trace.endNs - trace.startNs, ids, named);
-        }),
-      )
-      .sort();
-  } catch (error) {
-    if (error instanceof Unspecified) return undefined;
-    throw error;
-  }
+  return specified(() =>
+    [...search(parseQuery(text), traces)].flatMap(([trace, sets]) =>
+      sets.map(({ spans, attributes }) => {
+        const named = [...attributes].map(([key, value]) => `${key}=${show(value)}`);
+        const ids = spans.map(({ spec }) => spanIdOf(spec.span));
+        return line(traceIdOf(trace.trace), rootOf(trace), trace.startNs, trace.endNs - trace.startNs, ids, named);
+      }),
+    ),
+  );
+}
+
+/** A range that holds most spans, in steps that depend on nothing but the query. */
+function windowOf(text: string): Window {
+  const stepNs = [1n, 7n, 30n, 200n][text.length % 4] * 1_000_000_000n;
+  const startNs = nanoAt(0) - stepNs;
+  return { startNs, endNs: startNs + stepNs * [40n, 20n, 7n, 2n][text.length % 4], stepNs };
+}
+
+/** What the evaluator computes, a line a series; undefined when the language does not say. */
+export function expectedSeries(text: string, traces: readonly ModelTrace[]): string[] | undefined {
+  const window = windowOf(text);
+  return specified(() =>
+    metricsSeries(parseQuery(text), traces, window).map(
+      ({ labels, values }) => `${shownLabels(labels)}: ${valueText(values, window)}`,
+    ),
+  );
+}
+
+/** What the engine computes; a text when it refuses. */
+export async function foundSeries(text: string, segments: Segment[]): Promise<string[] | string> {
+  const window = windowOf(text);
+  return refused(async () => {
+    const running = beginMetrics(parseQuery(text), { ...window, instant: false, exemplars: 0, seriesMax: 0 });
+    await running.add(segments, () => {});
+    return (running.finish().series ?? []).map(({ labels, values }) => {
+      const named = labels.map(({ key, value }) => `${key}=${showFound(value)}`).sort();
+      const samples = Array.from(values, (value) => (Number.isNaN(value) ? undefined : value));
+      return `${named.join(', ')}: ${valueText(samples, window)}`;
+    });
+  });
 }
 
 /** Of several roots in several segments any may name a trace that need not be looked at as a whole: that is not compared. */
@@ -45,25 +73,32 @@ export async function foundLines(
     traces.filter((trace) => rootOf(trace) === SEVERAL).map(({ trace }) => traceIdOf(trace)),
   );
   const options = { ...EVER, limit: 1000, spansPerSpanSet: 1000, stop: () => {} };
-  try {
+  return refused(async () => {
     const { traces: found } = await searchTraces(segments, parseQuery(text), options, joiningOf());
-    return found
-      .flatMap(({ traceId, rootTraceName = '', startUnixNano, durationMs, spanSets = [] }) =>
-        spanSets.map(({ spans, matched, attributes = [] }) => {
-          if (matched !== spans.length) throw new Error(`${matched} spans matched, ${spans.length} are listed`);
-          const named = attributes.map(({ key, value }) => `${key}=${showFound(value)}`);
-          const ids = spans.map(({ spanId }) => spanId);
-          return line(
-            traceId,
-            severalRoots.has(traceId) ? SEVERAL : rootTraceName,
-            startUnixNano,
-            BigInt(durationMs) * 1_000_000n,
-            ids,
-            named,
-          );
-        }),
-      )
-      .sort();
+    return found.flatMap(({ traceId, rootTraceName = '', startUnixNano, durationMs, spanSets = [] }) =>
+      spanSets.map(({ spans, matched, attributes = [] }) => {
+        if (matched !== spans.length) throw new Error(`${matched} spans matched, ${spans.length} are listed`);
+        const named = attributes.map(({ key, value }) => `${key}=${showFound(value)}`);
+        const ids = spans.map(({ spanId }) => spanId);
+        const root = severalRoots.has(traceId) ? SEVERAL : rootTraceName;
+        return line(traceId, root, startUnixNano, BigInt(durationMs) * 1_000_000n, ids, named);
+      }),
+    );
+  });
+}
+
+function specified(lines: () => string[]): string[] | undefined {
+  try {
+    return lines().sort();
+  } catch (error) {
+    if (error instanceof Unspecified) return undefined;
+    throw error;
+  }
+}
+
+async function refused(lines: () => Promise<string[]>): Promise<string[] | string> {
+  try {
+    return (await lines()).sort();
   } catch (error) {
     if (error instanceof VivaceError && error.code !== 'internal') return `${error.code}: ${error.message}`;
     throw error;

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { SEED } from '../property.ts';
-import { FEATURES, SUPPORTED_FORMS } from './features.ts';
+import { FEATURES } from './features.ts';
 import { compareMany } from './run.ts';
 
 const { values } = parseArgs({ options: { pairs: { type: 'string', default: '100000' } } });
@@ -14,7 +14,6 @@ let shown = 0;
 const tally = await compareMany({
   pairs: Number(values.pairs),
   features: FEATURES,
-  forms: SUPPORTED_FORMS,
   progress: ({ pairs }) => {
     if (pairs < shown + 5000) return;
     shown = pairs;

@@ -3,7 +3,7 @@
  * into an interval and a group, and each group is computed at the end from the list of its values.
  */
 import type { Metrics, Query, Reference, SecondStage, Stage, StaticValue } from '../../src/traceql/ast.ts';
-import { printReference, printStage } from '../../src/traceql/print.ts';
+import { printReference } from '../../src/traceql/print.ts';
 import { search, show } from './evaluate.ts';
 import { compare, isNumber, numberOf } from './field.ts';
 import type { ModelSpan, ModelTrace } from './model.ts';
@@ -46,10 +46,8 @@ export function metricsSeries(query: Query, traces: readonly ModelTrace[], windo
     group.spans[interval]++;
     if ('attribute' in metrics) group.values[interval].push(...numbersOf(metrics.attribute, span));
   }
-  if (groups.size === 0 && query.pipeline.some(isFalse)) {
-    if (query.pipeline.length > 1) throw new Unspecified('whether a later stage is false whatever the span');
-    return [];
-  }
+  if (isFalse(query.pipeline[0])) return [];
+  if (groups.size === 0 && query.pipeline.some(isFalse)) throw new Unspecified('a later stage that is always false');
   const isCount = metrics.name === 'rate' || metrics.name === 'count_over_time';
   if (groups.size === 0 && isCount && metrics.by.length === 0)
     groups.set('', { labels: new Map(), values: intervals(count, () => []), spans: intervals(count, () => 0) });
@@ -57,8 +55,11 @@ export function metricsSeries(query: Query, traces: readonly ModelTrace[], windo
   return query.secondStages.reduce(secondStage, series);
 }
 
+/** `{ false }` answers no series, where other filters that find nothing may answer one of zeros. */
 function isFalse(stage: Stage): boolean {
-  return stage.type === 'spanset' && printStage(stage).includes('{ false }');
+  if (stage.type !== 'spanset' || stage.expression.type !== 'filter') return false;
+  const { expression } = stage.expression;
+  return expression.type === 'static' && expression.value.type === 'bool' && !expression.value.value;
 }
 
 /** A text by which series of one kind are told apart. */
@@ -224,7 +225,7 @@ function kept(series: Series[], keep: (value: number | undefined, at: number, ow
 
 /** `second:value …` with seconds after `zeroNs`; one value alone without a window. */
 export function valueText(values: (number | undefined)[], window: Window | undefined, zeroNs = 0n): string {
-  const number = (value: number): string => String(Number(value.toPrecision(9)));
+  const number = (value: number): string => String(Number(value.toPrecision(12)));
   if (window === undefined) return values[0] === undefined ? 'no sample' : number(values[0]);
   const second = (at: number): bigint => (window.startNs + BigInt(at + 1) * window.stepNs - zeroNs) / 1_000_000_000n;
   return values.flatMap((value, at) => (value === undefined ? [] : [`${second(at)}:${number(value)}`])).join(' ');
