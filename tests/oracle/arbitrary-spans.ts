@@ -5,10 +5,10 @@
 import type { SpanSpec, Value } from '../../src/query/segments.fixture.ts';
 import fc from '../property.ts';
 
-/** Requests, each with its spans; and for every span of them the segment that it goes to when they are spread. */
+/** Requests, each with its spans; and for every span of them the segments that it goes to when they are spread. */
 export interface Dataset {
   requests: SpanSpec[][];
-  places: number[];
+  places: number[][];
 }
 
 /** Segments that spans may be spread over. */
@@ -116,6 +116,8 @@ const shape = fc.record({
   events: someOf(event, 4),
   links: someOf(link, 6),
   place: fc.integer({ min: 0, max: PLACES - 1 }),
+  /** Sent twice, to the next segment as well. */
+  twice: fc.integer({ min: 0, max: 9 }).map((number) => number === 9),
 });
 
 const trace = fc.record({
@@ -126,12 +128,12 @@ const trace = fc.record({
 });
 
 export const dataset: fc.Arbitrary<Dataset> = fc
-  .array(trace, { minLength: 1, maxLength: TRACES.length })
-  .map((traces) => {
-    const places: number[] = [];
+  .tuple(fc.array(trace, { minLength: 1, maxLength: TRACES.length }), fc.boolean())
+  .map(([traces, retried]) => {
+    const places: number[][] = [];
     const requests = traces.map(({ at, spanBase, resources, shapes }, t) =>
       shapes.map((each, i): SpanSpec => {
-        places.push(each.place);
+        places.push(retried && each.twice ? [each.place, (each.place + 1) % PLACES] : [each.place]);
         const start = at + each.at + i * 0.001;
         const parent = parentOf(each.parent, i, shapes.length);
         return {

@@ -74,6 +74,7 @@ function logical(expression: Binary, span: ModelSpan): Reading {
   if (!isTrue(a) || !isTrue(b)) return bool(false);
   const chain = conjunction(expression);
   if (chain.some((one) => chain.some((other) => isNotIn(one, other)) && !isTrueOfAll(one, span))) return bool(false);
+  if (!isOfOneChild(chain, span)) return bool(false);
   if (severalConditions(expression, chain, span)) throw new Unspecified('several conditions on several values');
   return bool(true);
 }
@@ -105,13 +106,39 @@ function isTrueOfAll(expression: FieldExpr, span: ModelSpan): boolean {
   return typed(reference, read(reference, span).scalars, literal).every((value) => compare(op, value, literal));
 }
 
-/** Conditions on events must be met by one and the same event: how far that reaches is left to golden answers. */
+/** Conditions on events that are joined by && must be met by one and the same event; on links alike. */
+function isOfOneChild(chain: FieldExpr[], span: ModelSpan): boolean {
+  return (['event', 'link'] as const).every((scope) => {
+    const own = chain.filter((one) => childOf(one) === scope);
+    const children = scope === 'event' ? span.spec.events : span.spec.links;
+    if (own.length < 2 || children === undefined) return true;
+    const alone = (child: number): ModelSpan => {
+      const key = scope === 'event' ? 'events' : 'links';
+      return { ...span, spec: { ...span.spec, [key]: [children[child]] } };
+    };
+    return children.some((_, child) => own.every((one) => isTrue(evaluate(one, alone(child)))));
+  });
+}
+
+/** Whose a plain condition or a test for presence is. */
+function childOf(expression: FieldExpr): 'event' | 'link' | undefined {
+  let reference: FieldExpr | undefined;
+  if (expression.type === 'exists' && !expression.negated) reference = expression.operand;
+  if (expression.type === 'binary' && expression.right.type === 'static') reference = expression.left;
+  if (expression.type === 'binary' && expression.left.type === 'static') reference = expression.right;
+  if (reference === undefined || !isReference(reference) || !isRepeated(reference)) return undefined;
+  const scope = reference.type === 'attribute' ? reference.scope : reference.name.split(':')[0];
+  return scope === 'event' ? 'event' : 'link';
+}
+
+/** Where && joins what is no plain condition, how far those rules reach is left to golden answers. */
 function severalConditions({ left, right }: Binary, chain: FieldExpr[], span: ModelSpan): boolean {
   const own = severalIn(right, span);
   const others = severalIn(left, span);
-  const meet = (kind: string): boolean => own.has(kind) && others.has(kind);
-  const plain = chain.every((one) => one.type !== 'binary' || (one.op !== '&&' && one.op !== '||'));
-  return meet('event') || meet('link') || (!plain && [...own].some((kind) => kind.startsWith('!') && others.has(kind)));
+  if (![...own].some((kind) => others.has(kind))) return false;
+  return !chain.every(
+    (one) => childOf(one) !== undefined || exclusion(one) !== undefined || severalIn(one, span).size === 0,
+  );
 }
 
 function severalIn(expression: FieldExpr, span: ModelSpan): Set<string> {

@@ -56,11 +56,11 @@ function columnsOf(requests: SpanSpec[][]): TestColumns {
   return columns;
 }
 
-function spread(requests: SpanSpec[][], places: readonly number[]): SpanSpec[][][] {
+function spread(requests: SpanSpec[][], places: readonly number[][]): SpanSpec[][][] {
   let next = 0;
-  const placed = requests.map((spans) => spans.map((span) => ({ span, place: places[next++] })));
+  const placed = requests.map((spans) => spans.map((span) => ({ span, places: places[next++] })));
   return Array.from({ length: PLACES }, (_, place) =>
-    placed.map((spans) => spans.filter((each) => each.place === place).map(({ span }) => span)),
+    placed.map((spans) => spans.filter((each) => each.places.includes(place)).map(({ span }) => span)),
   );
 }
 

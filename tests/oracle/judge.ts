@@ -5,11 +5,12 @@ import type { FoundValue } from '../../src/query/results.ts';
 import { searchTraces } from '../../src/query/search.ts';
 import { EVER, joiningOf, traceIdOf } from '../../src/query/segments.fixture.ts';
 import { parseQuery } from '../../src/traceql/parse.ts';
-import type { StaticValue } from '../../src/traceql/ast.ts';
+import type { FieldExpr, Query, StaticValue } from '../../src/traceql/ast.ts';
 import { VivaceError } from '../../src/runtime/errors.ts';
 import { search, show } from './evaluate.ts';
+import { evaluate } from './field.ts';
 import { metricsSeries, shownLabels, valueText, type Window } from './metrics.ts';
-import { type ModelTrace, nanoAt } from './model.ts';
+import { type ModelSpan, type ModelTrace, nanoAt } from './model.ts';
 import { spanIdOf, Unspecified } from './reading.ts';
 
 const SEVERAL = 'one of several';
@@ -25,6 +26,34 @@ export function expectedLines(text: string, traces: readonly ModelTrace[]): stri
       }),
     ),
   );
+}
+
+/** Whether some span has no agreed value somewhere in the query: then it may be refused, whether the span counts or not. */
+export function mayBeRefused(text: string, traces: readonly ModelTrace[]): boolean {
+  const spans = traces.flatMap(({ spans }) => spans);
+  return expressionsOf(parseQuery(text)).some((expression) => spans.some((span) => isUnspecified(expression, span)));
+}
+
+function isUnspecified(expression: FieldExpr, span: ModelSpan): boolean {
+  try {
+    evaluate(expression, span);
+    return false;
+  } catch (error) {
+    if (error instanceof Unspecified) return true;
+    throw error;
+  }
+}
+
+/** All field expressions and their parts. */
+function expressionsOf(query: Query): FieldExpr[] {
+  const found: FieldExpr[] = [];
+  const waiting: unknown[] = [query.pipeline];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (typeof next !== 'object' || next === null) continue;
+    if ('type' in next && ['binary', 'unary', 'exists'].includes(next.type as string)) found.push(next as FieldExpr);
+    waiting.push(...Object.values(next).filter((value) => value !== undefined));
+  }
+  return found;
 }
 
 /** A range that holds most spans, in steps that depend on nothing but the query. */
@@ -49,7 +78,7 @@ export async function foundSeries(text: string, segments: Segment[]): Promise<st
   const window = windowOf(text);
   return refused(async () => {
     const running = beginMetrics(parseQuery(text), { ...window, instant: false, exemplars: 0, seriesMax: 0 });
-    await running.add(segments, () => {});
+    await running.add(segments, joiningOf(), { stop: () => {} });
     return (running.finish().series ?? []).map(({ labels, values }) => {
       const named = labels.map(({ key, value }) => `${key}=${showFound(value)}`).sort();
       const samples = Array.from(values, (value) => (Number.isNaN(value) ? undefined : value));

@@ -4,7 +4,7 @@ import fc from '../property.ts';
 import { type Features, metricsText, queryText } from './arbitrary-queries.ts';
 import { type Dataset, dataset } from './arbitrary-spans.ts';
 import { formsOf } from './forms.ts';
-import { expectedLines, expectedSeries, foundLines, foundSeries } from './judge.ts';
+import { expectedLines, expectedSeries, foundLines, foundSeries, mayBeRefused } from './judge.ts';
 import { modelOf } from './model.ts';
 
 /** Most queries that are asked of one data set: making blocks costs more than asking. */
@@ -55,9 +55,12 @@ async function check(data: Dataset, texts: string[], features: Features, tally: 
       if (expected === undefined) tally.unspecified++;
       else if (expected.length > 0) tally.found++;
       for (const name of isMetrics ? features.measured : features.searched) {
+        // Metrics of single spans count one that was sent twice as often as there are segments that have it.
+        if (isMetrics && name === 'mixture' && data.places.some((places) => places.length > 1)) continue;
         const segments = forms.segments[name];
         const found = await (isMetrics ? foundSeries(text, segments) : foundLines(text, segments, model));
         if (expected === undefined || JSON.stringify(found) === JSON.stringify(expected)) continue;
+        if (typeof found === 'string' && mayBeRefused(text, model)) continue;
         throw new Error(`${name}: ${text}\n  expected ${lines(expected)}\n  found    ${lines(found)}`);
       }
     }
