@@ -1,6 +1,6 @@
 /**
  * What a question costs a row of a block: a comparison of doubles, of strings, with columns in the cache and read from the
- * file; and a trace by its id. Prints nanoseconds a row (or a trace) and a hash of the answer.
+ * file; metrics, in intervals that the block is divided by; and a trace by its id. Prints nanoseconds a row (or a trace) and a hash of the answer.
  * `node src/query/bench.ts` is tiny; `node src/query/bench.ts 500000` is for people.
  */
 import fs from 'node:fs';
@@ -12,11 +12,14 @@ import type { BlockRef } from '../block/catalog.ts';
 import { createBlockCaches, OpenBlock, openBlock } from '../block/open.ts';
 import { Appender } from '../cut/append.ts';
 import { LiveColumns } from '../cut/columns.ts';
+import { joinedSegment } from '../cut/joined-segment.ts';
 import { cutBlock } from '../cut/cut-block.ts';
 import type { FieldExpr } from '../traceql/ast.ts';
 import { parseQuery } from '../traceql/parse.ts';
 import { rowsOf } from './bits.ts';
 import { filterRows } from './filter.ts';
+import { beginMetrics } from './metrics.ts';
+import { SplitTraceCache } from './split-traces.ts';
 import { collectTrace } from './trace.ts';
 
 const spansWanted = Number(process.argv[2] ?? 20_000);
@@ -30,6 +33,9 @@ try {
   await benchFilter('string equality', block, '{ resource.service.name = "payment" }');
   await benchFilter('string equality of a span', block, '{ span.http.route = "/checkout" }');
   await benchFilter('regular expression', block, '{ span.db.query.text =~ ".*eu-west.*LIMIT 7" }');
+  await benchMetrics('spans by a label', block, '{ } | rate() by (resource.service.name)');
+  await benchMetrics('quantiles', block, '{ kind = server } | quantile_over_time(duration, .9) by (span.http.route)');
+  await benchMetrics('two labels', block, '{ status = error } | rate() by (resource.service.name, span.http.route)');
   await benchTrace(block, ids);
 } finally {
   fs.rmSync(directory, { recursive: true, force: true });
@@ -79,6 +85,24 @@ async function benchFilter(name: string, block: BlockRef, text: string): Promise
   print(`${name}, from the file, a row`, cold, hash(bytesOf(rows)));
   const segment = await openBlock(block, cached);
   segment.release();
+  segment.close();
+}
+
+/** Over a range of which the block is a part, in intervals that it is divided by. */
+async function benchMetrics(name: string, ref: BlockRef, text: string): Promise<void> {
+  const segment = await openBlock(ref, createBlockCaches(CACHE_BYTES));
+  const startNs = 1_700_000_000_000_000_000n;
+  const range = { startNs, endNs: startNs + 3_600_000_000_000n, stepNs: 15_000_000_000n, instant: false };
+  const query = parseQuery(text);
+  const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
+  let sums = new Float64Array(0);
+  const each = await measure(async () => {
+    const running = beginMetrics(query, { ...range, exemplars: 0, seriesMax: 0 });
+    await running.add([segment], joining, { stop() {} });
+    sums = Float64Array.from(running.finish().series!, ({ values }) => values.reduce((sum, value) => sum + value));
+    return segment.rows;
+  });
+  print(`metrics, ${name}, a row`, each, hash(new Uint8Array(sums.buffer)));
   segment.close();
 }
 

@@ -3,11 +3,17 @@
  * values above 2^(b - 1) up to 2^b; smaller ones than 2 are in none.
  */
 
-/** The smallest b with 2^b ≥ value, of a whole number of at least 2. */
-export function bucketOf(value: number): number {
-  if (value <= 4294967296) return 32 - Math.clz32(value - 1);
-  const high = Math.ceil(value / 4294967296) - 1;
-  return high < 4294967296 ? 64 - Math.clz32(high) : 64;
+/**
+ * into[k] becomes the smallest b with 2^b ≥ values[k], which is at least 2. Read off the double itself: its exponent, and one
+ * more unless it is a power of two.
+ */
+export function fillBuckets(values: Float64Array, count: number, into: Int32Array): void {
+  const words = new Int32Array(values.buffer, values.byteOffset, 2 * count);
+  for (let k = 0; k < count; k++) {
+    const high = words[2 * k + 1];
+    const rest = (high & 0xfffff) | words[2 * k];
+    into[k] = (high >> 20) - 1023 + ((rest | -rest) >>> 31);
+  }
 }
 
 /**

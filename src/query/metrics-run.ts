@@ -9,7 +9,7 @@
  */
 import type { Part, Segment } from '../block/segment.ts';
 import { type Bits, rowsOf } from './bits.ts';
-import { bucketOf } from './metrics-buckets.ts';
+import { fillBuckets } from './metrics-buckets.ts';
 import { Cells } from './metrics-cells.ts';
 import { CHUNK_ROWS, type ColumnCursor, openCursor } from './metrics-cursor.ts';
 import { ExemplarPicker } from './metrics-exemplars.ts';
@@ -37,7 +37,8 @@ export class MetricsRun {
   #limited = false;
   readonly #rows = new Uint32Array(CHUNK_ROWS);
   readonly #inInterval = new Int32Array(CHUNK_ROWS);
-  readonly #series = new Int32Array(CHUNK_ROWS);
+  #series = new Int32Array(CHUNK_ROWS);
+  #paired = new Int32Array(CHUNK_ROWS);
   readonly #number = new Int32Array(CHUNK_ROWS);
   readonly #values = new Float64Array(CHUNK_ROWS);
 
@@ -148,7 +149,7 @@ export class MetricsRun {
         for (let i = 0; i < labels.length; i++) {
           const waiting = labels[i].fill(this.#rows, size, i === 0 ? this.#series : this.#number);
           if (waiting !== undefined) await waiting;
-          if (i > 0) this.#pairings[i - 1].fill(this.#series, this.#number, size, this.#series);
+          if (i > 0) this.#pair(this.#pairings[i - 1], size);
         }
         if (labels.length === 0) this.#series.fill(0, 0, size);
         this.#accumulate(size, interval);
@@ -207,8 +208,10 @@ export class MetricsRun {
     const inInterval = this.#inInterval;
     // Buckets begin at 2.
     const least = this.plan.buckets ? 2 : -Infinity;
+    // Mostly all have one, and nothing has to be moved.
     let kept = 0;
-    for (let k = 0; k < size; k++) {
+    while (kept < size && values[kept] >= least) kept++;
+    for (let k = kept; k < size; k++) {
       if (!(values[k] >= least)) continue;
       rows[kept] = rows[k];
       values[kept] = values[k];
@@ -219,18 +222,22 @@ export class MetricsRun {
 
   /** `interval` is that of all rows, undefined when they differ. */
   #accumulate(size: number, interval: number | undefined): void {
-    const series = this.#series;
     if (this.#buckets !== undefined) {
-      const buckets = this.#number;
-      const values = this.#values;
-      for (let k = 0; k < size; k++) buckets[k] = bucketOf(values[k]);
-      this.#buckets.fill(series, buckets, size, series);
+      fillBuckets(this.#values, size, this.#number);
+      this.#pair(this.#buckets, size);
     }
+    const series = this.#series;
     this.cells.ensure(this.#seriesCount());
     if (this.plan.value === undefined || this.plan.buckets) {
       if (interval === undefined) this.cells.count(series, this.#inInterval, size);
       else this.cells.countIn(interval, series, size);
     } else this.cells.add(series, this.#inInterval, this.#values, size);
+  }
+
+  /** The series become those of (series, number). */
+  #pair(pairing: Pairing, size: number): void {
+    pairing.fill(this.#series, this.#number, size, this.#paired);
+    [this.#series, this.#paired] = [this.#paired, this.#series];
   }
 
   #seriesCount(): number {
