@@ -22,9 +22,11 @@ export function bucketSettings(
 ): BucketSettings {
   const { trace } = config.storage;
   const { backend, s3, gcs, azure } = trace;
+  const chosen = backend === 'gcs' ? gcs : backend === 'azure' ? azure : s3;
   return {
     ...own,
     storage: { backend, s3, gcs, azure },
+    hedge: { afterMs: chosen.hedgeRequestsAtMs, upTo: chosen.hedgeRequestsUpTo },
     keepMs: config.live.completeBlockTimeoutMs,
     checkMs: config.live.flushCheckMs,
     uploadsAtOnce: UPLOADS_AT_ONCE,
@@ -34,7 +36,7 @@ export function bucketSettings(
       concurrency: trace.blocklistPollConcurrency,
       tenantConcurrency: trace.blocklistPollTenantConcurrency,
       // Azure cannot begin a list in the middle.
-      listConcurrency: backend === 's3' ? s3.listBlocksConcurrency : backend === 'gcs' ? gcs.listBlocksConcurrency : 1,
+      listConcurrency: 'listBlocksConcurrency' in chosen ? chosen.listBlocksConcurrency : 1,
       jitterMs: trace.blocklistPollJitterMs,
       builder: BUILDERS.has(config.target) && trace.blocklistPollTenantIndexBuilders > 0,
       staleIndexMs: trace.blocklistPollStaleTenantIndexMs,

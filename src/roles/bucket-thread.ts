@@ -16,11 +16,13 @@ import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
 import { counted } from '../store/counted.ts';
+import { hedged } from '../store/hedged.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { LocalBlocks } from './local-blocks.ts';
 
 export interface BucketSettings {
   storage: StorageSettings;
+  hedge: { afterMs: number; upTo: number };
   /** Name of this process's log; undefined: it uploads nothing. */
   instance: string | undefined;
   walDirectory: string;
@@ -67,6 +69,8 @@ export interface BucketStats {
   pollErrors: string[];
   indexErrors: string[];
   failedUploads: number;
+  /** Reads that were asked again because they took long. */
+  hedges: number;
   /** By tenant: whether this process builds the index, and the index's age. */
   indexes: Map<string, { builder: boolean; ageSeconds: number }>;
 }
@@ -117,9 +121,10 @@ let wake: (() => void) | undefined;
 start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
 
 async function start(): Promise<void> {
-  bucket = counted(await openBucket(settings.storage), (operation, status, seconds) =>
+  const opened = counted(await openBucket(settings.storage), (operation, status, seconds) =>
     stats.operations.push({ operation, status, seconds }),
   );
+  bucket = hedged(opened, { ...settings.hedge, onHedge: () => stats.hedges++ });
   const { periodMs, ...poll } = settings.poll;
   list = new BucketList(bucket, {
     ...poll,
@@ -307,7 +312,15 @@ function sendStats(): void {
 }
 
 function emptyStats(): BucketStats {
-  return { operations: [], pollSeconds: [], pollErrors: [], indexErrors: [], failedUploads: 0, indexes: new Map() };
+  return {
+    operations: [],
+    pollSeconds: [],
+    pollErrors: [],
+    indexErrors: [],
+    failedUploads: 0,
+    hedges: 0,
+    indexes: new Map(),
+  };
 }
 
 function send(message: FromBucket): void {

@@ -221,6 +221,7 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
   const builder = gauge('tempodb_blocklist_tenant_index_builder', 'Whether the last poll wrote the index.', ['tenant']);
   const age = gauge('tempodb_blocklist_tenant_index_age_seconds', 'Age of the index that was used.', ['tenant']);
   const failed = counter('tempo_ingester_flush_failed_retries_total', 'Uploads that failed.');
+  const hedges = counter('tempodb_backend_hedged_roundtrips_total', 'Reads of the bucket that were asked again.');
   return {
     /** What the bucket thread has done since the last call. */
     bucket: (done: {
@@ -229,6 +230,7 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
       pollErrors: string[];
       indexErrors: string[];
       failedUploads: number;
+      hedges: number;
       indexes: Map<string, { builder: boolean; ageSeconds: number }>;
     }) => {
       for (const { operation, status, seconds } of done.operations)
@@ -237,6 +239,7 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
       for (const tenant of done.pollErrors) pollErrors.inc({ tenant });
       for (const tenant of done.indexErrors) indexErrors.inc({ tenant });
       failed.inc(done.failedUploads);
+      hedges.inc(done.hedges);
       builder.reset();
       age.reset();
       for (const [tenant, index] of done.indexes) {

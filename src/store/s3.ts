@@ -57,18 +57,18 @@ const PART_BYTES_MIN = 5 << 20;
 const PART_BYTES = 8 << 20;
 const PARTS_AT_ONCE = 2;
 const CONNECT_MS_MAX = 5000;
-/** A server that says nothing for this long is not waited for. */
 const SILENT_MS_MAX = 15_000;
 const REQUEST_MS_MAX = 120_000;
 const SOCKETS_MAX = 64;
 /** A body may end early although the answer began well; the client asks again only before that. */
 const BODY_ATTEMPTS = 3;
 
-export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.env): Bucket {
+/** `silentMs`: a server that says nothing for so long is not waited for. */
+export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.env, silentMs = SILENT_MS_MAX): Bucket {
   const name = `S3 bucket ${settings.bucket}`;
   if (settings.bucket === '')
     throw new VivaceError('invalid', 'cannot use S3: storage.trace.s3.bucket is empty; name the bucket');
-  const client = new S3Client(clientConfig(settings, env));
+  const client = new S3Client(clientConfig(settings, env, silentMs));
   const Bucket = settings.bucket;
   const { customerKey, written } = encryption(settings);
   const tags = new URLSearchParams(settings.tags).toString();
@@ -115,11 +115,11 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
     get(key, options) {
       const tooLarge = () =>
         bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
-      return read(key, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs: SILENT_MS_MAX }, options);
+      return read(key, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs }, options);
     },
     async range(key, offset, length, options = {}) {
       if (length === 0) return new Uint8Array(0);
-      const limits = { length, silentMs: SILENT_MS_MAX };
+      const limits = { length, silentMs };
       return (await read(key, `bytes=${offset}-${offset + length - 1}`, limits, options)).bytes;
     },
     put(key, bytes, options) {
@@ -216,7 +216,7 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
   }
 }
 
-function clientConfig(settings: S3Settings, env: NodeJS.ProcessEnv): S3ClientConfig {
+function clientConfig(settings: S3Settings, env: NodeJS.ProcessEnv, silentMs: number): S3ClientConfig {
   const { endpoint, insecure, region } = settings;
   const credentials = staticCredentials(settings, env);
   const amazon = endpoint === '' || /(?:^|\.)amazonaws\.com(?:\.cn)?(?::\d+)?$/.test(endpoint);
@@ -237,7 +237,7 @@ function clientConfig(settings: S3Settings, env: NodeJS.ProcessEnv): S3ClientCon
     followRegionRedirects: true,
     requestHandler: {
       connectionTimeout: CONNECT_MS_MAX,
-      socketTimeout: SILENT_MS_MAX,
+      socketTimeout: silentMs,
       requestTimeout: REQUEST_MS_MAX,
       throwOnRequestTimeout: true,
       httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { UPLOAD_POINTS } from '../../src/block/upload.ts';
 import { azureProgram, startAzureServer } from '../contract/azure-server.fixture.ts';
+import { type Fault, faultProxy } from '../contract/fault-proxy.fixture.ts';
 import { gcsProgram, startGcsServer } from '../contract/gcs-server.fixture.ts';
 import { type S3Server, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
 import {
@@ -134,6 +135,50 @@ describe('blocks in a bucket', { skip }, () => {
     await untilComplete(reader, batch);
   });
 
+  test('a third of all requests fails: everything arrives and is found', async (t) => {
+    const bucket = makeBucket();
+    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const faults: Fault[] = ['slow-down', 'error', 'reset', 'lost-answer', 'truncate'];
+    let bad = 0;
+    proxy.decide = () => (next() < 1 / 3 ? faults[bad++ % faults.length] : 'none');
+    const options = over(t, bucket, ['--live-store.complete-block-timeout=100ms'], proxy.endpoint);
+    const server = await startServer(t, options);
+    const reader = await startServer(t, { ...over(t, bucket, [], proxy.endpoint), target: 'querier' });
+    const batches: Batch[] = [];
+    for (let i = 0; i < 4; i++) {
+      batches.push(await send(server));
+      await ask(`${server.url}/flush`);
+      for (const batch of batches) await complete(server, batch);
+    }
+    await until('all is in the bucket and nowhere else', () => localBlocks(options).length === 0);
+    assert.ok(bad > 10);
+    assert.equal(metas(bucket).length, 4);
+    for (const batch of batches) {
+      await untilComplete(server, batch);
+      await untilComplete(reader, batch);
+    }
+  });
+
+  test('a bucket that fails altogether while it is asked is told as such, and forgotten when it is back', async (t) => {
+    const bucket = makeBucket();
+    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const server = await startServer(t, over(t, bucket));
+    const batch = await send(server);
+    await server.stop();
+    const flags = ['--storage.trace.s3.retry-max-attempts=1'];
+    const reader = await startServer(t, { ...over(t, bucket, flags, proxy.endpoint), target: 'querier' });
+    const [trace] = batch.traces.keys();
+    await until('the block is listed', async () =>
+      /tempodb_blocklist_length\{.*\} 1/.test((await ask(`${reader.url}/metrics`)).body.toString()),
+    );
+    proxy.decide = () => 'slow-down';
+    const refused = await ask(`${reader.url}/api/traces/${trace}`);
+    assert.equal(refused.status, 503);
+    assert.match(refused.body.toString(), /SlowDown/);
+    proxy.decide = () => 'none';
+    await complete(reader, batch);
+  });
+
   test('what is deleted from the bucket is missed by nobody after a poll', async (t) => {
     const bucket = makeBucket();
     const options = over(t, bucket);
@@ -199,8 +244,8 @@ function root(bucket: string): string {
 }
 
 /** A process with a data folder of its own over the bucket. */
-function over(t: Cleanup, bucket: string, flags: string[] = []): StartOptions {
-  const { endpoint, accessKey, secretKey } = s3 as S3Server;
+function over(t: Cleanup, bucket: string, flags: string[] = [], endpoint = (s3 as S3Server).endpoint): StartOptions {
+  const { accessKey, secretKey } = s3 as S3Server;
   return {
     directory: temporaryFolder(t),
     flags: [

@@ -34,8 +34,8 @@ export const s3 = section('s3.Config', {
   bucket_lookup_type: active(int(0, '0 auto, 1 dns, 2 path')),
   part_size: active(uint(0, 'bytes of a part of an upload')),
   list_blocks_concurrency: active(int(3, 'listings at a time')),
-  hedge_requests_at: duration('0', 'wait before asking a second time, 0 never'),
-  hedge_requests_up_to: int(2, 'requests for one object'),
+  hedge_requests_at: active(duration('0', 'wait before asking a second time, 0 never')),
+  hedge_requests_up_to: active(int(2, 'requests for one object')),
   retry_max_attempts: active(tempo3(int(10, 'repeats'))),
   retry_backoff_initial: tempo3(duration('200ms', 'first wait')),
   retry_backoff_max: tempo3(duration('1s', 'longest wait')),
@@ -66,8 +66,8 @@ export const gcs = section('gcs.Config', {
   chunk_buffer_size: active(int(10_485_760, 'bytes of a part of an upload')),
   list_blocks_concurrency: active(int(3, 'listings at a time')),
   max_retries: active(tempo3(int(3, 'repeats'))),
-  hedge_requests_at: duration('0', 'wait before asking a second time, 0 never'),
-  hedge_requests_up_to: int(2, 'requests for one object'),
+  hedge_requests_at: active(duration('0', 'wait before asking a second time, 0 never')),
+  hedge_requests_up_to: active(int(2, 'requests for one object')),
   object_cache_control: active(text('', 'Cache-Control of every object')),
   object_metadata: active(map('metadata of every object')),
 });
@@ -83,8 +83,8 @@ export const azure = section('azure.Config', {
   user_assigned_id: active(text('', 'identity to log in as')),
   max_buffers: active(int(4, 'buffers of an upload')),
   buffer_size: active(int(3_145_728, 'size of such a buffer')),
-  hedge_requests_at: duration('0', 'wait before asking a second time, 0 never'),
-  hedge_requests_up_to: int(2, 'requests for one object'),
+  hedge_requests_at: active(duration('0', 'wait before asking a second time, 0 never')),
+  hedge_requests_up_to: active(int(2, 'requests for one object')),
 });
 
 export const storage = section('storage.Config', {
