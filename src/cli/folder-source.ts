@@ -34,6 +34,7 @@ const LIMITS: ApiLimits = {
   queryEndCutoffMs: 0,
   leftPadTraceIds: false,
   tagBytesMax: 0,
+  traceBytesMax: 0,
   metrics: { maxSeconds: 0, exemplarsMax: 100, seriesMax: 0, intervalsMax: 0, endCutoffMs: 0 },
 };
 export const TRACE_BYTES_MAX = 100 * 1024 * 1024;
@@ -68,7 +69,7 @@ export function folderSource(options: FolderOptions): Source {
       return typeof body === 'string' ? body : Buffer.from(body).toString('utf8');
     },
     async trace(id, parameters) {
-      const request = { tenant: tenants[0], id: parseTraceId(id), ...traceParameters(parameters) };
+      const request = { tenant: tenants[0], id: parseTraceId(id), ...traceParameters(parameters), bytesMax: 0 };
       const found = await queries.trace(request, new AbortController().signal);
       return found && { bytes: found.trace, ...(found.partial !== undefined && { partial: found.partial }) };
     },

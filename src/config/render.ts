@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import { VivaceError } from '../runtime/errors.ts';
 import { formatGoDuration, formatPromDuration } from './duration.ts';
 import { type Configuration, defaultConfiguration } from './load.ts';
+import { type SaidLimits, settingOf, type TenantLimits } from './overrides-file.ts';
 import { type Receivers, renderReceivers } from './receivers.ts';
 import { schema } from './schema.ts';
 import { propertyName, type Section, type Setting } from './setting.ts';
@@ -30,6 +31,29 @@ export function configurationTree(config: Configuration): Tree {
   return sectionTree(config, schema);
 }
 
+/** Everything that one tenant may do, as under `overrides.defaults`. */
+export function renderLimits(limits: TenantLimits): string {
+  return stringify(sectionTree(limits, schema.fields.overrides.fields.defaults));
+}
+
+/** What a file says about each tenant, as in the file. */
+export function renderSaid(said: ReadonlyMap<string, SaidLimits>): string {
+  const overrides = [...said].map(([tenant, values]): [string, Tree] => [tenant, saidTree(values)]);
+  return stringify({ overrides: Object.fromEntries(overrides) });
+}
+
+function saidTree(said: SaidLimits): Tree {
+  const tree: Tree = {};
+  for (const [path, value] of said) {
+    const keys = path.split('.');
+    const last = keys.pop()!;
+    let at = tree;
+    for (const key of keys) at = (at[key] ??= {}) as Tree;
+    at[last] = shown(value, settingOf(path));
+  }
+  return tree;
+}
+
 type Tree = { [key: string]: unknown };
 
 function sectionTree(values: object, section: Section): Tree {
@@ -43,7 +67,10 @@ function sectionTree(values: object, section: Section): Tree {
 
 function shown(value: unknown, setting: Setting): unknown {
   if (value === undefined) return null;
-  if (setting.masked === true) return '<secret>';
+  if (setting.masked === true) {
+    if (setting.kind !== 'map') return '<secret>';
+    return Object.fromEntries(Object.keys(value as object).map((key) => [key, '<secret>']));
+  }
   switch (setting.kind) {
     case 'secret':
       return value === '' ? '' : '<secret>';

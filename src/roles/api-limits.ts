@@ -3,7 +3,7 @@ import type { Configuration } from '../config/load.ts';
 import type { TenantLimits } from '../config/overrides-file.ts';
 import type { ApiLimits } from '../serve/parameters.ts';
 
-export function apiLimits({ queryFrontend }: Configuration, { read }: TenantLimits): ApiLimits {
+export function apiLimits({ queryFrontend }: Configuration, { read, global }: TenantLimits): ApiLimits {
   const { search, metrics } = queryFrontend;
   return {
     defaultResultLimit: search.defaultResultLimit,
@@ -15,6 +15,7 @@ export function apiLimits({ queryFrontend }: Configuration, { read }: TenantLimi
     queryEndCutoffMs: 0,
     leftPadTraceIds: read.leftPadTraceIds,
     tagBytesMax: read.maxBytesPerTagValuesQuery,
+    traceBytesMax: global.maxBytesPerTrace,
     metrics: {
       maxSeconds: (read.maxMetricsDurationMs || metrics.maxDurationMs) / 1000,
       exemplarsMax: metrics.maxExemplars,

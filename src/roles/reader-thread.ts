@@ -46,7 +46,6 @@ import type { LeaseAnswer, ReaderAsks } from './writer-thread.ts';
 
 export interface ReaderSettings {
   cacheBytes: number;
-  traceBytesMax: number;
   /** One flag a query slot: 1 = nobody waits for it any more. */
   cancelled: SharedArrayBuffer;
   /** Least time between two partial answers. */
@@ -258,7 +257,7 @@ async function trace(
   work: Work,
   receipt: () => Receipt,
 ): Promise<TraceAnswer | undefined> {
-  const found = await collectTrace(segments, request.id, settings.traceBytesMax, work.stop);
+  const found = await collectTrace(segments, request.id, request.bytesMax, work.stop);
   const read = receipt();
   const incomplete = incompleteText(read);
   if (found === undefined && incomplete === undefined) return undefined;
@@ -267,7 +266,7 @@ async function trace(
     inspectedBytes: read.bytes.read,
     ...(incomplete !== undefined && { incomplete }),
     ...(found?.partial && {
-      partial: `Trace exceeds maximum size of ${settings.traceBytesMax} bytes, a partial trace is returned`,
+      partial: `Trace exceeds maximum size of ${request.bytesMax} bytes, a partial trace is returned`,
     }),
   };
 }

@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { datagramListenersOf, listenersOf, type Service, type Listener as Wanted } from '../config/listeners.ts';
 import type { Configuration } from '../config/load.ts';
-import { renderConfiguration } from '../config/render.ts';
+import { renderConfiguration, renderLimits, renderSaid } from '../config/render.ts';
 import { hasLivingPeer } from '../log/ownership.ts';
 import type { Accept, ReceiveHooks } from '../receive/accept.ts';
 import { admitted } from '../receive/admit.ts';
@@ -260,6 +260,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     shutdown: () => options.onStop(0),
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
+    runtimeConfigYaml: (mode) => (mode === 'defaults' ? renderLimits(tenants.base) : renderSaid(tenants.said)),
+    tenantsWithLimits: () => [...tenants.said.keys()],
+    limitsYaml: (tenant) => renderLimits(tenants.of(tenant)),
     onRequest: metrics.request,
   };
   const apiHandler = api(apiOptions);
@@ -480,11 +483,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
-function readerSettings({ vivace, overrides, querier }: Configuration): Omit<ReaderSettings, 'cancelled'> {
+function readerSettings({ vivace, querier }: Configuration): Omit<ReaderSettings, 'cancelled'> {
   const { queryBytesMax: bytesMax, querySpansMax: spansMax } = vivace;
   return {
     cacheBytes: vivace.cacheBytes,
-    traceBytesMax: overrides.defaults.global.maxBytesPerTrace,
     progressMs: vivace.progressIntervalMs,
     limits: {
       search: { msMax: querier.search.queryTimeoutMs, timeKey: 'querier.search.query_timeout', bytesMax, spansMax },

@@ -27,6 +27,7 @@ export const limits: ApiLimits = {
   queryEndCutoffMs: 0,
   leftPadTraceIds: false,
   tagBytesMax: 1_000_000,
+  traceBytesMax: 5_000_000,
   metrics: { maxSeconds: 24 * 3600, exemplarsMax: 100, seriesMax: 0, intervalsMax: 10_000, endCutoffMs: 30_000 },
 };
 

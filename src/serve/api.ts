@@ -13,7 +13,7 @@ import type { Explanation, Queries, Receipt } from './queries.ts';
 import { joinReceipts, overheard, RECEIPT_HEADER, receiptHeader, withReceiptInBody } from './receipt.ts';
 import { type Answer, type ApiRequest, type ApiResponse, failure, notFound, respond, text } from './respond.ts';
 import { search } from './search.ts';
-import { type BuildInfo, rootPage, type StatusSources, statusPage } from './status-pages.ts';
+import { type BuildInfo, rootPage, type StatusSources, statusPage, tenantPage } from './status-pages.ts';
 import { tagNames, tagValues } from './tags.ts';
 import { type TenantRules, tenantsOf } from './tenant.ts';
 import { traceV1, traceV2 } from './trace.ts';
@@ -211,6 +211,7 @@ function routes(options: ApiOptions): Route[] {
   const endpoints = table.map(({ label, path }) => ({ name: label, path }));
   const sources = { ...options, endpoints };
   table.push(plain('/status', 'admin', ({ url }) => statusPage('', url, sources)));
+  table.push(plain('/status/overrides/{tenant}', 'admin', ({ parameter }) => tenantPage(parameter, sources)));
   table.push(plain('/status/{endpoint}', 'admin', ({ parameter, url }) => statusPage(parameter, url, sources)));
   return table;
 }

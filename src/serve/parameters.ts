@@ -29,6 +29,8 @@ export interface ApiLimits {
   leftPadTraceIds: boolean;
   /** Bytes of names or values that one tag request may answer; 0 for no bound. */
   tagBytesMax: number;
+  /** Bytes of a trace by id; 0 for no bound. */
+  traceBytesMax: number;
   metrics: MetricsLimits;
 }
 

@@ -130,6 +130,8 @@ export interface TraceRequest {
   startSeconds?: number;
   endSeconds?: number;
   mode: 'all' | 'recent' | 'blocks';
+  /** Where a trace is cut off; 0 for nowhere. */
+  bytesMax: number;
 }
 
 export interface TraceAnswer {

@@ -26,8 +26,12 @@ export interface StatusSources {
   /** YAML of the settings in force, of those that are not the default, or of the defaults. Secrets must be hidden. */
   configYaml(mode: ConfigMode): string;
   services?(): ServiceState[];
-  /** YAML of the per-tenant limits; a comment when there are none. */
-  runtimeConfigYaml?(): string;
+  /** YAML of what is said about tenants, or with `defaults` of what holds for all others. */
+  runtimeConfigYaml?(mode: ConfigMode): string;
+  /** Tenants that something is said about. */
+  tenantsWithLimits?(): string[];
+  /** YAML of everything that holds for one tenant. */
+  limitsYaml?(tenant: string): string;
   /** Names and paths of the routes. */
   endpoints: readonly { name: string; path: string }[];
 }
@@ -114,7 +118,7 @@ const SECTIONS: Record<string, (url: URLSearchParams, sources: StatusSources) =>
       ['NAME', 'REGEX'],
       endpoints.map(({ name, path }) => [name, path]),
     ),
-  runtime_config: (_, sources) => sources.runtimeConfigYaml?.() ?? 'overrides: {}\n',
+  runtime_config: (url, sources) => sources.runtimeConfigYaml?.(configMode(url.get('mode') ?? '')) ?? 'overrides: {}\n',
   config: (url, sources) => sources.configYaml(configMode(url.get('mode') ?? '')),
 };
 
@@ -124,9 +128,23 @@ function configMode(text: string): ConfigMode {
   throw new VivaceError('internal', `unknown value for mode query parameter: ${text}`);
 }
 
+/** `/status/overrides/<tenant>`: what the tenant may do. */
+export function tenantPage(tenant: string, sources: StatusSources): Answer {
+  const yaml = sources.limitsYaml?.(tenant) ?? '';
+  return { status: 200, type: HTML, body: page(`Limits of ${tenant}`, `<pre>${escapeHtml(yaml)}</pre>`) };
+}
+
 function overridesPage(sources: StatusSources): string {
-  const yaml = escapeHtml(sources.runtimeConfigYaml?.() ?? 'overrides: {}\n');
-  return `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Overrides</title>\n<h1>Limits by tenant</h1>\n<pre>${yaml}</pre>\n</html>\n`;
+  const tenants = sources.tenantsWithLimits?.() ?? [];
+  const link = (tenant: string): string =>
+    `<li><a href="/status/overrides/${encodeURIComponent(tenant)}">${escapeHtml(tenant)}</a></li>`;
+  const list =
+    tenants.length === 0 ? '<p>No tenant has limits of its own.</p>' : `<ul>\n${tenants.map(link).join('\n')}\n</ul>`;
+  return page('Limits by tenant', list);
+}
+
+function page(title: string, content: string): string {
+  return `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>${escapeHtml(title)}</title>\n<h1>${escapeHtml(title)}</h1>\n${content}\n</html>\n`;
 }
 
 function table(head: string[], rows: string[][]): string {

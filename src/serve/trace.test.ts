@@ -65,6 +65,7 @@ for (const [id, meant] of ids) {
       mode: 'recent',
       startSeconds: 5,
       endSeconds: undefined,
+      bytesMax: 5_000_000,
     });
   });
 }

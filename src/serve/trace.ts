@@ -50,7 +50,9 @@ export async function traceV2(call: Call): Promise<Answer> {
 
 async function look(call: Call): Promise<TraceAnswer | undefined> {
   const id = parseTraceId(call.parameter);
-  const found = await call.queries.trace({ tenant: call.tenant, id, ...traceParameters(call.url) }, call.signal);
+  const { tenant, limits, signal } = call;
+  const bounds = { ...traceParameters(call.url), bytesMax: limits.traceBytesMax };
+  const found = await call.queries.trace({ tenant, id, ...bounds }, signal);
   return found && { ...found, trace: splitSharedIds(found.trace) };
 }
 

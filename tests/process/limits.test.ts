@@ -87,6 +87,20 @@ describe('the rate of a tenant', () => {
   });
 });
 
+describe('the pages', () => {
+  it('show what the file says, and what holds for a tenant', async () => {
+    const page = async (route: string) => (await ask(server.url + route)).body.toString();
+    assert.match(
+      await page('/status/runtime_config'),
+      /^overrides:\n {2}small:\n {4}ingestion:\n {6}rate_limit_bytes: /,
+    );
+    assert.match(await page('/status/runtime_config?mode=defaults'), /rate_limit_bytes: 30000000\n/);
+    assert.match(await page('/status/overrides'), /<a href="\/status\/overrides\/few">few<\/a>/);
+    assert.match(await page('/status/overrides/few'), /max_traces_per_user: 3\n.*max_spans_per_trace: 4\n/s);
+    assert.match(await page('/status/overrides/%3Cb%3E'), /Limits of &#60;b&#62;/);
+  });
+});
+
 describe('traces of a tenant', () => {
   it('beyond max_traces_per_user are discarded, and the sender hears of success', async () => {
     const three = makeBatch(next, { traces: 3, spansPerTrace: 2 });

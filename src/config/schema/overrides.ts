@@ -64,7 +64,7 @@ export const overrides = section('overrides.Config', {
       max_cardinality_per_label: tempo3(uint(0, 'values of a label, 0 unlimited')),
       generate_native_histograms: text('classic', 'classic, native or both'),
       trace_id_label_name: text('', 'label of exemplars; empty is traceID'),
-      remote_write_headers: map('headers sent along'),
+      remote_write_headers: { ...map('headers sent along'), masked: true },
       ingestion_time_range_slack: duration(
         '0',
         'spans ending further from now are not counted, 0 takes metrics_ingestion_time_range_slack',
