@@ -1,35 +1,52 @@
-/** Finds the blocks that `--bucket`, `--config-file` or the environment name. */
+/** Finds the blocks that `--bucket`, `--config-file` or the environment name: in a folder, or in an object store. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { BucketList } from '../block/bucket-list.ts';
 import { BlockCatalog } from '../block/catalog.ts';
-import { loadConfiguration } from '../config/load.ts';
+import { objectKey } from '../block/objects.ts';
+import { fetchingSource, type RemoteSource } from '../block/source.ts';
+import { type Configuration, loadConfiguration } from '../config/load.ts';
 import { VivaceError } from '../runtime/errors.ts';
+import { openBucket } from '../store/open.ts';
 import { UsageError } from './usage-error.ts';
 
-/** Tempo's options for commands that read storage; those of object stores are taken and have no effect yet. */
+/** Tempo's options for commands that read storage. */
 export interface BackendOptions {
   configFile?: string;
   backend?: string;
+  /** Folder, bucket or container. */
   bucket?: string;
+  s3Endpoint?: string;
+  s3User?: string;
+  s3Pass?: string;
+  insecureSkipVerify?: boolean;
 }
 
 export interface DataFolder {
   catalog: BlockCatalog;
-  /** The folder of the tenants' folders. */
+  /** The folder of the tenants' folders, or the bucket. */
   name: string;
+  /** Opens blocks that are in no folder. */
+  remote?: RemoteSource;
+  close(): void;
 }
 
-/** The folder with the list of its blocks; damaged ones are told to `warn`. Throws VivaceError, UsageError. */
-export function openDataFolder(
+const BACKENDS = ['local', 's3', 'gcs', 'azure'];
+
+/** The storage with the list of its blocks; damaged ones are told to `warn`. Throws VivaceError, UsageError. */
+export async function openDataFolder(
   options: BackendOptions,
   env: Record<string, string | undefined>,
   warn: (text: string) => void,
-): DataFolder {
-  const { backend = 'local' } = options;
-  if (!['local', 's3', 'gcs', 'azure'].includes(backend))
-    throw new UsageError(`no such backend: ${backend}; write local, s3, gcs or azure`);
-  if (backend !== 'local') throw onlyLocal(backend);
-  return openFolder(options.bucket ?? configured(options.configFile, env), warn);
+): Promise<DataFolder> {
+  const { backend, bucket } = options;
+  if (backend !== undefined && !BACKENDS.includes(backend))
+    throw new UsageError(`no such backend: ${backend}; write ${BACKENDS.join(', ')}`);
+  // A folder that is named needs no configuration.
+  if (bucket !== undefined && options.configFile === undefined && (backend ?? 'local') === 'local')
+    return openFolder(bucket, warn);
+  const { trace } = configured(options, env).storage;
+  return trace.backend === 'local' ? openFolder(trace.local.path, warn) : openStore(trace, warn);
 }
 
 /** A folder named by the user: the data folder itself, or the one of the blocks in it. */
@@ -44,29 +61,73 @@ export function openFolder(folder: string, warn: (text: string) => void): DataFo
   }
   const catalog = new BlockCatalog(root);
   for (const problem of catalog.refresh()) warn(problem);
-  return { catalog, name: root };
+  return { catalog, name: root, close() {} };
 }
 
-function configured(configFile: string | undefined, env: Record<string, string | undefined>): string {
-  const loaded = loadConfiguration({
-    argv: configFile === undefined ? [] : [`-config.file=${configFile}`],
-    env,
-    readFile: (file) => fs.readFileSync(file, 'utf8'),
-  });
-  if (loaded.kind !== 'run') {
-    const why = loaded.kind === 'exit' ? loaded.stderr.trim() : 'it asks for a health check';
-    throw new VivaceError('invalid', `cannot use the configuration: ${why}`);
+/** Blocks are listed once; what is written later is not seen. */
+async function openStore(trace: Configuration['storage']['trace'], warn: (text: string) => void): Promise<DataFolder> {
+  const bucket = await openBucket(trace);
+  try {
+    // There is no folder beside the bucket.
+    const catalog = new BlockCatalog('');
+    const list = new BucketList(bucket, {
+      concurrency: trace.blocklistPollConcurrency,
+      tenantConcurrency: trace.blocklistPollTenantConcurrency,
+      listConcurrency: 1,
+      jitterMs: 0,
+      builder: false,
+      pollMs: trace.blocklistPollMs,
+      staleIndexMs: trace.blocklistPollStaleTenantIndexMs,
+      fallback: true,
+      errorsTolerated: trace.blocklistPollTolerateConsecutiveErrors,
+      tenantsTolerated: trace.blocklistPollTolerateTenantFailures,
+      now: Date.now,
+      random: () => 0,
+      wait: async () => {},
+      onChange: (tenant, added, removed) => catalog.changeRemote(tenant, added, removed),
+      onProblem: (tenant, _kind, text) => warn(`tenant ${tenant}: ${text}`),
+    });
+    await list.poll();
+    return {
+      catalog,
+      name: bucket.name,
+      remote: (ref) =>
+        fetchingSource(ref, (name, { offset, length }) =>
+          bucket.range(objectKey(ref.tenant, ref.id, name), offset, length),
+        ),
+      close: () => bucket.close(),
+    };
+  } catch (error) {
+    bucket.close();
+    throw error;
   }
-  const { backend, local } = loaded.config.storage.trace;
-  if (backend !== 'local') throw onlyLocal(backend);
-  return local.path;
 }
 
-function onlyLocal(backend: string): VivaceError {
-  return new VivaceError(
-    'unsupported',
-    `cannot read blocks from ${backend}: only local folders are read so far; ask the server with: query api …`,
-  );
+/** The options are flags of the server under other names, so that they are checked as those are. */
+function configured(options: BackendOptions, env: Record<string, string | undefined>): Configuration {
+  const { configFile, backend, bucket, s3Endpoint, s3User, s3Pass, insecureSkipVerify } = options;
+  const bucketKeys: Record<string, string> = {
+    local: 'local.path',
+    s3: 's3.bucket',
+    gcs: 'gcs.bucket_name',
+    azure: 'azure.container_name',
+  };
+  const argv: string[] = [];
+  const flag = (name: string, value: string | undefined): void => {
+    if (value !== undefined) argv.push(`-storage.trace.${name}=${value}`);
+  };
+  if (configFile !== undefined) argv.push(`-config.file=${configFile}`);
+  flag('backend', backend);
+  flag(bucketKeys[backend ?? 'local'], bucket);
+  flag('s3.endpoint', s3Endpoint?.replace(/^https?:\/\//, ''));
+  if (s3Endpoint?.startsWith('http://')) flag('s3.insecure', 'true');
+  flag('s3.access_key', s3User);
+  flag('s3.secret_key', s3Pass);
+  if (insecureSkipVerify) flag('s3.tls_insecure_skip_verify', 'true');
+  const loaded = loadConfiguration({ argv, env, readFile: (file) => fs.readFileSync(file, 'utf8') });
+  if (loaded.kind === 'run') return loaded.config;
+  const why = loaded.kind === 'exit' ? loaded.stderr.trim() : 'it asks for a health check';
+  throw new VivaceError('invalid', `cannot use the configuration: ${why}`);
 }
 
 function isDirectory(folder: string): boolean {

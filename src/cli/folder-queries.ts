@@ -7,6 +7,7 @@ import type { BlockCatalog, BlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
 import type { Segment } from '../block/segment.ts';
+import type { RemoteSource } from '../block/source.ts';
 import { watched } from '../block/watched.ts';
 import { beginMetrics, type MetricsQuery } from '../query/metrics.ts';
 import type { Progress } from '../query/progress.ts';
@@ -29,6 +30,8 @@ const CACHE_BYTES = 128 * 1024 * 1024;
 
 export interface FolderQueriesOptions {
   catalog: BlockCatalog;
+  /** Opens blocks that are in no folder. */
+  remote?: RemoteSource;
   /** Larger traces are answered in part; 0 for no bound. */
   traceBytesMax: number;
   /** Told how many of the blocks are done. */
@@ -37,8 +40,9 @@ export interface FolderQueriesOptions {
   onDamage(what: string): void;
 }
 
-export function folderQueries({ catalog, traceBytesMax, onBlock, onDamage }: FolderQueriesOptions): Queries {
-  const caches = createBlockCaches(CACHE_BYTES);
+export function folderQueries(options: FolderQueriesOptions): Queries {
+  const { catalog, remote, traceBytesMax, onBlock, onDamage } = options;
+  const caches = { ...createBlockCaches(CACHE_BYTES), remote };
   const stop = (): void => {};
   const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
   /** Opens the blocks of a range of time, works on them, and gives them back. */
@@ -156,10 +160,14 @@ export async function openBlocks(
   onDamage: (what: string) => void,
 ): Promise<OpenBlock[]> {
   const opened: OpenBlock[] = [];
-  for (const ref of refs) {
-    try {
-      opened.push(await openBlock(ref, caches));
-    } catch (error) {
+  // Blocks in a bucket are opened side by side; those in a folder are there at once.
+  for (let from = 0; from < refs.length; from += OPENED_AT_ONCE) {
+    const batch = refs.slice(from, from + OPENED_AT_ONCE);
+    const ends = await Promise.allSettled(batch.map((ref) => openBlock(ref, caches)));
+    for (const end of ends) if (end.status === 'fulfilled') opened.push(end.value);
+    for (const [i, end] of ends.entries()) {
+      if (end.status === 'fulfilled') continue;
+      const error: unknown = end.reason;
       if ((error as NodeJS.ErrnoException).code === 'EMFILE')
         throw new VivaceError(
           'exhausted',
@@ -167,11 +175,13 @@ export async function openBlocks(
           { cause: error },
         );
       if (!isDamage(error)) throw error;
-      if (!(error instanceof VivaceError && error.code === 'not-found')) onDamage(damageText(ref, error));
+      if (!(error instanceof VivaceError && error.code === 'not-found')) onDamage(damageText(batch[i], error));
     }
   }
   return opened;
 }
+
+const OPENED_AT_ONCE = 32;
 
 function parsed(text: string, as: 'search' | 'metrics'): Query {
   const source = text === '' && as === 'search' ? '{}' : text;

@@ -1,5 +1,6 @@
 /** A data folder as a source: the routes of the API over its blocks, so that answers are those of a server. */
 import type { BlockCatalog } from '../block/catalog.ts';
+import type { RemoteSource } from '../block/source.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type { Call } from '../serve/api.ts';
 import { federated } from '../serve/federate.ts';
@@ -13,6 +14,8 @@ import type { Route, Source } from './source.ts';
 
 export interface FolderOptions {
   catalog: BlockCatalog;
+  /** Opens blocks that are in no folder. */
+  remote?: RemoteSource;
   /** As messages name the folder. */
   name: string;
   /** One, or several joined by `|`. */

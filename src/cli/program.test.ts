@@ -6,7 +6,7 @@ import { runCli } from './program.ts';
 import type { World } from './terminal.ts';
 
 /** A run whose output, of both kinds in the order in which it came, ends in `written`. */
-function worldOf(written: string[], more: Partial<World> = {}): World {
+function worldOf(written: string[], more: Partial<World> = {}): Omit<World, 'onEnd'> {
   const output = { write: (text: string) => void written.push(text), isTTY: true, columns: 80, getColorDepth: () => 1 };
   return { program: 'vivace-cli', version: '1.2.3', stdout: output, stderr: output, env: {}, nowMs: Date.now, ...more };
 }

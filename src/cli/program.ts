@@ -23,7 +23,9 @@ import type { World } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Runs the command and returns its exit code. `args` come without the program. */
-export async function runCli(args: readonly string[], world: World): Promise<number> {
+export async function runCli(args: readonly string[], outside: Omit<World, 'onEnd'>): Promise<number> {
+  const ends: (() => void)[] = [];
+  const world: World = { ...outside, onEnd: (work) => void ends.push(work) };
   let code = 0;
   const program = createProgram(world, (other) => {
     code = other;
@@ -37,6 +39,8 @@ export async function runCli(args: readonly string[], world: World): Promise<num
     world.stderr.write(`${world.program}: ${described(error, args)}\n`);
     if (error instanceof UsageError) world.stderr.write(`${world.program} --help shows how it is used\n`);
     return error instanceof UsageError ? 2 : 1;
+  } finally {
+    for (const work of ends) work();
   }
 }
 

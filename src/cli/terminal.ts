@@ -19,6 +19,8 @@ export interface World {
   stderr: Output;
   env: Record<string, string | undefined>;
   nowMs(): number;
+  /** Does this when the command has ended. */
+  onEnd(work: () => void): void;
 }
 
 /** What a table, a waterfall or a bar needs to know of the terminal. */

@@ -11,10 +11,10 @@ export function addListBlock(parent: Command, world: World): void {
     .description('Shows what is known of a block.')
     .argument('<tenant>', TENANT)
     .argument('<block-id>', 'id of the block, or its beginning');
-  backendOptions(command).action((tenant: string, id: string) => {
+  backendOptions(command).action(async (tenant: string, id: string) => {
     const options = command.opts<StorageOptions>();
     const terminal = createTerminal(world, options, false);
-    const block = blockOf(dataFolder(world, terminal, options), tenant, id);
+    const block = blockOf(await dataFolder(world, terminal, options), tenant, id);
     terminal.print(terminal.json ? [JSON.stringify(block.meta)] : blockLines(block, terminal));
   });
 }

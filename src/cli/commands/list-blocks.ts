@@ -16,10 +16,10 @@ export function addListBlocks(parent: Command, world: World): void {
     .argument('[tenant]', TENANT)
     .option('--window <duration>', 'window of compaction that the column Window is for', WINDOW_DEFAULT)
     .addOption(new Option('--include-compacted', 'also those that are compacted; nothing keeps them so far'));
-  backendOptions(command).action((tenant?: string) => {
+  backendOptions(command).action(async (tenant?: string) => {
     const options = command.opts<StorageOptions & { window: string }>();
     const terminal = createTerminal(world, options, false);
-    const folder = dataFolder(world, terminal, options);
+    const folder = await dataFolder(world, terminal, options);
     const blocks = blocksOf(folder, tenant);
     if (terminal.json) return terminal.print([JSON.stringify(blocks.map(({ meta }) => meta))]);
     const windowSeconds = Math.max(1, parsePromDuration(options.window) / 1000);

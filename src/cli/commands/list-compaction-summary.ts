@@ -10,10 +10,10 @@ export function addListCompactionSummary(parent: Command, world: World): void {
     .command('compaction-summary')
     .description('Sums up the blocks of a tenant by compaction level.')
     .argument('[tenant]', TENANT);
-  backendOptions(command).action((tenant?: string) => {
+  backendOptions(command).action(async (tenant?: string) => {
     const options = command.opts<StorageOptions>();
     const terminal = createTerminal(world, options, false);
-    const blocks = blocksOf(dataFolder(world, terminal, options), tenant);
+    const blocks = blocksOf(await dataFolder(world, terminal, options), tenant);
     if (terminal.json) return terminal.print([JSON.stringify(blocks.map(({ meta }) => meta))]);
     terminal.print(compactionLines(blocks, world.nowMs(), terminal));
     terminal.note(blocksSummary(blocks));

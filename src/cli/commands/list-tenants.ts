@@ -6,10 +6,10 @@ import { backendOptions, dataFolder, type StorageOptions } from './shared-option
 
 export function addListTenants(parent: Command, world: World): void {
   const command = parent.command('tenants').description('Lists the tenants that have blocks.');
-  backendOptions(command).action(() => {
+  backendOptions(command).action(async () => {
     const options = command.opts<StorageOptions>();
     const terminal = createTerminal(world, options, false);
-    const { catalog, name } = dataFolder(world, terminal, options);
+    const { catalog, name } = await dataFolder(world, terminal, options);
     const tenants = catalog
       .tenants()
       .map((tenant) => ({ tenant, blocks: catalog.blocks(tenant) }))

@@ -31,7 +31,7 @@ export function addQuerySearch(parent: Command, world: World): void {
   backendOptions(command).action(async (name: string, value: string, start: string, end: string, tenant?: string) => {
     const options = command.opts<StorageOptions & { limit: number }>();
     const terminal = createTerminal(world, options, true);
-    const folder = dataFolder(world, terminal, options);
+    const folder = await dataFolder(world, terminal, options);
     const progress = progressOf(world, terminal, `searching ${folder.name}`, 'blocks');
     const notes: string[] = [];
     const parameters = rangeParameters(world, start, end, undefined);

@@ -21,7 +21,7 @@ export function addQueryTraceSummary(parent: Command, world: World, exit: (code:
   backendOptions(percentageOption(command)).action(async (id: string, tenant?: string) => {
     const options = command.opts<FolderTraceOptions>();
     const terminal = createTerminal(world, options, false);
-    const folder = dataFolder(world, terminal, options);
+    const folder = await dataFolder(world, terminal, options);
     const { found, blocks } = await findTrace(id, folder, tenant, options, world, terminal);
     if (found === undefined) return exit(showTrace(id, found, { name: folder.name, blocksOnly: true }, terminal, {}));
     const summary = summaryOf(readTrace(found.bytes), found.bytes.length, blocks.length);

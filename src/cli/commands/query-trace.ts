@@ -29,7 +29,7 @@ export function addQueryTrace(parent: Command, world: World, exit: (code: number
   backendOptions(percentageOption(traceViewOptions(command))).action(async (id: string, tenant?: string) => {
     const options = command.opts<FolderTraceOptions & TraceViewOptions>();
     const terminal = createTerminal(world, options, true);
-    const folder = dataFolder(world, terminal, options);
+    const folder = await dataFolder(world, terminal, options);
     const { found, blocks, looked } = await findTrace(id, folder, tenant, options, world, terminal);
     exit(showTrace(id, found, { name: folder.name, blocksOnly: true }, terminal, options));
     if (blocks.length > 0)
@@ -56,7 +56,7 @@ export async function findTrace(
     throw new UsageError(`--percentage wants a share above 0 and up to 1, not ${options.percentage}`);
   const refs = blocksOf(folder, tenant);
   const wanted = refs.slice(0, Math.ceil(share * refs.length));
-  const caches = createBlockCaches(0);
+  const caches = { ...createBlockCaches(0), remote: folder.remote };
   const progress = progressOf(world, terminal, `looking for ${text} in ${folder.name}`, 'blocks');
   const blocks: OpenBlock[] = [];
   const notes: string[] = [];

@@ -1,4 +1,5 @@
 /** Options that many commands have, and what they lead to: where to write, whom to ask, which folder to read. */
+import fs from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type BackendOptions, type DataFolder, openDataFolder, openFolder } from '../data-folder.ts';
 import { folderSource } from '../folder-source.ts';
@@ -45,7 +46,7 @@ export interface ApiOptions extends OutputOptions {
   v1?: boolean;
 }
 
-export const ENDPOINT = 'host:port or URL of the API, or a data folder written as a path (./data)';
+export const ENDPOINT = 'host:port or URL of the API; or, as a path, a data folder (./data) or a configuration file';
 
 export function apiOptions(command: Command): Command {
   return outputOptions(
@@ -101,10 +102,13 @@ async function openSource(
   const tenant = options.orgId;
   if (isFolder(endpoint)) {
     if (options.useGrpc) throw new UsageError(`--use-grpc asks a server, and ${endpoint} is a folder`);
-    const { catalog, name } = openFolder(endpoint, note);
+    const isFile = fs.statSync(endpoint, { throwIfNoEntry: false })?.isFile() === true;
+    const folder = isFile
+      ? await openDataFolder({ configFile: endpoint }, world.env, note)
+      : openFolder(endpoint, note);
+    world.onEnd(folder.close);
     return folderSource({
-      catalog,
-      name,
+      ...folder,
       tenant: tenant ?? SINGLE_TENANT,
       nowMs: world.nowMs(),
       onBlock,
@@ -149,23 +153,24 @@ export function rangeParameters(
 
 /** Tempo's options for commands that read storage themselves. */
 export function backendOptions(command: Command): Command {
-  const ignored = (flags: string): Option => new Option(flags, 'taken for Tempo’s sake').hideHelp();
   return outputOptions(
     command
       .option('-c, --config-file <file>', 'configuration of the server whose storage to read')
-      .addOption(new Option('--backend <name>', 'storage: only local is read so far').default('local'))
-      .option('--bucket <folder>', 'data folder, or the folder of the blocks in it')
-      .addOption(ignored('--s3-endpoint <value>'))
-      .addOption(ignored('--s3-user <value>'))
-      .addOption(ignored('--s3-pass <value>'))
-      .addOption(ignored('--insecure-skip-verify')),
+      .addOption(new Option('--backend <name>', 'storage').choices(['local', 's3', 'gcs', 'azure']))
+      .option('--bucket <name>', 'data folder, bucket or container')
+      .option('--s3-endpoint <host:port>', 'of the S3 API')
+      .option('--s3-user <key>', 'access key')
+      .option('--s3-pass <secret>', 'secret key; better in the environment or the configuration')
+      .option('--insecure-skip-verify', 'take every certificate of TLS'),
   );
 }
 
 export type StorageOptions = BackendOptions & OutputOptions;
 
-export function dataFolder(world: World, terminal: Terminal, options: BackendOptions): DataFolder {
-  return openDataFolder(options, world.env, (text) => terminal.note(`${world.program}: ${text}`));
+export async function dataFolder(world: World, terminal: Terminal, options: BackendOptions): Promise<DataFolder> {
+  const folder = await openDataFolder(options, world.env, (text) => terminal.note(`${world.program}: ${text}`));
+  world.onEnd(folder.close);
+  return folder;
 }
 
 export function progressOf(

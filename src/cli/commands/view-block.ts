@@ -1,7 +1,7 @@
 /** `view block`: the columns of a block and what each of them takes. */
 import { type Command, Option } from 'commander';
 import type { BlockRef } from '../../block/catalog.ts';
-import { openSource } from '../../block/source.ts';
+import { openSource, type RemoteSource } from '../../block/source.ts';
 import { messageOf, VivaceError } from '../../runtime/errors.ts';
 import { type FileMetadata, parseFooter, TAIL_BYTES } from '../../parquet/footer.ts';
 import { blockLines, columnLines, columnSizes } from '../block-tables.ts';
@@ -20,8 +20,9 @@ export function addViewBlock(parent: Command, world: World): void {
   backendOptions(command).action(async (tenant: string, id: string) => {
     const options = command.opts<StorageOptions & { sort: string }>();
     const terminal = createTerminal(world, options, false);
-    const block = blockOf(dataFolder(world, terminal, options), tenant, id);
-    const columns = columnSizes(await readFooter(block));
+    const folder = await dataFolder(world, terminal, options);
+    const block = blockOf(folder, tenant, id);
+    const columns = columnSizes(await readFooter(block, folder.remote));
     if (options.sort === 'size') columns.sort((a, b) => b.bytes - a.bytes);
     else if (options.sort === 'name') columns.sort((a, b) => (a.name < b.name ? -1 : 1));
     if (terminal.json) return terminal.print([JSON.stringify({ meta: block.meta, columns })]);
@@ -29,11 +30,11 @@ export function addViewBlock(parent: Command, world: World): void {
   });
 }
 
-async function readFooter(block: BlockRef): Promise<FileMetadata> {
+async function readFooter(block: BlockRef, remote: RemoteSource | undefined): Promise<FileMetadata> {
   const { id, tenant, meta } = block;
   const range = { offset: meta.size - TAIL_BYTES - meta.footerSize, length: meta.footerSize };
   try {
-    const source = openSource(block, undefined);
+    const source = openSource(block, remote);
     try {
       const read = await source.fetch([range]);
       return parseFooter(read(range.offset, range.length));
