@@ -14,7 +14,8 @@
  * ```
  * Strings are numbered from 1; 0 = no root is here. Trace start and end are the earliest start and latest end of its spans.
  */
-import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, crc32, zstdCompressSync } from 'node:zlib';
+import { decompressZstd } from '../parquet/page-zstd.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { utf8 } from './any-value.ts';
 
@@ -157,9 +158,9 @@ function compareId(ids: Uint8Array, at: number, id: Uint8Array): number {
   return 0;
 }
 
-function decompressed(body: Uint8Array, rawBytes: number): Buffer {
+function decompressed(body: Uint8Array, rawBytes: number): Uint8Array {
   try {
-    return zstdDecompressSync(body, { maxOutputLength: rawBytes });
+    return decompressZstd(body, rawBytes);
   } catch (error) {
     throw damaged(messageOf(error));
   }
