@@ -78,6 +78,8 @@ export const asked: Record<string, unknown>[] = [];
 export const doing: {
   /** Done by a search in place of answering. */
   searchInstead?: (request: SearchRequest, signal: AbortSignal) => Promise<never>;
+  /** Answered to a metrics query in place of what there is. */
+  series?: (query: string) => MetricsAnswer | undefined;
   ready: ReturnType<ApiOptions['ready']>;
   stopped: number;
 } = { ready: { ok: true }, stopped: 0 };
@@ -126,7 +128,7 @@ const queries: Queries = {
   },
   async metrics(request) {
     asked.push({ ...request });
-    return series;
+    return doing.series?.(request.query) ?? series;
   },
   async metricsBody(request, form) {
     asked.push({ ...request });

@@ -8,6 +8,7 @@ import { explain, explains, withExplanations } from './explain.ts';
 import { federated } from './federate.ts';
 import { filtered } from './filtered.ts';
 import { metrics } from './metrics.ts';
+import { metricsSummary } from './metrics-summary.ts';
 import type { ApiLimits } from './parameters.ts';
 import type { Explanation, Queries, Receipt } from './queries.ts';
 import { joinReceipts, overheard, RECEIPT_HEADER, receiptHeader, withReceiptInBody } from './receipt.ts';
@@ -190,6 +191,7 @@ function routes(options: ApiOptions): Route[] {
     query('/api/v2/search/tag/{tagName}/values', 'metadata', (call) => tagValues(call, 'v2')),
     query('/api/metrics/query_range', 'metrics', (call) => metrics(call, 'range')),
     query('/api/metrics/query', 'metrics', (call) => metrics(call, 'instant')),
+    query('/api/metrics/summary', 'metrics', metricsSummary),
     query('/api/explain', 'search', explain),
     plain(`${options.pathPrefix}/api/echo`, 'open', () => text(200, 'echo')),
     plain(`${options.pathPrefix}/api/status/buildinfo`, 'read', () => buildInfo(options.buildInfo)),
