@@ -84,7 +84,6 @@ const refusals: [path: string, status: number, body: string][] = [
   ['/api/v2/search/tag/foo/values', 400, 'please provide a valid tagName: failed to parse identifier foo: unknown'],
   ['/api/v2/search/tag//values', 404, '404 page not found'],
   ['/api/v3/search', 404, '404 page not found'],
-  ['/api/metrics/summary', 404, '404 page not found'],
   ['/api/echo', 200, 'echo'],
   ['/ready', 200, 'ready'],
   ['/metrics', 200, 'up 1'],
