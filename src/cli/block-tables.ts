@@ -2,7 +2,7 @@
 import type { BlockRef } from '../block/catalog.ts';
 import type { ChunkMetadata, FileMetadata } from '../parquet/footer.ts';
 import type { Encoding } from '../parquet/format.ts';
-import { pairLines, tableLines } from './table.ts';
+import { pairLines, terminalTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
 import { clean } from './text.ts';
 import { bytesText, counted, durationText, numberText, secondText } from './units.ts';
@@ -40,7 +40,7 @@ export function blocksLines(blocks: readonly BlockRef[], windowSeconds: number, 
     { title: 'Spans', ...right },
     { title: 'B/span', ...right, dropRank: 3 },
   ];
-  return table(columns, rows, look);
+  return terminalTable(columns, rows, look);
 }
 
 export function blocksSummary(blocks: readonly BlockRef[]): string {
@@ -82,7 +82,7 @@ export function compactionLines(blocks: readonly BlockRef[], nowMs: number, look
       ];
     });
   const titles = ['Level', 'Blocks', 'Total', 'Smallest', 'Average', 'Largest', 'Objects', 'Oldest', 'Newest'];
-  return table(
+  return terminalTable(
     titles.map((title) => ({ title, align: 'right' as const })),
     rows,
     look,
@@ -102,7 +102,7 @@ export function tenantsLines(
   ]);
   const right = { align: 'right' as const };
   const titles = ['Blocks', 'Traces', 'Spans', 'Size'].map((title) => ({ title, ...right }));
-  return table([{ title: 'Tenant' }, ...titles], rows, look);
+  return terminalTable([{ title: 'Tenant' }, ...titles], rows, look);
 }
 
 export function blockLines({ id, tenant, directory, meta, startSeconds, endSeconds }: BlockRef, look: Look): string[] {
@@ -192,17 +192,5 @@ export function columnLines(columns: readonly ColumnSize[], look: Look): string[
     { title: 'Share', ...right },
     { title: 'Packed', ...right, dropRank: 3 },
   ];
-  return table(columnsOfTable, rows, look);
-}
-
-function table(
-  columns: Parameters<typeof tableLines>[0],
-  rows: string[][],
-  { tableWidth, paint, glyphs }: Look,
-): string[] {
-  return tableLines(columns, rows, {
-    width: tableWidth,
-    heading: (title) => paint.style('dim', title),
-    ellipsis: glyphs.ellipsis,
-  });
+  return terminalTable(columnsOfTable, rows, look);
 }

@@ -1,6 +1,6 @@
 /** The answer of `/api/explain` as text: the plan, where the time went, and what was read of which segment and column. */
 import type { ColumnExplanation, Explanation, SegmentExplanation } from '../serve/queries.ts';
-import { tableLines } from './table.ts';
+import { terminalTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
 import { clean } from './text.ts';
 import { bytesText, counted, countText, durationText } from './units.ts';
@@ -66,7 +66,7 @@ function timeLines({ phases, computedMs }: Explanation, look: Look): string[] {
       return [clean(name), msText(ms), `${Math.round(100 * share)}%`, look.paint.service(0, bar)];
     });
   const right = { align: 'right' as const };
-  return table(
+  return terminalTable(
     [{ title: 'what', shrinkTo: 20 }, { title: 'time', ...right }, { title: '', ...right }, { title: '' }],
     rows,
     look,
@@ -90,7 +90,7 @@ function segmentLines(segments: readonly SegmentExplanation[], look: Look): stri
     ]);
   if (rows.length === 0) return [];
   const right = { align: 'right' as const };
-  const lines = table(
+  const lines = terminalTable(
     [
       { title: 'state' },
       { title: 'kind', dropRank: 1 },
@@ -143,7 +143,7 @@ function columnLines(segments: readonly SegmentExplanation[], look: Look): strin
     ]);
   if (rows.length === 0) return [];
   const right = { align: 'right' as const };
-  const lines = table(
+  const lines = terminalTable(
     [
       { title: 'column', shrinkTo: 16 },
       { title: 'pages', ...right },
@@ -164,16 +164,4 @@ function columnLines(segments: readonly SegmentExplanation[], look: Look): strin
 
 function msText(ms: number): string {
   return ms === 0 ? '' : durationText(ms * 1e6);
-}
-
-function table(
-  columns: Parameters<typeof tableLines>[0],
-  rows: string[][],
-  { tableWidth, paint, glyphs }: Look,
-): string[] {
-  return tableLines(columns, rows, {
-    width: tableWidth,
-    heading: (title) => paint.style('dim', title),
-    ellipsis: glyphs.ellipsis,
-  });
 }

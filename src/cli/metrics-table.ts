@@ -1,7 +1,7 @@
 /** Series of a metrics query, in the JSON of the API: a line each, with a small chart of it. */
 import { anyText, type ApiValue } from './api-value.ts';
 import { sparkline } from './sparkline.ts';
-import { tableLines } from './table.ts';
+import { terminalTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
 import { clean, cutMiddle, widthOf } from './text.ts';
 import { counted, durationText, numberText, timeText } from './units.ts';
@@ -70,11 +70,7 @@ export function rangeLines(text: string, look: Look): MetricsLines {
     ...['min', 'avg', 'max', 'last'].map((title) => ({ title, align: 'right' as const })),
     { title: 'chart' },
   ];
-  const lines = tableLines(columns, rows, {
-    width: look.tableWidth,
-    heading: (title) => look.paint.style('dim', title),
-    ellipsis: look.glyphs.ellipsis,
-  });
+  const lines = terminalTable(columns, rows, look);
   const step = grid.length > 1 ? `, every ${durationText((grid[1] - grid[0]) * 1e6)}` : '';
   const range = `${timeText(times[0])} to ${timeText(times[times.length - 1])} UTC${step}`;
   return { lines, summary: noted(`${counted(series.length, 'series', 'series')}, ${range}`, body.message) };
@@ -99,11 +95,7 @@ export function instantLines(text: string, look: Look): MetricsLines {
     { title: 'value', align: 'right' as const },
     { title: '' },
   ];
-  const lines = tableLines(columns, rows, {
-    width: look.tableWidth,
-    heading: (title) => look.paint.style('dim', title),
-    ellipsis: look.glyphs.ellipsis,
-  });
+  const lines = terminalTable(columns, rows, look);
   return { lines, summary: noted(counted(series.length, 'series', 'series'), body.message) };
 }
 

@@ -1,6 +1,6 @@
 /** The JSON of `/api/search` as a table: a line a trace, and on demand the spans that matched. */
 import { anyText, type ApiValue } from './api-value.ts';
-import { tableLines } from './table.ts';
+import { terminalTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
 import { clean } from './text.ts';
 import { bytesText, counted, durationText, timeText } from './units.ts';
@@ -96,11 +96,7 @@ export function searchLines(
         );
     }
   }
-  const table = tableLines(columns, rows, {
-    width: tableWidth,
-    heading: (title) => paint.style('dim', title),
-    ellipsis: glyphs.ellipsis,
-  });
+  const table = terminalTable(columns, rows, { tableWidth, paint, glyphs });
   const lines = traces.length === 0 ? [] : [table[0]];
   if (traces.length > 0)
     for (let i = 0; i < rows.length; i++) {

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { makeAuthority } from '../../tests/process/certificates.fixture.ts';
 import { encodeRequest } from '../query/segments.fixture.ts';
 import { ProtoWriter, tagOf, WIRE_BYTES, WIRE_VARINT } from '../wire/protobuf.ts';
 import { baseOf, type ServerOptions, serverSource } from './server-source.ts';
@@ -126,6 +131,33 @@ describe('a server as a source', () => {
     );
     await source.ask('search', new URLSearchParams());
     assert.deepEqual(missing, ['"block 6f: its checksum differs" "b"']);
+  });
+
+  it('TLS: an unknown authority, none at all, and a server without', async (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-cli-tls-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const pair = makeAuthority(folder).sign('tempo');
+    const secure = https.createServer(
+      { cert: fs.readFileSync(pair.cert), key: fs.readFileSync(pair.key) },
+      (_request, response) => void response.end('{}'),
+    );
+    const plain = http.createServer((_request, response) => void response.end('{}'));
+    const ask = async (server: http.Server, more: Partial<ServerOptions>): Promise<string> => {
+      const endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const options = { endpoint, secure: true, pathPrefix: '', tenant: undefined, headers: {}, verifyTls: true };
+      return serverSource({ ...options, ...more }).ask('search', new URLSearchParams());
+    };
+    for (const server of [secure, plain]) {
+      t.after(() => server.close());
+      await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    }
+    assert.equal(await ask(secure, { verifyTls: false }), '{}');
+    await assert.rejects(
+      ask(secure, {}),
+      /name the authority in NODE_EXTRA_CA_CERTS, or do without: --insecure-skip-verify/,
+    );
+    await assert.rejects(ask(secure, { secure: false }), /a server that speaks TLS wants --secure/);
+    await assert.rejects(ask(plain, {}), /it does not speak TLS; leave out --secure, or write http:/);
   });
 
   it('addresses', () => {

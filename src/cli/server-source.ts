@@ -127,8 +127,8 @@ function unreachable(base: string, error: unknown): VivaceError {
   };
   const known =
     why[code] ?? (code.startsWith('HPE_') ? 'it does not speak HTTP/1; name the port of its API' : undefined);
-  const certificate = /CERT|SELF_SIGNED|ISSUER/.test(code)
-    ? `${message}; name the authority in NODE_EXTRA_CA_CERTS, or do without: --insecure-skip-verify`
+  const certificate = /CERT|SELF_SIGNED|ISSUER|VERIFY|ALTNAME/.test(code)
+    ? `${message.replace(/; if the root CA .*/, '')}; name the authority in NODE_EXTRA_CA_CERTS, or do without: --insecure-skip-verify`
     : undefined;
   return new VivaceError('unavailable', `cannot reach ${base}: ${known ?? certificate ?? (message || code)}`, {
     cause: error,

@@ -1,4 +1,5 @@
 /** A table as lines of text. Columns that may shrink give way when the terminal is too narrow. */
+import type { Terminal } from './terminal.ts';
 import { cut, fit, widthOf } from './text.ts';
 
 export interface TableColumn {
@@ -93,6 +94,16 @@ function shrunk(columns: readonly TableColumn[], natural: readonly number[], wid
 
 function within(cell: string, width: number, ellipsis = '…'): string {
   return widthOf(cell) <= width ? cell : cut(cell.replace(/\u001b\[[\d;]*m/g, ''), width, ellipsis);
+}
+
+/** The table as this terminal shows it. */
+export function terminalTable(
+  columns: readonly TableColumn[],
+  rows: readonly string[][],
+  { tableWidth, paint, glyphs }: Pick<Terminal, 'tableWidth' | 'paint' | 'glyphs'>,
+): string[] {
+  const heading = (title: string): string => paint.style('dim', title);
+  return tableLines(columns, rows, { width: tableWidth, heading, ellipsis: glyphs.ellipsis });
 }
 
 /** Names on the left, values on the right. */

@@ -1,5 +1,5 @@
 /** Names and values of attributes, in the JSON of the API, as lines: names as TraceQL writes them, one a line. */
-import { tableLines } from './table.ts';
+import { terminalTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
 import { clean } from './text.ts';
 
@@ -20,17 +20,13 @@ function quoted(key: string): string {
 }
 
 /** `/api/v2/search/tag/…/values`. */
-export function tagValueLines(text: string, { tableWidth, paint, glyphs }: Terminal): string[] {
+export function tagValueLines(text: string, terminal: Terminal): string[] {
   const body = JSON.parse(text) as { tagValues?: { type: string; value?: string }[] };
   const values = (body.tagValues ?? []).map(({ type, value = '' }) => ({ type, value }));
   if (values.length === 0) return [];
   values.sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : compare(a.type, a.value, b.value)));
   const rows = values.map(({ type, value }) => [type, value === '' ? '(empty)' : clean(value)]);
-  return tableLines([{ title: 'type' }, { title: 'value', shrinkTo: 20 }], rows, {
-    width: tableWidth,
-    heading: (title) => paint.style('dim', title),
-    ellipsis: glyphs.ellipsis,
-  });
+  return terminalTable([{ title: 'type' }, { title: 'value', shrinkTo: 20 }], rows, terminal);
 }
 
 function compare(type: string, a: string, b: string): number {

@@ -1,7 +1,7 @@
 /** `query api trace-id`: one trace as a picture, or its JSON. */
 import type { Command } from 'commander';
 import { createTerminal, type World } from '../terminal.ts';
-import { showTrace, type TraceViewOptions, traceViewOptions } from '../trace-view.ts';
+import { showTrace, type TraceViewOptions, traceViewOptions } from './trace-view.ts';
 import { type ApiOptions, apiOptions, ENDPOINT, withSource } from './shared-options.ts';
 
 export function addQueryApiTrace(parent: Command, world: World, exit: (code: number) => void): void {

@@ -4,7 +4,7 @@ import { pairLines } from '../table.ts';
 import { createTerminal, type World } from '../terminal.ts';
 import { clean } from '../text.ts';
 import { readTrace, type Trace } from '../trace-spans.ts';
-import { showTrace } from '../trace-view.ts';
+import { showTrace } from './trace-view.ts';
 import { bytesText, durationText } from '../units.ts';
 import { type FolderTraceOptions, findTrace, percentageOption } from './query-trace.ts';
 import { backendOptions, dataFolder } from './shared-options.ts';

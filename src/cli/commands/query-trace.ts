@@ -9,7 +9,7 @@ import { damageText, isDamage, openBlocks } from '../folder-queries.ts';
 import { TRACE_BYTES_MAX } from '../folder-source.ts';
 import type { TraceFound } from '../source.ts';
 import { createTerminal, type Terminal, type World } from '../terminal.ts';
-import { showTrace, type TraceViewOptions, traceViewOptions } from '../trace-view.ts';
+import { showTrace, type TraceViewOptions, traceViewOptions } from './trace-view.ts';
 import { counted } from '../units.ts';
 import { UsageError } from '../usage-error.ts';
 import { backendOptions, dataFolder, progressOf, type StorageOptions } from './shared-options.ts';

@@ -1,12 +1,12 @@
 /** Prints a trace that was found, or says that it was not: what the commands have in common that show one. */
 import type { Command } from 'commander';
-import { otlpToJson } from '../wire/otlp-to-json.ts';
-import { count } from './commands/shared-options.ts';
-import type { Source, TraceFound } from './source.ts';
-import { spanDetailLines } from './span-details.ts';
-import type { Terminal } from './terminal.ts';
-import { readTrace } from './trace-spans.ts';
-import { waterfall } from './waterfall.ts';
+import { otlpToJson } from '../../wire/otlp-to-json.ts';
+import { count } from './shared-options.ts';
+import type { Source, TraceFound } from '../source.ts';
+import { spanDetailLines } from '../span-details.ts';
+import type { Terminal } from '../terminal.ts';
+import { readTrace } from '../trace-spans.ts';
+import { waterfall } from '../waterfall.ts';
 
 export interface TraceViewOptions {
   maxSpans?: number;
