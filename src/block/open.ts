@@ -635,7 +635,7 @@ function dictionaryOf(values: Values): Dictionary {
   if (values.type !== 'bytes')
     throw new VivaceError('internal', `cannot read a dictionary of ${values.type} as strings`);
   const { bytes, offsets, count } = values;
-  return { count, bytes, start: (code) => offsets[code], end: (code) => offsets[code + 1] };
+  return { isOfColumn: true, count, bytes, start: (code) => offsets[code], end: (code) => offsets[code + 1] };
 }
 
 function identity(count: number): Uint32Array {

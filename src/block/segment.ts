@@ -6,6 +6,8 @@ import type { TraceLines } from './traces-file.ts';
 
 /** Byte strings by code: entry `code` is bytes[start(code), end(code)). */
 export interface Dictionary {
+  /** Entries are the strings of one column alone, one after the other in `bytes`, and the column has no others. */
+  readonly isOfColumn?: boolean;
   readonly count: number;
   readonly bytes: Uint8Array;
   start(code: number): number;

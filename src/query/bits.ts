@@ -35,6 +35,18 @@ export function has(bits: Bits, row: number): boolean {
   return ((bits[row >>> 5] >>> (row & 31)) & 1) === 1;
 }
 
+/** The first row at or after `from`, or -1. */
+export function nextOne(bits: Bits, from: number): number {
+  let index = from >>> 5;
+  if (index >= bits.length) return -1;
+  let word = bits[index] & (-1 << (from & 31));
+  while (word === 0) {
+    if (++index === bits.length) return -1;
+    word = bits[index];
+  }
+  return 32 * index + 31 - Math.clz32(word & -word);
+}
+
 /** The rows, ascending. */
 export function rowsOf(bits: Bits): Uint32Array {
   let count = 0;

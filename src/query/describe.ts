@@ -1,10 +1,10 @@
 /** Describes the traces of a search result: times, root and services from the lists of traces, spans from their columns. */
 import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
-import { eachValue, gather, lineString, type Read, rangeOf, traceEnd, traceStart } from './gather.ts';
+import { eachValue, lineString, rangeOf, traceEnd, traceStart } from './gather.ts';
 import { type Listings, listedValues } from './listed-values.ts';
 import type { FoundAttribute, FoundSpan, FoundTraceSummary } from './results.ts';
-import { traceNumbers } from './trace-numbers.ts';
+import { traceNumbers, wantedTraces } from './trace-numbers.ts';
 
 /** A trace in a segment that holds all or a part of it. */
 export interface TracePlace {
@@ -26,33 +26,37 @@ export interface DescribedSet {
   attributes: FoundAttribute[];
 }
 
-/**
- * The traces with their span sets, `spansMax` spans of each listed. `elsewhere` are segments that may hold more of any of the
- * traces than their places say.
- */
+/** The traces with their span sets, `spansMax` spans of each listed; their places are all there are. */
 export async function describeTraces(
   chosen: readonly (DescribedTrace & { sets: DescribedSet[] })[],
-  elsewhere: readonly Segment[],
   listings: Listings,
   spansMax: number,
   stop: () => void,
 ): Promise<FoundTraceSummary[]> {
-  const summaries = new Map<string, FoundTraceSummary>();
-  for (const { id } of chosen)
-    summaries.set(id, { traceId: id, startUnixNano: 0n, durationMs: 0, spanSets: [], serviceStats: new Map() });
-  await addTraceLines(elsewhere, chosen, summaries);
+  const summaries = chosen.map(
+    ({ id }): FoundTraceSummary => ({
+      traceId: id,
+      rootServiceName: undefined,
+      rootTraceName: undefined,
+      startUnixNano: 0n,
+      durationMs: 0,
+      spanSets: [],
+      serviceStats: new Map(),
+    }),
+  );
+  await addTraceLines([], chosen, summaries);
   stop();
   // Listed rows of all traces, segment by segment, so that each column is read once and in order.
   const listed = new Map<Segment, ListedRow[]>();
-  for (const { id, sets } of chosen) {
-    const { spanSets } = summaries.get(id)!;
-    for (const { rows, attributes } of sets) {
+  for (let i = 0; i < chosen.length; i++) {
+    const { spanSets } = summaries[i];
+    for (const { rows, attributes } of chosen[i].sets) {
       const spans: FoundSpan[] = [];
       let matched = 0;
       for (const { segment, rows: of } of rows) {
         const list = listed.get(segment) ?? [];
         listed.set(segment, list);
-        for (let i = 0; i < of.length && matched + i < spansMax; i++) list.push({ row: of[i], spans });
+        for (let k = 0; k < of.length && matched + k < spansMax; k++) list.push({ row: of[k], spans });
         matched += of.length;
       }
       spanSets!.push(attributes.length === 0 ? { spans, matched } : { spans, matched, attributes });
@@ -62,41 +66,53 @@ export async function describeTraces(
     stop();
     await addSpans(segment, listings, rows);
   }
-  return [...summaries.values()];
+  return summaries;
 }
 
 /**
  * Time, root and (where the summary wants them) services of each trace, over its places and the other segments that hold a
- * part of it. Returns the end of each trace.
+ * part of it. Summaries are parallel to the traces; so are the ends that it returns.
  */
 export async function addTraceLines(
   elsewhere: readonly Segment[],
   chosen: readonly DescribedTrace[],
-  summaries: Map<string, FoundTraceSummary>,
-): Promise<Map<string, bigint>> {
-  const ends = new Map<string, bigint>();
-  for (const { id, places } of chosen)
-    for (const { segment, trace } of places) addLine(await segment.lines(), trace, summaries.get(id)!, ends);
-  const ids = chosen.map(({ idBytes }) => idBytes);
+  summaries: readonly FoundTraceSummary[],
+): Promise<BigUint64Array> {
+  const ends = new BigUint64Array(chosen.length);
+  const known = new Map<Segment, TraceLines>();
+  for (let i = 0; i < chosen.length; i++)
+    for (const { segment, trace } of chosen[i].places) {
+      let lines = known.get(segment);
+      if (lines === undefined) known.set(segment, (lines = await segment.lines()));
+      addLine(lines, trace, summaries[i], ends, i);
+    }
+  const wanted = wantedTraces(elsewhere.length === 0 ? [] : chosen.map(({ idBytes }) => idBytes));
   for (const segment of elsewhere) {
-    const numbers = await traceNumbers(segment, ids);
+    const numbers = await traceNumbers(segment, wanted);
     for (let i = 0; i < numbers.length; i++)
       if (numbers[i] >= 0 && !chosen[i].places.some((place) => place.segment === segment))
-        addLine(await segment.lines(), numbers[i], summaries.get(chosen[i].id)!, ends);
+        addLine(await segment.lines(), numbers[i], summaries[i], ends, i);
   }
-  for (const [id, summary] of summaries) {
-    const duration = (ends.get(id) ?? summary.startUnixNano) - summary.startUnixNano;
-    summary.durationMs = duration > 0n ? Number(duration / 1_000_000n) : 0;
+  for (let i = 0; i < summaries.length; i++) {
+    const duration = ends[i] - summaries[i].startUnixNano;
+    summaries[i].durationMs = duration > 0n ? Number(duration / 1_000_000n) : 0;
   }
   return ends;
 }
 
-function addLine(lines: TraceLines, trace: number, summary: FoundTraceSummary, ends: Map<string, bigint>): void {
+/** `ends[index]` is the end of the trace so far, 0 before its first line. */
+function addLine(
+  lines: TraceLines,
+  trace: number,
+  summary: FoundTraceSummary,
+  ends: BigUint64Array,
+  index: number,
+): void {
   const start = traceStart(lines, trace);
   const end = traceEnd(lines, trace);
-  if (!ends.has(summary.traceId) || start < summary.startUnixNano) summary.startUnixNano = start;
-  const known = ends.get(summary.traceId);
-  if (known === undefined || end > known) ends.set(summary.traceId, end);
+  const isFirst = ends[index] === 0n;
+  if (isFirst || start < summary.startUnixNano) summary.startUnixNano = start;
+  if (isFirst || end > ends[index]) ends[index] = end;
   const service = lineString(lines, lines.rootService[trace]);
   if (lines.rootName[trace] !== 0 || service !== undefined) {
     // A root without a service is shown like an unknown one.
@@ -107,7 +123,7 @@ function addLine(lines: TraceLines, trace: number, summary: FoundTraceSummary, e
   if (stats === undefined) return;
   for (let stat = lines.firstStat[trace]; stat < lines.firstStat[trace + 1]; stat++) {
     const name = lineString(lines, lines.statService[stat]) ?? '';
-    const before = stats.get(name);
+    const before = isFirst ? undefined : stats.get(name);
     if (before === undefined) stats.set(name, { spanCount: lines.statSpans[stat], errorCount: lines.statErrors[stat] });
     else {
       before.spanCount += lines.statSpans[stat];
@@ -127,17 +143,17 @@ async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[
   if (listed.length === 0) return;
   listed.sort((a, b) => a.row - b.row);
   const rows = Uint32Array.from(listed, ({ row }) => row);
-  const ids = await gather(segment, { type: 'intrinsic', name: 'span:id', offset: 0 }, rows);
-  const durations = await gather(segment, { type: 'intrinsic', name: 'duration', offset: 0 }, rows);
-  const starts = await startsAt(segment, rows);
+  const ids = await spanIdsAt(segment, rows);
+  const starts = await timesAt(segment, 'start', rows);
+  const durations = await timesAt(segment, 'duration', rows);
   const names = listings.name && (await listedValues(segment, listings.name, rows));
   const values: (FoundAttribute | undefined)[][] = [];
   for (const listing of listings.attributes) values.push(await listedValues(segment, listing, rows));
   for (let slot = 0; slot < listed.length; slot++) {
     const span: FoundSpan = {
-      spanId: textOf(ids[slot]),
+      spanId: ids.slice(16 * slot, 16 * slot + 16),
       startUnixNano: starts[slot],
-      durationNs: nsOf(durations[slot]),
+      durationNs: durations[slot],
       attributes: [],
     };
     const name = names?.[slot]?.value;
@@ -147,20 +163,28 @@ async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[
   }
 }
 
-/** Nanoseconds since 1970 at which the spans of the ascending rows start. */
-export async function startsAt(segment: Segment, rows: Uint32Array): Promise<bigint[]> {
-  const column = await segment.column({ of: 'fixed', field: 'start' }, rangeOf(rows), { rows });
-  const starts: bigint[] = [];
+/** The ids of the spans of ascending rows, 16 hex digits each. */
+export async function spanIdsAt(segment: Segment, rows: Uint32Array): Promise<string> {
+  const ids = new Uint8Array(8 * rows.length);
+  const column = await segment.column({ of: 'fixed', field: 'span_id' }, rangeOf(rows), { rows });
   eachValue(column!, rows, (slot, part, i) => {
-    starts[slot] = (BigInt(part.words![2 * i + 1] >>> 0) << 32n) | BigInt(part.words![2 * i] >>> 0);
+    for (let byte = 0; byte < 8; byte++) ids[8 * slot + byte] = part.bytes![8 * i + byte];
   });
-  return starts;
+  return Buffer.from(ids.buffer).toString('hex');
 }
 
-function textOf(value: Read): string {
-  return value !== undefined && !Array.isArray(value) && value.type === 'string' ? value.value : '';
-}
-
-function nsOf(value: Read): bigint {
-  return value !== undefined && !Array.isArray(value) && value.type === 'duration' ? value.ns : 0n;
+/** Starts (since 1970) or durations of the spans of ascending rows, in nanoseconds. */
+export async function timesAt(
+  segment: Segment,
+  field: 'start' | 'duration',
+  rows: Uint32Array,
+): Promise<BigUint64Array> {
+  const times = new BigUint64Array(rows.length);
+  const words = new Int32Array(times.buffer);
+  const column = await segment.column({ of: 'fixed', field }, rangeOf(rows), { rows });
+  eachValue(column!, rows, (slot, part, i) => {
+    words[2 * slot] = part.words![2 * i];
+    words[2 * slot + 1] = part.words![2 * i + 1];
+  });
+  return times;
 }

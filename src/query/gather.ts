@@ -20,6 +20,8 @@ export type Read = undefined | StaticValue | StaticValue[];
 
 export const KINDS: readonly KindName[] = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'];
 export const STATUSES: readonly StatusName[] = ['unset', 'ok', 'error'];
+const KIND_VALUES = KINDS.map((value): StaticValue => ({ type: 'kind', value }));
+const STATUS_VALUES = STATUSES.map((value): StaticValue => ({ type: 'status', value }));
 
 /**
  * What `reference` reads at each of the ascending rows. Values of events and links are lists, one a child that has it.
@@ -119,6 +121,21 @@ export function countOnes(present: Uint8Array, from: number, to: number): number
   }
   while (from < to) count += present[from++];
   return count;
+}
+
+/** `readValue` for many rows of one column: strings of its dictionary are made once, and are the same object each time. */
+export function valueReader(column: Column): (part: Part, index: number) => Read {
+  const { dictionary, kind } = column;
+  if (dictionary === undefined || (kind !== 'string' && kind !== 'any'))
+    return (part, index) => readValue(column, part, index);
+  const known = new Map<number, Read>();
+  return (part, index) => {
+    if (part.dictionary !== undefined) return readValue(column, part, index);
+    const code = part.codes![index];
+    let value = known.get(code);
+    if (value === undefined) known.set(code, (value = readValue(column, part, index)));
+    return value;
+  };
 }
 
 /** A value of a part as TraceQL sees it; kvlists, bytes and uneven arrays are nil. */
@@ -240,10 +257,11 @@ async function gatherSpan(segment: Segment, name: string, rows: Uint32Array, out
   }
   for (const type of segment.typesOf('span', name)) {
     const column = await segment.column({ of: 'attribute', space: 'span', key: name, type }, rangeOf(rows), { rows });
-    if (column !== undefined)
-      eachValue(column, rows, (slot, part, index) => {
-        out[slot] = readValue(column, part, index);
-      });
+    if (column === undefined) continue;
+    const read = valueReader(column);
+    eachValue(column, rows, (slot, part, index) => {
+      out[slot] = read(part, index);
+    });
   }
 }
 
@@ -329,31 +347,35 @@ async function gatherIntrinsic(
   const range = rangeOf(rows);
   const fixed = async (
     field: 'name' | 'duration' | 'start' | 'kind' | 'status' | 'span_id' | 'parent_span_id',
-    read: (column: Column, part: Part, index: number) => Read,
+    readerOf: (column: Column) => (part: Part, index: number) => Read,
   ): Promise<void> => {
     const column = await segment.column({ of: 'fixed', field }, range, { rows });
-    if (column !== undefined)
-      eachValue(column, rows, (slot, part, index) => {
-        out[slot] = read(column, part, index);
-      });
+    if (column === undefined) return;
+    const read = readerOf(column);
+    eachValue(column, rows, (slot, part, index) => {
+      out[slot] = read(part, index);
+    });
   };
   switch (name) {
     case 'name':
-      return fixed('name', readValue);
+      return fixed('name', valueReader);
     case 'duration':
-      return fixed('duration', (_c, part, i) => ({
+      return fixed('duration', () => (part, i) => ({
         type: 'duration',
         ns: BigInt.asUintN(64, int64(part.words![2 * i], part.words![2 * i + 1])),
       }));
     case 'kind':
-      return fixed('kind', (_c, part, i) => ({ type: 'kind', value: KINDS[part.ints![i]] ?? 'unspecified' }));
+      return fixed('kind', () => (part, i) => KIND_VALUES[part.ints![i]] ?? KIND_VALUES[0]);
     case 'status':
-      return fixed('status', (_c, part, i) => ({ type: 'status', value: STATUSES[part.ints![i]] ?? 'unset' }));
+      return fixed('status', () => (part, i) => STATUS_VALUES[part.ints![i]] ?? STATUS_VALUES[0]);
     case 'span:id':
-      return fixed('span_id', (_c, part, i) => ({ type: 'string', value: hex(part.bytes!, 8 * i, 8 * i + 8) }));
+      return fixed('span_id', () => (part, i) => ({ type: 'string', value: hex(part.bytes!, 8 * i, 8 * i + 8) }));
     case 'span:parentID':
       out.fill({ type: 'string', value: '0000000000000000' });
-      return fixed('parent_span_id', (_c, part, i) => ({ type: 'string', value: hex(part.bytes!, 8 * i, 8 * i + 8) }));
+      return fixed('parent_span_id', () => (part, i) => ({
+        type: 'string',
+        value: hex(part.bytes!, 8 * i, 8 * i + 8),
+      }));
     case 'statusMessage': {
       out.fill({ type: 'string', value: '' });
       const column = await segment.column({ of: 'rare', field: 'status_message' }, range, { rows });

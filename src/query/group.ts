@@ -52,30 +52,65 @@ export async function grouped(
   };
 }
 
+/** Groups of a set beyond which they are found by a table instead of one by one. */
+const CHAIN_MAX = 8;
+
 /** The groups that sets fall into, numbered as they come. */
 class Division {
   count = 0;
-  /** By set: the groups that it has, as numbers by the text of their value. */
-  readonly #groups: (Map<string, number> | undefined)[];
-  readonly #before: number[] = [];
+  /** Values by number, and the numbers by the text of a value and, where the same object comes again, by itself. */
   readonly #values: (StaticValue | StaticValue[])[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #numberOfObject = new Map<Read, number>();
+  /** By set: its latest group, from which the earlier ones hang. */
+  readonly #latest: Int32Array;
+  /** By group: the one before it in its set, how many there are up to it, its value and its set. */
+  readonly #earlier: number[] = [];
+  readonly #ordinal: number[] = [];
+  readonly #valueOf: number[] = [];
+  readonly #setOf: number[] = [];
+  readonly #table = new Map<number, number>();
 
   constructor(sets: number) {
-    this.#groups = new Array(sets).fill(undefined);
+    this.#latest = new Int32Array(sets).fill(-1);
   }
 
   of(set: number, value: Read): number {
-    let groups = this.#groups[set];
-    if (groups === undefined) groups = this.#groups[set] = new Map();
+    const number = this.#numberOf(value);
+    const latest = this.#latest[set];
+    const groups = latest < 0 ? 0 : this.#ordinal[latest] + 1;
+    if (groups <= CHAIN_MAX) {
+      for (let group = latest; group >= 0; group = this.#earlier[group])
+        if (this.#valueOf[group] === number) return group;
+    } else {
+      const known = this.#table.get(keyOf(set, number));
+      if (known !== undefined) return known;
+    }
+    const group = this.count++;
+    this.#latest[set] = group;
+    this.#earlier.push(latest);
+    this.#ordinal.push(groups);
+    this.#valueOf.push(number);
+    this.#setOf.push(set);
+    if (groups > CHAIN_MAX) this.#table.set(keyOf(set, number), group);
+    else if (groups === CHAIN_MAX)
+      for (let each = group; each >= 0; each = this.#earlier[each])
+        this.#table.set(keyOf(set, this.#valueOf[each]), each);
+    return group;
+  }
+
+  #numberOf(value: Read): number {
+    const known = this.#numberOfObject.get(value);
+    if (known !== undefined) return known;
     const text = textOf(value);
-    let group = groups.get(text);
-    if (group === undefined) {
-      group = this.count++;
-      groups.set(text, group);
-      this.#before.push(set);
+    let number = this.#numbers.get(text);
+    if (number === undefined) {
+      number = this.#values.length;
+      this.#numbers.set(text, number);
       this.#values.push(value ?? { type: 'nil' });
     }
-    return group;
+    if (this.#numberOfObject.size < OBJECTS_MAX) this.#numberOfObject.set(value, number);
+    return number;
   }
 
   /** Numbers by which groups of a set follow each other; for each of those, the set that it was part of and its value. */
@@ -84,15 +119,26 @@ class Division {
     const before = new Uint32Array(this.count);
     const values: (StaticValue | StaticValue[])[] = new Array(this.count);
     let next = 0;
-    for (const groups of this.#groups)
-      for (const group of groups?.values() ?? []) {
-        before[next] = this.#before[group];
-        values[next] = this.#values[group];
-        numbers[group] = next++;
+    for (const latest of this.#latest) {
+      const groups = latest < 0 ? 0 : this.#ordinal[latest] + 1;
+      for (let group = latest; group >= 0; group = this.#earlier[group]) {
+        const number = next + this.#ordinal[group];
+        numbers[group] = number;
+        before[number] = this.#setOf[group];
+        values[number] = this.#values[this.#valueOf[group]];
       }
+      next += groups;
+    }
     return { numbers, before, values };
   }
 }
+
+function keyOf(set: number, value: number): number {
+  return value * 2 ** 26 + set;
+}
+
+/** Objects of values that are remembered: those of dictionaries come again, others never do. */
+const OBJECTS_MAX = 10_000;
 
 /** What is known by row, in the order of positions. */
 function inPositions(layout: Layout, unit: Unit, state: SetState, rows: Uint32Array, ofRows: Uint32Array): Uint32Array {

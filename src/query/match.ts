@@ -2,7 +2,7 @@
 import { decodeAnyValue } from '../block/any-value.ts';
 import type { Column, Dictionary, Part } from '../block/segment.ts';
 import type { Bits } from './bits.ts';
-import { testAny, type ValueTest } from './test-value.ts';
+import { type StringTest, testAny, type ValueTest } from './test-value.ts';
 
 let hits = new Uint8Array(1 << 16);
 
@@ -111,28 +111,84 @@ export function matchPresent(column: Column, into: Bits): void {
 }
 
 /** Rows of a string or any column whose entry satisfies `test`. */
-export function matchStrings(
-  column: Column,
-  test: (bytes: Uint8Array, from: number, to: number) => boolean,
-  into: Bits,
-): void {
-  const shared = column.dictionary === undefined ? undefined : new EntryFlags(column.dictionary, test);
+export function matchStrings(column: Column, test: StringTest, into: Bits): void {
+  const { dictionary } = column;
+  const shared = dictionary === undefined ? undefined : new EntryFlags(dictionary, test);
+  if (dictionary?.isOfColumn && !shared!.testAll()) return;
   for (const part of column.parts) {
-    const flags = part.dictionary === undefined ? shared! : new EntryFlags(part.dictionary, test);
-    if (flags.matchCodes(part.codes!, part.count, reserve(part.count))) scatter(part, into);
+    if (part.dictionary === undefined) {
+      if (shared!.matchCodes(part.codes!, part.count, reserve(part.count))) scatter(part, into);
+    } else if (matchEntries(part.dictionary, test, part.codes!, part.count)) scatter(part, into);
   }
 }
 
-/** Answers of a test on dictionary entries: 0 not asked yet, 1 no, 2 yes. A live dictionary holds the strings of all columns, so only those that occur are tested. */
+/** The values of a part that has its strings to itself; whether there was a hit. */
+function matchEntries(dictionary: Dictionary, test: StringTest, codes: Uint32Array, count: number): boolean {
+  const out = reserve(count);
+  const { bytes } = dictionary;
+  if (test.only !== undefined && test.only.length > 0 && dictionary.isOfColumn) {
+    const code = entryOf(dictionary, test.only, 0);
+    if (code < 0) return false;
+  }
+  let any = 0;
+  for (let i = 0; i < count; i++)
+    any |= out[i] = test(bytes, dictionary.start(codes[i]), dictionary.end(codes[i])) ? 1 : 0;
+  return any !== 0;
+}
+
+/** The first entry at or after `from` that is this string, or -1. All bytes are searched at once, which the platform does fast. */
+function entryOf(dictionary: Dictionary, wanted: Uint8Array, from: number): number {
+  const { bytes, count } = dictionary;
+  if (count === 0) return -1;
+  const end = dictionary.end(count - 1);
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, end);
+  for (let at = all.indexOf(wanted, dictionary.start(from)); at >= 0; at = all.indexOf(wanted, at + 1)) {
+    let low = from;
+    let high = count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (dictionary.start(middle) < at) low = middle + 1;
+      else high = middle;
+    }
+    // Empty strings begin where the next one does.
+    while (low < count && dictionary.start(low) === at && dictionary.end(low) === at) low++;
+    if (low < count && dictionary.start(low) === at && dictionary.end(low) - at === wanted.length) return low;
+  }
+  return -1;
+}
+
+/**
+ * Answers of a test on dictionary entries: 0 not asked yet, 1 no, 2 yes. A live dictionary holds the strings of all columns,
+ * so there only those that occur are tested.
+ */
 class EntryFlags {
   readonly #dictionary: Dictionary;
-  readonly #test: (bytes: Uint8Array, from: number, to: number) => boolean;
+  readonly #test: StringTest;
   readonly #flags: Uint8Array;
 
-  constructor(dictionary: Dictionary, test: (bytes: Uint8Array, from: number, to: number) => boolean) {
+  constructor(dictionary: Dictionary, test: StringTest) {
     this.#dictionary = dictionary;
     this.#test = test;
     this.#flags = new Uint8Array(dictionary.count);
+  }
+
+  /** Tests every entry; whether one of them passes. */
+  testAll(): boolean {
+    const { count, bytes } = this.#dictionary;
+    const { only } = this.#test;
+    if (only !== undefined && only.length > 0) {
+      const code = entryOf(this.#dictionary, only, 0);
+      this.#flags.fill(1);
+      if (code >= 0) this.#flags[code] = 2;
+      return code >= 0;
+    }
+    let any = false;
+    for (let code = 0; code < count; code++) {
+      const passes = this.#test(bytes, this.#dictionary.start(code), this.#dictionary.end(code));
+      this.#flags[code] = passes ? 2 : 1;
+      any ||= passes;
+    }
+    return any;
   }
 
   matchCodes(codes: Uint32Array, count: number, out: Uint8Array): boolean {
@@ -154,10 +210,12 @@ class EntryFlags {
 function testWords(words: Int32Array, count: number, low: number, high: number, mask: number): void {
   const out = reserve(count);
   for (let i = 0; i < count; i++) {
+    // Minus one, zero or one, without a branch: values are as good as random.
     const valueHigh = words[2 * i + 1];
     const valueLow = words[2 * i] >>> 0;
-    const order = valueHigh < high ? 1 : valueHigh > high ? 4 : valueLow < low ? 1 : valueLow > low ? 4 : 2;
-    out[i] = (mask & order) === 0 ? 0 : 1;
+    const order =
+      2 * (Number(valueHigh > high) - Number(valueHigh < high)) + Number(valueLow > low) - Number(valueLow < low);
+    out[i] = (mask >>> (1 + Math.sign(order))) & 1;
   }
 }
 
@@ -181,8 +239,12 @@ function scatter(part: Part, into: Bits): void {
   if (at !== undefined) {
     for (let i = 0; i < count; i++) if (hits[i] === 1) into[at[i] >>> 5] |= 1 << (at[i] & 31);
   } else if (present !== undefined) {
-    for (let row = 0, i = 0; row < part.rows; row++)
-      if (present[row] === 1 && hits[i++] === 1) into[(first + row) >>> 5] |= 1 << ((first + row) & 31);
+    const flags = hits;
+    for (let row = 0, i = 0; row < part.rows; row++) {
+      const there = present[row];
+      into[(first + row) >>> 5] |= (there & flags[i]) << ((first + row) & 31);
+      i += there;
+    }
   } else scatterDense(first, count, into);
 }
 

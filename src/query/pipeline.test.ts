@@ -7,7 +7,7 @@ import { parseQuery } from '../traceql/parse.ts';
 import { rowsOf } from './bits.ts';
 import { gather } from './gather.ts';
 import { runPipeline, selectRows } from './pipeline.ts';
-import { bothForms } from './segments.fixture.ts';
+import { bothForms, type SpanSpec } from './segments.fixture.ts';
 import { workedCases } from '../../tests/golden/worked.fixture.ts';
 import { WORKED } from './worked.fixture.ts';
 
@@ -54,5 +54,27 @@ test('the worked examples of the language', async (t) => {
       assert.equal(await found(block, query), expected, 'block');
       assert.equal(await found(live, query), expected, 'live');
     });
+  }
+});
+
+test('a set may be divided into many', async (t) => {
+  const spans = Array.from(
+    { length: 120 },
+    (_, i): SpanSpec => ({ trace: 1 + (i % 2), span: i + 1, name: `n${i % 30}` }),
+  );
+  const { live, block } = await bothForms(t, spans);
+  for (const segment of [live, block]) {
+    const { sets, traceOfSet, attributes } = await runPipeline(
+      { segment },
+      parseQuery('{ } | by(name)').pipeline,
+      context,
+    );
+    const counts = new Map<string, number>();
+    for (const set of sets) {
+      const name = shown(attributes[0].valueOf(set));
+      counts.set(`${traceOfSet[set]} ${name}`, (counts.get(`${traceOfSet[set]} ${name}`) ?? 0) + 1);
+    }
+    assert.equal(traceOfSet.length, 30);
+    assert.deepEqual([...counts.values()], new Array(30).fill(4));
   }
 });

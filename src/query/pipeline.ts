@@ -10,7 +10,7 @@ import { type Bits, intersect, isEmpty, noBits, unite } from './bits.ts';
 import { referencesOf } from './compute.ts';
 import { filterRows } from './filter.ts';
 import { grouped } from './group.ts';
-import { layersOf, narrowed, type SetState, type Spansets, spansetsOf } from './spansets.ts';
+import { layersOf, narrowed, type SetState, type Spansets, spansetsOf, tracesWith } from './spansets.ts';
 import { relatedPositions } from './structural.ts';
 import {
   allPositions,
@@ -184,9 +184,9 @@ async function applied(run: Run, op: SpansetBinary['op'], left: SetState, right:
   if (op === '||') return unite(left.bits.slice(), right.bits);
   if (op === '&&') {
     const both = noBits(layout.positions);
-    for (let trace = 0; trace + 1 < layout.starts.length; trace++) {
+    for (const trace of tracesWith(left.bits, layout)) {
       const [from, to] = [layout.starts[trace], layout.starts[trace + 1]];
-      if (anyIn(left.bits, from, to) && anyIn(right.bits, from, to)) fill(both, from, to);
+      if (anyIn(right.bits, from, to)) fill(both, from, to);
     }
     return intersect(unite(left.bits.slice(), right.bits), both);
   }

@@ -8,14 +8,14 @@
 import type { Segment } from '../block/segment.ts';
 import type { Query, Stage } from '../traceql/ast.ts';
 import { type Bits, has, isEmpty, rowsOf } from './bits.ts';
-import { type DescribedSet, describeTraces, startsAt, type TracePlace } from './describe.ts';
-import { gather, traceEnd, traceHex, traceStart } from './gather.ts';
+import { type DescribedSet, describeTraces, spanIdsAt, timesAt, type TracePlace } from './describe.ts';
+import { gather, hex, traceHex } from './gather.ts';
 import { listingsOf, shownValue } from './listed-values.ts';
 import { evaluate, isPerSpan, type PipelineContext, selectRows } from './pipeline.ts';
 import type { Progress } from './progress.ts';
 import type { FoundAttribute, SearchOutcome } from './results.ts';
 import { type SetState, tracesWith } from './spansets.ts';
-import { traceNumbers } from './trace-numbers.ts';
+import { traceNumbers, wantedTraces } from './trace-numbers.ts';
 import { type Layout, layoutOf, numberOfTrace, positionsOfRows } from './unit.ts';
 import { type Joining, unitsOf } from './units.ts';
 
@@ -43,9 +43,9 @@ export async function searchTraces(
   const listings = listingsOf(query);
   const waiting = new Set(inRange);
   let inspectedTraces = 0;
-  const outcome = async (chosen: Candidate[], elsewhere: readonly Segment[]): Promise<SearchOutcome> => {
+  const outcome = async (chosen: Candidate[]): Promise<SearchOutcome> => {
     options.begin?.('describe traces');
-    const traces = await describeTraces(chosen, elsewhere, listings, options.spansPerSpanSet, options.stop);
+    const traces = await describeTraces(chosen, listings, options.spansPerSpanSet, options.stop);
     return { traces, inspectedTraces };
   };
   for await (const unit of unitsOf(inRange, pipeline, joining, options.stop)) {
@@ -59,26 +59,20 @@ export async function searchTraces(
       await found.add(segment, part);
     }
     const visited = inRange.length - waiting.size;
-    await options.progress?.(visited, () => outcome(found.newest(), []));
+    await options.progress?.(visited, () => outcome(found.newest()));
     if (found.isEnough([...waiting], perSpan)) break;
     options.begin?.('join traces');
   }
   const chosen = found.newest();
   options.begin?.('look for other parts of traces');
   if (perSpan) {
-    for (const segment of waiting) {
+    const partOf = async (segment: Segment): Promise<SegmentPart | undefined> => {
       options.stop();
-      const numbers = await traceNumbers(
-        segment,
-        chosen.map(({ idBytes }) => idBytes),
-      );
-      if (numbers.every((number) => number < 0)) continue;
-      const part = await spansOf(segment, pipeline, options);
-      if (part !== undefined) found.parts.set(segment, part);
-    }
-    await addOtherParts(chosen, found.parts);
+      return waiting.has(segment) ? spansOf(segment, pipeline, options) : found.parts.get(segment);
+    };
+    await addOtherParts(chosen, inRange, partOf, async () => (await joining.splits.find(inRange, options.stop)).ids);
   }
-  return outcome(chosen, perSpan ? segments : []);
+  return outcome(chosen);
 }
 
 /** What a segment has to say: sets of positions. */
@@ -131,13 +125,14 @@ class Found {
     if (traces.length === 0) return;
     this.parts.set(segment, part);
     const lines = await segment.lines();
-    const startNs = BigInt(this.#options.startSeconds) * 1_000_000_000n;
-    const endNs = BigInt(this.#options.endSeconds) * 1_000_000_000n;
+    const startNs = wordsOf(this.#options.startSeconds);
+    const endNs = wordsOf(this.#options.endSeconds);
     const starts = new Float64Array(traces.length);
     let inRange = 0;
     for (const trace of traces) {
       const number = numberOfTrace(layout, trace);
-      if (traceStart(lines, number) > endNs || traceEnd(lines, number) < startNs) continue;
+      if (isBefore(endNs.high, endNs.low, lines.startHigh[number], lines.startLow[number])) continue;
+      if (isBefore(lines.endHigh[number], lines.endLow[number], startNs.high, startNs.low)) continue;
       starts[inRange] = lines.startHigh[number] * 4294967296 + lines.startLow[number];
       traces[inRange++] = trace;
     }
@@ -181,6 +176,16 @@ class Found {
     this.#candidates.clear();
     for (const candidate of sorted.slice(0, this.#options.limit)) this.#candidates.set(candidate.id, candidate);
   }
+}
+
+/** Nanoseconds of whole seconds, as two words. */
+function wordsOf(seconds: number): { high: number; low: number } {
+  const ns = BigInt(seconds) * 1_000_000_000n;
+  return { high: Number(ns >> 32n), low: Number(ns & 0xffffffffn) };
+}
+
+function isBefore(high: number, low: number, otherHigh: number, otherLow: number): boolean {
+  return high < otherHigh || (high === otherHigh && low < otherLow);
 }
 
 /** Indexes of the greatest values, at most so many. */
@@ -245,25 +250,45 @@ function lowerBound(values: Uint32Array, wanted: number): number {
   return from;
 }
 
-/** Adds what other segments have of the chosen traces; a span that several of them have counts once. */
-async function addOtherParts(chosen: readonly Candidate[], parts: ReadonlyMap<Segment, SegmentPart>): Promise<void> {
-  const ids = chosen.map(({ idBytes }) => idBytes);
+/** Chosen traces from which on it pays to know which traces are split at all. */
+const ASK_EACH_MAX = 256;
+
+/**
+ * Adds what other segments have of the chosen traces; a span that several of them have counts once. `partOf` gives what the
+ * query finds in a segment.
+ */
+async function addOtherParts(
+  chosen: readonly Candidate[],
+  segments: readonly Segment[],
+  partOf: (segment: Segment) => Promise<SegmentPart | undefined>,
+  splitIds: () => Promise<Uint8Array[]>,
+): Promise<void> {
+  let candidates = chosen;
+  if (chosen.length > ASK_EACH_MAX) {
+    const split = new Set((await splitIds()).map((id) => hex(id, 0, 16)));
+    candidates = chosen.filter(({ id }) => split.has(id));
+  }
+  const wanted = wantedTraces(candidates.map(({ idBytes }) => idBytes));
   const together = new Set<Candidate>();
-  for (const [segment, { state, layout }] of parts) {
-    const numbers = await traceNumbers(segment, ids);
+  for (const segment of segments) {
+    const numbers = await traceNumbers(segment, wanted);
+    let part: SegmentPart | undefined;
     let traceOfNumber: Map<number, number> | undefined;
-    for (let i = 0; i < chosen.length; i++) {
-      const { places, sets } = chosen[i];
+    for (let i = 0; i < candidates.length; i++) {
+      const { places, sets } = candidates[i];
       if (numbers[i] < 0 || places[0].segment === segment) continue;
+      places.push({ segment, trace: numbers[i] });
+      part ??= await partOf(segment);
+      if (part === undefined) continue;
+      const { state, layout } = part;
       if (layout.traces !== undefined)
         traceOfNumber ??= new Map(Array.from(layout.traces, (number, trace) => [number, trace]));
       const trace = traceOfNumber === undefined ? numbers[i] : traceOfNumber.get(numbers[i]);
       if (trace === undefined) continue;
       const positions = positionsWithin(state.bits, layout.starts[trace], layout.starts[trace + 1]);
       if (positions.length === 0) continue;
-      places.push({ segment, trace: numbers[i] });
       sets[0].rows.push({ segment, rows: rowsAt(layout, positions) });
-      together.add(chosen[i]);
+      together.add(candidates[i]);
     }
   }
   for (const { sets } of together) await dropRepeatedSpans(sets[0].rows);
@@ -284,9 +309,11 @@ async function dropRepeatedSpans(rows: DescribedSet['rows']): Promise<void> {
 
 /** Spans of one id, kind and start are one span. */
 async function identitiesOf(segment: Segment, rows: Uint32Array): Promise<string[]> {
-  const ids = await gather(segment, { type: 'intrinsic', name: 'span:id', offset: 0 }, rows);
+  const ids = await spanIdsAt(segment, rows);
+  const starts = await timesAt(segment, 'start', rows);
   const kinds = await gather(segment, { type: 'intrinsic', name: 'kind', offset: 0 }, rows);
-  const starts = await startsAt(segment, rows);
-  const textOf = (read: (typeof ids)[number]): string => (read as { value: string }).value;
-  return Array.from(rows, (_row, i) => `${textOf(ids[i])} ${textOf(kinds[i])} ${starts[i]}`);
+  return Array.from(rows, (_row, i) => {
+    const kind = kinds[i] as { value: string };
+    return `${ids.slice(16 * i, 16 * i + 16)} ${kind.value} ${starts[i]}`;
+  });
 }

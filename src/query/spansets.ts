@@ -6,8 +6,8 @@
  *            trace 0   trace 1      ────────▶     traceOf  0 0 1
  */
 import type { StaticValue } from '../traceql/ast.ts';
-import { type Bits, has, intersect, noBits, rowsOf } from './bits.ts';
-import { anyIn, clear, type Layout, numberOfTrace, rowsOfPositions, type Unit } from './unit.ts';
+import { type Bits, has, intersect, nextOne, noBits, rowsOf } from './bits.ts';
+import { fill, type Layout, numberOfTrace, rowsOfPositions, type Unit } from './unit.ts';
 
 /** What a pipeline found in a unit. */
 export interface Spansets {
@@ -64,12 +64,13 @@ export function narrowed(state: SetState, found: Bits): SetState {
 /** The sets that are flagged, one byte a set. */
 export function keptSets(state: SetState, layout: Layout, keep: Uint8Array): SetState {
   const { groups } = state;
-  const bits = state.bits.slice();
   if (groups === undefined) {
+    const kept = noBits(layout.positions);
     for (let trace = 0; trace < keep.length; trace++)
-      if (keep[trace] === 0) clear(bits, layout.starts[trace], layout.starts[trace + 1]);
-    return { ...state, bits };
+      if (keep[trace] === 1) fill(kept, layout.starts[trace], layout.starts[trace + 1]);
+    return { ...state, bits: intersect(kept, state.bits) };
   }
+  const bits = state.bits.slice();
   const positions = rowsOf(state.bits);
   for (let i = 0; i < positions.length; i++)
     if (keep[groups.setOf[i]] === 0) bits[positions[i] >>> 5] &= ~(1 << (positions[i] & 31));
@@ -128,12 +129,24 @@ export function spansetsOf(state: SetState, layout: Layout, unit: Unit): Spanset
 }
 
 /** Traces (of the layout) with a position in the bits. */
-export function tracesWith(bits: Bits, layout: Layout): Uint32Array {
-  const { starts } = layout;
+export function tracesWith(bits: Bits, { starts }: Layout): Uint32Array {
   const found = new Uint32Array(starts.length - 1);
   let count = 0;
-  for (let trace = 0; trace < found.length; trace++)
-    if (anyIn(bits, starts[trace], starts[trace + 1])) found[count++] = trace;
+  let trace = 0;
+  for (let at = nextOne(bits, 0); at >= 0; at = nextOne(bits, starts[trace + 1])) {
+    // Far away traces are found by steps that double, and then halve.
+    let step = 1;
+    while (trace + step < found.length && starts[trace + step] <= at) step *= 2;
+    let low = trace + (step >>> 1);
+    let high = Math.min(found.length, trace + step);
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (starts[middle + 1] <= at) low = middle + 1;
+      else high = middle;
+    }
+    trace = low;
+    found[count++] = trace;
+  }
   return found.subarray(0, count);
 }
 

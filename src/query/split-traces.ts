@@ -174,28 +174,33 @@ async function mergeIds(blocks: readonly Segment[], stop: () => void): Promise<S
     lists.push(ids);
   }
   const cursors = new Uint32Array(lists.length);
+  // The first six bytes at each cursor as a number; the others decide only where these are equal.
+  const keys = Float64Array.from(lists, (ids) => keyOf(ids, 0));
   const isBefore = (a: number, b: number): boolean =>
-    compareIds(lists[a], 16 * cursors[a], lists[b], 16 * cursors[b]) < 0;
-  const heap = lists.flatMap((ids, list) => (ids.length > 0 ? [list] : []));
+    keys[a] < keys[b] || (keys[a] === keys[b] && compareIds(lists[a], 16 * cursors[a], lists[b], 16 * cursors[b]) < 0);
+  const heap = Array.from(lists.keys()).filter((list) => lists[list].length > 0);
   const sink = (at: number): void => {
+    const list = heap[at];
     for (;;) {
-      let least = at;
-      for (const child of [2 * at + 1, 2 * at + 2])
-        if (child < heap.length && isBefore(heap[child], heap[least])) least = child;
-      if (least === at) return;
-      [heap[at], heap[least]] = [heap[least], heap[at]];
-      at = least;
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1], heap[child])) child++;
+      if (!isBefore(heap[child], list)) break;
+      heap[at] = heap[child];
+      at = child;
     }
+    heap[at] = list;
   };
-  for (let at = heap.length >>> 1; at >= 0; at--) sink(at);
+  for (let at = (heap.length >>> 1) - 1; at >= 0; at--) sink(at);
   let previous = -1;
+  let previousKey = -1;
   let previousAt = 0;
   let isSplit = false;
   for (let step = 0; heap.length > 0; step++) {
     if (step % STOP_EVERY === 0) stop();
     const list = heap[0];
     const at = cursors[list];
-    if (previous >= 0 && compareIds(lists[previous], 16 * previousAt, lists[list], 16 * at) === 0) {
+    if (keys[list] === previousKey && compareIds(lists[previous], 16 * previousAt, lists[list], 16 * at) === 0) {
       if (!isSplit) {
         split.ids.push(lists[list].slice(16 * at, 16 * at + 16));
         put(split, previous, previousAt);
@@ -205,13 +210,22 @@ async function mergeIds(blocks: readonly Segment[], stop: () => void): Promise<S
     } else isSplit = false;
     previous = list;
     previousAt = at;
-    if (16 * ++cursors[list] >= lists[list].length) {
+    previousKey = keys[list];
+    if (16 * ++cursors[list] < lists[list].length) keys[list] = keyOf(lists[list], 16 * cursors[list]);
+    else {
       const last = heap.pop()!;
-      if (heap.length > 0) heap[0] = last;
+      if (heap.length === 0) break;
+      heap[0] = last;
     }
     sink(0);
   }
   return split;
+}
+
+function keyOf(ids: Uint8Array, at: number): number {
+  if (at + 16 > ids.length) return -1;
+  const high = (ids[at] << 16) | (ids[at + 1] << 8) | ids[at + 2];
+  return high * 16777216 + ((ids[at + 3] << 16) | (ids[at + 4] << 8) | ids[at + 5]);
 }
 
 function put(split: SplitTraces, list: number, number: number): void {

@@ -10,6 +10,7 @@
  */
 import type { StructuralOp } from '../traceql/ast.ts';
 import { type Bits, has, noBits } from './bits.ts';
+import { tracesWith } from './spansets.ts';
 import { anyIn, type Layout } from './unit.ts';
 
 /** The positions of `left op right`; `parents` are the distances upwards of every position. */
@@ -18,9 +19,8 @@ export function relatedPositions(op: StructuralOp, left: Bits, right: Bits, layo
   const found = noBits(layout.positions);
   const pass = new Pass(parents, found);
   const { starts } = layout;
-  for (let trace = 0; trace + 1 < starts.length; trace++) {
+  for (const trace of tracesWith(right, layout)) {
     const [from, to] = [starts[trace], starts[trace + 1]];
-    if (!anyIn(right, from, to)) continue;
     if (anyIn(left, from, to)) {
       pass.enter(from, to);
       pass[relation](left, right);

@@ -96,12 +96,11 @@ async function describe(
 ): Promise<FoundTraceSummary[]> {
   const chosen = [...candidates.values()].sort((a, b) => b.start - a.start || (a.id < b.id ? -1 : 1));
   chosen.length = Math.min(chosen.length, request.limit);
-  const summaries = new Map<string, FoundTraceSummary>();
-  for (const { id } of chosen) summaries.set(id, { traceId: id, startUnixNano: 0n, durationMs: 0 });
+  const summaries = chosen.map(({ id }): FoundTraceSummary => ({ traceId: id, startUnixNano: 0n, durationMs: 0 }));
   const ends = await addTraceLines(segments, chosen, summaries);
-  return [...summaries.values()].filter((summary) => {
+  return summaries.filter((summary, i) => {
     // With its other parts a trace may be longer than a part of it was.
-    const durationNs = ends.get(summary.traceId)! - summary.startUnixNano;
+    const durationNs = ends[i] - summary.startUnixNano;
     return request.maxDurationNs === undefined || durationNs <= request.maxDurationNs;
   });
 }

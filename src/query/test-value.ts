@@ -12,9 +12,16 @@ import type { AnyValue } from '../block/any-value.ts';
 /** Bit 0: smaller satisfies, bit 1: equal, bit 2: greater, bit 3: incomparable (NaN). */
 export type OrderMask = number;
 
+/** Whether the string in bytes[from, to) satisfies a condition. */
+export interface StringTest {
+  (bytes: Uint8Array, from: number, to: number): boolean;
+  /** The one string that does, where it is one: it can be searched for among many. */
+  only?: Uint8Array;
+}
+
 export interface ValueTest {
-  /** The test of a string, called once a distinct string. */
-  string?: (bytes: Uint8Array, from: number, to: number) => boolean;
+  /** Called once a distinct string. */
+  string?: StringTest;
   /** The only strings that satisfy it, where they are known. */
   strings?: readonly Uint8Array[];
   /** int64 values compared with this one. */
@@ -81,10 +88,7 @@ export function numberTest(op: ComparisonOp | RegexOp, value: StaticValue): Valu
 }
 
 /** Bytes of a string, compared without decoding where the operator allows it. */
-export function stringTest(
-  op: ComparisonOp | RegexOp,
-  text: string,
-): (bytes: Uint8Array, from: number, to: number) => boolean {
+export function stringTest(op: ComparisonOp | RegexOp, text: string): StringTest {
   if (op === '=~' || op === '!~') {
     const matches = compileRegex(text);
     if (matches === undefined) throw new VivaceError('invalid', `invalid regex: \`${text}\``);
@@ -93,11 +97,13 @@ export function stringTest(
   if (op === '=' || op === '!=') {
     const wanted = Buffer.from(text);
     const equal = op === '=';
-    return (bytes, from, to) => {
+    const test: StringTest = (bytes, from, to) => {
       if (to - from !== wanted.length) return !equal;
       for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return !equal;
       return equal;
     };
+    if (equal) test.only = wanted;
+    return test;
   }
   const mask = MASKS[op];
   return (bytes, from, to) => {

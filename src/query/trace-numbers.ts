@@ -6,9 +6,23 @@ import { xxhash64 } from '../parquet/xxhash64.ts';
 /** More ids than this are looked for with a table of what a live segment has, and not one by one. */
 const ONE_BY_ONE_MAX = 4;
 
+/** Ids of 16 bytes that are looked for in many segments. */
+export interface WantedTraces {
+  ids: readonly Uint8Array[];
+  /** Two words an id: its xxHash64, once for the filters of all blocks. */
+  hashes: Int32Array;
+}
+
+export function wantedTraces(ids: readonly Uint8Array[]): WantedTraces {
+  const hashes = new Int32Array(2 * ids.length);
+  for (let i = 0; i < ids.length; i++) xxhash64(ids[i], 0, 16, hashes.subarray(2 * i, 2 * i + 2));
+  return { ids, hashes };
+}
+
 /** The number of each trace in `segment.lines()`, or -1. */
-export async function traceNumbers(segment: Segment, ids: readonly Uint8Array[]): Promise<Int32Array> {
+export async function traceNumbers(segment: Segment, { ids, hashes }: WantedTraces): Promise<Int32Array> {
   const numbers = new Int32Array(ids.length).fill(-1);
+  if (ids.length === 0) return numbers;
   if (segment.traceNumber !== undefined) {
     if (ids.length <= ONE_BY_ONE_MAX) for (let i = 0; i < ids.length; i++) numbers[i] = segment.traceNumber(ids[i]);
     else {
@@ -25,7 +39,8 @@ export async function traceNumbers(segment: Segment, ids: readonly Uint8Array[])
   const mayHold = await segment.mayHoldHash?.();
   const hash = new Int32Array(2);
   for (let i = 0; i < ids.length; i++) {
-    xxhash64(ids[i], 0, 16, hash);
+    hash[0] = hashes[2 * i];
+    hash[1] = hashes[2 * i + 1];
     if (mayHold === undefined || mayHold(hash)) numbers[i] = findTrace((await segment.lines()).ids, ids[i]);
   }
   return numbers;

@@ -6,7 +6,7 @@ import type { Column, ColumnOptions, RowRange, Segment, Space } from '../block/s
 import { findTrace } from '../block/traces-file.ts';
 import { ProtoWriter, tagOf, WIRE_BYTES, WIRE_FIXED32, WIRE_FIXED64, WIRE_VARINT } from '../wire/protobuf.ts';
 import { eachValue } from './gather.ts';
-import { traceNumbers } from './trace-numbers.ts';
+import { traceNumbers, wantedTraces } from './trace-numbers.ts';
 import { layoutOf } from './unit.ts';
 
 export interface FoundTrace {
@@ -92,7 +92,7 @@ async function rowsOfTraces(
   segment: Segment,
   ids: readonly Uint8Array[],
 ): Promise<{ rows: Uint32Array; idOfRow: Uint32Array }> {
-  const numbers = await traceNumbers(segment, ids);
+  const numbers = await traceNumbers(segment, wantedTraces(ids));
   const { starts, traces, order } = await layoutOf(segment);
   const idOfTrace = new Map<number, number>();
   numbers.forEach((number, index) => {

@@ -73,16 +73,27 @@ export function rowsOfPositions(layout: Layout, positions: Bits, rowCount: numbe
   return bits;
 }
 
-/** How many of the bits [from, to) are set. */
+/** How many of the bits [from, to) are set; there is at least one bit. */
 export function countIn(bits: Bits, from: number, to: number): number {
-  let count = 0;
-  for (let word = from >>> 5; word << 5 < to; word++) count += ones(wordWithin(bits, word, from, to));
+  const first = from >>> 5;
+  const last = (to - 1) >>> 5;
+  const head = -1 << (from & 31);
+  const tail = -1 >>> (31 - ((to - 1) & 31));
+  if (first === last) return ones(bits[first] & head & tail);
+  let count = ones(bits[first] & head) + ones(bits[last] & tail);
+  for (let word = first + 1; word < last; word++) count += ones(bits[word]);
   return count;
 }
 
-/** Whether one of the bits [from, to) is set. */
+/** Whether one of the bits [from, to) is set; there is at least one bit. */
 export function anyIn(bits: Bits, from: number, to: number): boolean {
-  for (let word = from >>> 5; word << 5 < to; word++) if (wordWithin(bits, word, from, to) !== 0) return true;
+  const first = from >>> 5;
+  const last = (to - 1) >>> 5;
+  const head = -1 << (from & 31);
+  const tail = -1 >>> (31 - ((to - 1) & 31));
+  if (first === last) return (bits[first] & head & tail) !== 0;
+  if ((bits[first] & head) !== 0 || (bits[last] & tail) !== 0) return true;
+  for (let word = first + 1; word < last; word++) if (bits[word] !== 0) return true;
   return false;
 }
 
@@ -92,10 +103,6 @@ export function clear(bits: Bits, from: number, to: number): void {
 
 export function fill(bits: Bits, from: number, to: number): void {
   for (let word = from >>> 5; word << 5 < to; word++) bits[word] |= maskWithin(word, from, to);
-}
-
-function wordWithin(bits: Bits, word: number, from: number, to: number): number {
-  return bits[word] & maskWithin(word, from, to);
 }
 
 /** Of the 32 bits of a word, those in [from, to). */
