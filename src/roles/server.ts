@@ -233,6 +233,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       multiTenantQueriesEnabled: config.queryFrontend.multiTenantQueriesEnabled,
     },
     nowMs: options.nowMs,
+    searchTimeoutMs: config.queryFrontend.search.timeoutMs,
     ...(guard && { filterOf: guard.filterOf }),
     onQuery(op, tenant, result, seconds, bytesRead) {
       metrics.query(op, tenant, result, seconds);

@@ -205,6 +205,7 @@ const servers: Record<string, ApiOptions> = {
   prefixed: { ...plain, pathPrefix: '/tempo' },
   padded: { ...plain, limits: () => ({ ...limits, leftPadTraceIds: true, queryEndCutoffMs: 30_000 }) },
   hasty: { ...plain, timeoutMs: 1 },
+  limited: { ...plain, searchTimeoutMs: 1 },
   denying: { ...plain, checkUrl: denyList(['limit=1\\d{4}', '/tag/password/']) },
 };
 export const running = new Map<string, http.Server>();

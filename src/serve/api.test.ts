@@ -132,6 +132,20 @@ test('a query that takes too long is given up', async () => {
   assert.equal(signals[0].aborted, true);
 });
 
+test('a search that takes longer than searches may is 504', async () => {
+  doing.searchInstead = (_, signal) =>
+    new Promise((__, reject) => {
+      signal.addEventListener('abort', () => reject(new VivaceError('cancelled', 'the client has gone')));
+    });
+  const got = await get(`/api/search?${range}`, {}, 'limited');
+  doing.searchInstead = undefined;
+  assert.equal(got.status, 504);
+  assert.match(
+    got.text,
+    /^context deadline exceeded: no answer within 1 ms; .* raise query_frontend.search.timeout\n$/,
+  );
+});
+
 const failures: [error: Error, status: number][] = [
   [new VivaceError('exhausted', 'job queue full', { retryAfterMs: 1200 }), 429],
   [new VivaceError('unavailable', 'not now'), 503],

@@ -4,6 +4,7 @@
  * thrown into a status. Verbs are not looked at, unknown parameters are ignored, and of repeated ones the first counts.
  */
 import { VivaceError } from '../runtime/errors.ts';
+import { withDeadline } from './deadline.ts';
 import { explain, explains, withExplanations } from './explain.ts';
 import { federated } from './federate.ts';
 import { filtered } from './filtered.ts';
@@ -27,6 +28,8 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   pathPrefix: string;
   /** Time after which a query is given up; 0 for never. */
   timeoutMs: number;
+  /** Time after which a search is answered 504; 0 for never. */
+  searchTimeoutMs?: number;
   /** Throws for a URL of a query that is not wanted. */
   checkUrl?(url: string): void;
   nowMs(): number;
@@ -88,12 +91,9 @@ interface Incoming {
  * that other handlers of the same port can be asked. See `answerNotFound` for the end of that chain.
  */
 export function api(options: ApiOptions): (request: ApiRequest, response: ApiResponse) => boolean {
-  const match = matcher(routes(options));
+  const routeOf = router(options);
   return (request, response) => {
-    const path = pathOf(request);
-    // Scripts for debugging ask queriers past the front end; both are one here.
-    const isMirrored = path.startsWith(`/querier${options.pathPrefix}/api/`);
-    const found = match(isMirrored ? path.slice('/querier'.length) : path);
+    const found = routeOf(request);
     if (found === undefined) return false;
     void serve(options, found.route, found.rawParameter, request, response);
     return true;
@@ -102,8 +102,18 @@ export function api(options: ApiOptions): (request: ApiRequest, response: ApiRes
 
 /** What the route of a request asks of its caller; undefined when it is no route of the API. */
 export function accessOf(options: ApiOptions): (request: ApiRequest) => Access | undefined {
+  const routeOf = router(options);
+  return (request) => routeOf(request)?.route.access;
+}
+
+function router(options: ApiOptions): (request: ApiRequest) => { route: Route; rawParameter: string } | undefined {
   const match = matcher(routes(options));
-  return (request) => match(pathOf(request))?.route.access;
+  return (request) => {
+    const path = pathOf(request);
+    // Scripts for debugging ask queriers past the front end; both are one here.
+    const isMirrored = path.startsWith(`/querier${options.pathPrefix}/api/`);
+    return match(isMirrored ? path.slice('/querier'.length) : path);
+  };
 }
 
 /** What a request gets that no handler wanted. */
@@ -235,7 +245,7 @@ async function queried(
     ...(explanations && { onExplanation: (explanation) => void explanations.push(explanation) }),
   });
   try {
-    const answer = await ask({
+    const call: Call = {
       parameter,
       url,
       accept: request.headers.accept ?? '',
@@ -244,7 +254,11 @@ async function queried(
       limits: options.limits(tenants[0]),
       nowMs: startMs,
       signal,
-    });
+    };
+    const timeoutMs = op === 'search' ? (options.searchTimeoutMs ?? 0) : 0;
+    const answer = await withDeadline(timeoutMs, SEARCH_TIMEOUT, signal, (limited) =>
+      ask({ ...call, signal: limited }),
+    );
     const explained = explanations === undefined ? answer : withExplanations(answer, explanations);
     if (receipts.length === 0) return explained;
     return receipted(explained, joinReceipts(receipts), url.get('receipt') === 'true');
@@ -254,6 +268,9 @@ async function queried(
     options.onQuery?.(op, tenants.join('|'), result, (options.nowMs() - startMs) / 1000, bytes);
   }
 }
+
+/** Of `searchTimeoutMs`. */
+export const SEARCH_TIMEOUT = 'query_frontend.search.timeout';
 
 function receipted(answer: Answer, receipt: Receipt, inBody: boolean): Answer {
   const { body, type } = answer;

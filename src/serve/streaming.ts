@@ -11,7 +11,8 @@ import { VivaceError } from '../runtime/errors.ts';
 import { parseQuery } from '../traceql/parse.ts';
 import type { GrpcCall, GrpcService } from '../wire/grpc.ts';
 import { GRPC_INTERNAL, GRPC_UNKNOWN, RpcFailure } from '../wire/rpc-status.ts';
-import type { ApiOptions, Call, QueryOp } from './api.ts';
+import { type ApiOptions, type Call, type QueryOp, SEARCH_TIMEOUT } from './api.ts';
+import { withDeadline } from './deadline.ts';
 import { federated } from './federate.ts';
 import { filtered } from './filtered.ts';
 import { type Elements, Packets } from './packets.ts';
@@ -44,7 +45,10 @@ import { stringField, tagMetricsField, tagValueField } from './tags-protobuf.ts'
 import { tenantsOf } from './tenant.ts';
 
 export interface StreamingOptions
-  extends Pick<ApiOptions, 'queries' | 'limits' | 'tenants' | 'nowMs' | 'filterOf' | 'onQuery' | 'onError'> {
+  extends Pick<
+    ApiOptions,
+    'queries' | 'limits' | 'tenants' | 'nowMs' | 'filterOf' | 'searchTimeoutMs' | 'onQuery' | 'onError'
+  > {
   /** `max_grpc_streaming_packet_size`: larger messages are split; 0 for no bound. */
   packetBytesMax: number;
   /** Told of every call; `status` is `success`, `error` or `cancel`. */
@@ -208,7 +212,10 @@ async function* stream<A>(
       signal,
     };
     const packets = new Packets(options.packetBytesMax);
-    for await (const { answer, isFinal } of answersOf<A>((listener) => method.ask(call, listener))) {
+    const timeoutMs = method.op === 'search' ? (options.searchTimeoutMs ?? 0) : 0;
+    const ask = (listener: Listener<A>): Promise<A> =>
+      withDeadline(timeoutMs, SEARCH_TIMEOUT, signal, (limited) => method.ask({ ...call, signal: limited }, listener));
+    for await (const { answer, isFinal } of answersOf<A>(ask)) {
       const elements = method.elements(answer, call);
       if (isFinal && receipts.length > 0)
         grpc.trailer(RECEIPT_HEADER.toLowerCase(), receiptHeader(joinReceipts(receipts)));

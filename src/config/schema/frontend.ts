@@ -22,7 +22,7 @@ export const query_frontend = section('frontend.Config', {
   log_query_request_headers: csv([], 'headers added to query logs'),
   max_retries: int(2, 'repeats of a failed job'),
   search: section('frontend.SearchConfig', {
-    timeout: duration('0', 'limit of a search, 0 none'),
+    timeout: active(duration('0', 'limit of a search, waiting and all, 0 none; later is 504')),
     concurrent_jobs: int(1000, 'jobs of a query at a time'),
     target_bytes_per_job: int(104_857_600, 'bytes of a job'),
     default_result_limit: active(uint(20, 'traces of an answer when the request names no limit')),
