@@ -9,6 +9,8 @@ export type CellKind = 'count' | 'sum' | 'mean' | 'min' | 'max';
 
 /** Cells of one query: 8 bytes each, 16 of a mean. */
 export const CELLS_MAX = 2_000_000;
+/** Series that are told apart, however few intervals they have: each has labels. */
+const SERIES_MAX = 131_072;
 
 const LANE_SERIES = 256;
 
@@ -26,7 +28,7 @@ export class Cells {
   constructor(kind: CellKind, intervals: number, cellsMax = CELLS_MAX) {
     this.kind = kind;
     this.intervals = intervals;
-    this.seriesMax = Math.max(1, Math.floor(cellsMax / Math.max(1, intervals)));
+    this.seriesMax = Math.min(SERIES_MAX, Math.max(1, Math.floor(cellsMax / Math.max(1, intervals))));
     this.values = new Float64Array(0);
     this.counts = kind === 'mean' ? new Float64Array(0) : undefined;
   }

@@ -22,11 +22,12 @@ import type { FoundValue } from './results.ts';
 
 const SIDES = ['baseline', 'selection'] as const;
 
-/** Cells of one attribute, 8 bytes each, and bytes of its values. */
-const ATTRIBUTE_CELLS_MAX = 100_000;
-const ATTRIBUTE_BYTES_MAX = 1024 * 1024;
+/** Cells of all attributes together and of one, 8 bytes each, and bytes of the values of one. */
+const COMPARE_CELLS_MAX = 4_000_000;
+const ATTRIBUTE_CELLS_MAX = 200_000;
+const ATTRIBUTE_BYTES_MAX = 256 * 1024;
 /** Attributes that are told apart; those of the segments that come first. */
-export const ATTRIBUTES_MAX = 500;
+export const ATTRIBUTES_MAX = 250;
 
 const INTRINSICS: readonly IntrinsicName[] = [
   'name',
@@ -53,6 +54,7 @@ export class CompareRun {
   readonly #intervals: Intervals;
   readonly #finder: IntervalFinder;
   readonly #attributes = new Map<string, AttributeCounts>();
+  #cellsLeft = COMPARE_CELLS_MAX;
   /** Attributes for which there was no room. */
   limited = false;
 
@@ -155,10 +157,15 @@ export class CompareRun {
         return undefined;
       }
       const width = this.#intervals.count;
+      const takesRoom = (): boolean => {
+        this.#cellsLeft -= 2 * width;
+        return this.#cellsLeft >= 0;
+      };
       const cells = new Cells('count', width, Math.max(ATTRIBUTE_CELLS_MAX, 8 * width));
+      const countMax = Math.floor(cells.seriesMax / 2);
       counts = {
         reference,
-        values: new LabelValues({ countMax: Math.floor(cells.seriesMax / 2), bytesMax: ATTRIBUTE_BYTES_MAX }),
+        values: new LabelValues({ countMax, bytesMax: ATTRIBUTE_BYTES_MAX, takesRoom }),
         cells,
         totals: new Float64Array(2 * width),
       };

@@ -31,31 +31,55 @@ const KEEP = -3;
 
 /** Values of one label of a query. */
 export class LabelValues {
-  readonly #numbers = new Map<string, number>();
+  readonly #strings = new Map<string, number>();
+  /** Ints that a double holds exactly; the others by their text among the strings. */
+  readonly #ints = new Map<number, number>();
+  readonly #doubles = new Map<number, number>();
   readonly #values: (FoundValue | undefined)[] = [undefined];
   readonly #countMax: number;
+  readonly #takesRoom: () => boolean;
   #bytesLeft: number;
   /** A value had to be left out. */
   limited = false;
 
-  constructor(bounds: { countMax: number; bytesMax: number }) {
+  /** `takesRoom` is asked for every new value, whether there is room for what is kept of it. */
+  constructor(bounds: { countMax: number; bytesMax: number; takesRoom?: () => boolean }) {
     this.#countMax = bounds.countMax;
+    this.#takesRoom = bounds.takesRoom ?? (() => true);
     this.#bytesLeft = bounds.bytesMax;
   }
 
   /** The number of a value, LIMITED when there is no room for it. Arrays are nil. */
   number(value: FoundValue | undefined): number {
-    if (value === undefined || value.type === 'array') return 0;
-    const key = `${value.type} ${value.value}`;
-    const known = this.#numbers.get(key);
-    if (known !== undefined) return known;
-    this.#bytesLeft -= 100 + 2 * key.length;
-    if (this.#values.length >= this.#countMax || this.#bytesLeft < 0) {
-      this.limited = true;
-      return LIMITED;
+    switch (value?.type) {
+      case 'string':
+        return this.string(value.value);
+      case 'int': {
+        const int = Number(value.value);
+        if (Number.isSafeInteger(int)) return this.int(int);
+        return this.#strings.get(`int ${value.value}`) ?? this.#add(this.#strings, `int ${value.value}`, value);
+      }
+      case 'double':
+        return this.double(value.value);
+      case 'bool':
+        return this.#strings.get(`bool ${value.value}`) ?? this.#add(this.#strings, `bool ${value.value}`, value);
+      default:
+        return 0;
     }
-    this.#numbers.set(key, this.#values.length);
-    return this.#values.push(value) - 1;
+  }
+
+  string(text: string): number {
+    const key = ` ${text}`;
+    return this.#strings.get(key) ?? this.#add(this.#strings, key, { type: 'string', value: text });
+  }
+
+  /** Of a safe integer. */
+  int(value: number): number {
+    return this.#ints.get(value) ?? this.#add(this.#ints, value, { type: 'int', value: BigInt(value) });
+  }
+
+  double(value: number): number {
+    return this.#doubles.get(value) ?? this.#add(this.#doubles, value, { type: 'double', value });
   }
 
   value(number: number): FoundValue | undefined {
@@ -66,7 +90,23 @@ export class LabelValues {
   get count(): number {
     return this.#values.length;
   }
+
+  #add<Key extends string | number>(numbers: Map<Key, number>, key: Key, value: FoundValue): number {
+    // Once something was left out, nothing new is taken, so that a value is counted always or never.
+    if (!this.limited) {
+      this.#bytesLeft -= VALUE_BYTES + (typeof key === 'string' ? 4 * key.length : 0);
+      if (this.#values.length < this.#countMax && this.#bytesLeft >= 0 && this.#takesRoom()) {
+        numbers.set(key, this.#values.length);
+        return this.#values.push(value) - 1;
+      }
+    }
+    this.limited = true;
+    return LIMITED;
+  }
 }
+
+/** What a value takes in maps and lists, beside its text twice. */
+const VALUE_BYTES = 100;
 
 /** Reads one label of a segment for ascending rows. */
 export interface LabelReader {
@@ -118,7 +158,7 @@ export async function openCodes(
       numberOf(code, part) {
         const dictionary = part.dictionary ?? column.dictionary!;
         const bytes = dictionary.bytes.subarray(dictionary.start(code), dictionary.end(code));
-        return values.number({ type: 'string', value: utf8(bytes) });
+        return values.string(utf8(bytes));
       },
     };
   if (reference.type === 'intrinsic')
@@ -250,7 +290,7 @@ async function layersOf(
   return layers;
 
   function asText(bytes: Uint8Array): number {
-    return values.number({ type: 'string', value: utf8(bytes) });
+    return values.string(utf8(bytes));
   }
 }
 
@@ -326,7 +366,7 @@ function enumLayer(cursor: ColumnCursor, values: LabelValues, names: readonly st
           // What has no name is the first of them.
           if (at < 0 || at >= names.length) at = 0;
           let number = numbers[at];
-          if (number === UNKNOWN) number = numbers[at] = values.number({ type: 'string', value: names[at] });
+          if (number === UNKNOWN) number = numbers[at] = values.string(names[at]);
           out[k] = number;
         }
       });
@@ -339,17 +379,10 @@ const SMALL_INTS = 1024;
 
 function intLayer(cursor: ColumnCursor, values: LabelValues): Layer {
   const small = new Int32Array(SMALL_INTS).fill(UNKNOWN);
-  const others = new Map<number, number>();
-  const otherNumber = (low: number, high: number): number => {
+  const numberOf = (low: number, high: number): number => {
     const value = high * 4294967296 + (low >>> 0);
-    if (!Number.isSafeInteger(value))
-      return values.number({ type: 'int', value: (BigInt(high) << 32n) | BigInt(low >>> 0) });
-    let number = others.get(value);
-    if (number === undefined) {
-      number = values.number({ type: 'int', value: BigInt(value) });
-      if (number !== LIMITED) others.set(value, number);
-    }
-    return number;
+    if (Number.isSafeInteger(value)) return values.int(value);
+    return values.number({ type: 'int', value: (BigInt(high) << 32n) | BigInt(low >>> 0) });
   };
   return {
     cursor,
@@ -361,10 +394,9 @@ function intLayer(cursor: ColumnCursor, values: LabelValues): Layer {
           const low = words[2 * index[k]];
           const high = words[2 * index[k] + 1];
           if (high === 0 && low >= 0 && low < SMALL_INTS) {
-            let number = small[low];
-            if (number === UNKNOWN) number = small[low] = values.number({ type: 'int', value: BigInt(low) });
-            out[k] = number;
-          } else out[k] = otherNumber(low, high);
+            if (small[low] === UNKNOWN) small[low] = values.int(low);
+            out[k] = small[low];
+          } else out[k] = numberOf(low, high);
         }
       });
     },
@@ -372,22 +404,12 @@ function intLayer(cursor: ColumnCursor, values: LabelValues): Layer {
 }
 
 function doubleLayer(cursor: ColumnCursor, values: LabelValues): Layer {
-  const numbers = new Map<number, number>();
   return {
     cursor,
     fill(rows, count, out) {
       cursor.read(rows, count, (part, index, from, to) => {
         const doubles = part.doubles!;
-        for (let k = from; k < to; k++) {
-          if (index[k] < 0) continue;
-          const value = doubles[index[k]];
-          let number = numbers.get(value);
-          if (number === undefined) {
-            number = values.number({ type: 'double', value });
-            if (number !== LIMITED) numbers.set(value, number);
-          }
-          out[k] = number;
-        }
+        for (let k = from; k < to; k++) if (index[k] >= 0) out[k] = values.double(doubles[index[k]]);
       });
     },
   };
@@ -453,10 +475,10 @@ function traceReader(
       for (let k = 0; k < count; k++) {
         if (traces[k] !== last) {
           last = traces[k];
-          if (name === 'trace:id') number = values.number({ type: 'string', value: traceIdText(lines.ids, last) });
+          if (name === 'trace:id') number = values.string(traceIdText(lines.ids, last));
           else {
             const known = byString.get(strings[last]);
-            number = known ?? values.number({ type: 'string', value: lineString(lines, strings[last]) ?? '' });
+            number = known ?? values.string(lineString(lines, strings[last]) ?? '');
             if (known === undefined && number !== LIMITED) byString.set(strings[last], number);
           }
         }

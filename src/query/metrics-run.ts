@@ -22,7 +22,7 @@ import type { FoundValue } from './results.ts';
 import { openValues } from './metrics-values.ts';
 
 /** Bytes of text that the values of one label may have. */
-const LABEL_BYTES_MAX = 32 * 1024 * 1024;
+const LABEL_BYTES_MAX = 8 * 1024 * 1024;
 
 export class MetricsRun {
   readonly plan: MetricsPlan;

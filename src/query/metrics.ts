@@ -99,6 +99,9 @@ function stagesToJoin({ pipeline, metrics }: Query): readonly Stage[] {
 /** `compare()` counts names of roots, too. */
 const ROOT_NAME: FieldExpr = { type: 'intrinsic', name: 'rootName', offset: 0 };
 
+/** Samples of an answer; each is some 40 bytes of JSON. */
+const ANSWER_CELLS_MAX = 500_000;
+
 /** What the functions have in common. */
 interface Run {
   add(segment: Segment, rows: Bits | undefined, stop: () => void): Promise<void>;
@@ -144,7 +147,10 @@ function limited(
   roomFor: number,
 ): MetricsOutcome {
   const stampsMs = Float64Array.from({ length: intervals.count }, (_, i) => stampMs(intervals, i));
-  const tooMany = series !== undefined && seriesMax > 0 && series.length > seriesMax;
+  // Whoever wants no bound gets as much as can be carried.
+  const carried = Math.max(1, Math.floor(ANSWER_CELLS_MAX / Math.max(1, intervals.count)));
+  if (seriesMax <= 0 || seriesMax > carried) seriesMax = carried;
+  const tooMany = series !== undefined && series.length > seriesMax;
   if (!tooMany && roomFor === 0) return { series, stampsMs };
   const limit = tooMany ? seriesMax : roomFor;
   return {
