@@ -72,7 +72,7 @@ export function searchLines(
     { title: 'matched', ...right, dropRank: 4 },
     { title: 'service', shrinkTo: 10 },
     { title: 'name', shrinkTo: 12 },
-    ...(withGroups ? [{ title: 'set', shrinkTo: 12 }] : []),
+    ...(withGroups ? [{ title: 'set', shrinkTo: 24 }] : []),
   ];
   // Where there is no room for the date, traces are mostly of today.
   const timeFrom = tableWidth < DATE_WIDTH_MIN ? 5 : 0;
@@ -88,7 +88,7 @@ export function searchLines(
         index === 0
           ? [paint.style('bold', clean(trace.rootServiceName ?? '')), clean(trace.rootTraceName ?? '')]
           : ['', ''];
-      rows.push([...row, matched, ...names, ...(withGroups ? [attributesText(set.attributes)] : [])]);
+      rows.push([...row, matched, ...names, ...(withGroups ? [setText(set.attributes)] : [])]);
       if (spans)
         below.set(
           rows.length - 1,
@@ -136,6 +136,13 @@ function spanText(span: FoundSpan): string {
 
 function attributesText(attributes: ApiAttribute[] = []): string {
   return attributes.map(({ key, value }) => `${clean(key)}=${clean(anyText(value))}`).join(' ');
+}
+
+/** Of `by()` the value says enough: `catalog count()=2`. */
+function setText(attributes: ApiAttribute[] = []): string {
+  return attributes
+    .map(({ key, value }) => `${key.startsWith('by(') ? '' : `${clean(key)}=`}${clean(anyText(value))}`)
+    .join(' ');
 }
 
 function summaryOf(traces: number, metrics: SearchBody['metrics'] = {}): string {
