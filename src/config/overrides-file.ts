@@ -107,6 +107,11 @@ function saidIn(decoding: Decoding, node: Node | null): SaidLimits {
   return said;
 }
 
+/** The value of a dotted key below `overrides.defaults`. */
+export function limitAt(limits: TenantLimits, path: string): unknown {
+  return valueAt(limits, path);
+}
+
 function valueAt(limits: Record<string, unknown>, path: string): unknown {
   const keys = path.split('.');
   const last = keys.pop()!;

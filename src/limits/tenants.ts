@@ -1,7 +1,7 @@
 /**
- * What each tenant may do. Three layers, and whatever one of them leaves out is taken from the next:
+ * What each tenant may do. Four layers, and whatever one of them leaves out is taken from the next:
  *
- *   entry of the tenant in the file  >  entry "*" of the file  >  overrides.defaults
+ *   set through the API  >  entry of the tenant in the file  >  entry "*" of the file  >  overrides.defaults
  *
  * (Tempo takes the first layer that exists whole, so that a forgotten key becomes zero.) The file is read again while the
  * process runs; one that cannot be read or is wrong leaves everything as it was.
@@ -17,10 +17,13 @@ export interface TenantsOptions {
   onReload?(error?: string): void;
 }
 
+const NOTHING: SaidLimits = new Map();
+
 export class Tenants {
   readonly #options: TenantsOptions;
   #text: string | undefined;
   #said: ReadonlyMap<string, SaidLimits> = new Map();
+  readonly #byApi = new Map<string, SaidLimits>();
   #base: TenantLimits;
   #limits = new Map<string, TenantLimits>();
   #failing = '';
@@ -42,8 +45,9 @@ export class Tenants {
     const known = this.#limits.get(tenant);
     if (known !== undefined) return known;
     const said = this.#said.get(tenant);
-    if (said === undefined) return this.#base;
-    const limits = withSaid(this.#base, said);
+    const byApi = this.#byApi.get(tenant);
+    if (said === undefined && byApi === undefined) return this.#base;
+    const limits = withSaid(withSaid(this.#base, said ?? NOTHING), byApi ?? NOTHING);
     this.#limits.set(tenant, limits);
     return limits;
   }
@@ -56,6 +60,24 @@ export class Tenants {
   /** What the file says, by tenant. */
   get said(): ReadonlyMap<string, SaidLimits> {
     return this.#said;
+  }
+
+  /** What tenants have set through the API now; undefined for those that have nothing set any more. */
+  setByApi(changes: Iterable<readonly [tenant: string, said: SaidLimits | undefined]>): void {
+    let changed = false;
+    for (const [tenant, said] of changes) {
+      if (said === undefined) changed = this.#byApi.delete(tenant) || changed;
+      else {
+        this.#byApi.set(tenant, said);
+        changed = true;
+      }
+      this.#limits.delete(tenant);
+    }
+    if (changed) for (const listener of this.#listeners) listener();
+  }
+
+  tenantsByApi(): string[] {
+    return [...this.#byApi.keys()];
   }
 
   /** Called after the limits of any tenant have changed. */
@@ -84,7 +106,7 @@ export class Tenants {
     const said = parseOverridesFile(text);
     this.#text = text;
     this.#said = said;
-    this.#base = withSaid(this.#options.defaults, said.get('*') ?? new Map());
+    this.#base = withSaid(this.#options.defaults, said.get('*') ?? NOTHING);
     this.#limits = new Map();
     for (const listener of this.#listeners) listener();
     return true;

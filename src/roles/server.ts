@@ -44,6 +44,7 @@ import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { startReaders, startWriter } from './threads.ts';
+import { openUserOverrides } from './user-overrides.ts';
 import type { TenantCounts, WriterStats } from './writer-thread.ts';
 
 export interface RunningServer {
@@ -91,6 +92,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   makeDirectory(blocks);
   const metrics = ownMetrics(version);
   const { tenants, close: closeTenants } = openTenantLimits(config, options.env, log, metrics);
+  const userOverrides = await openUserOverrides(config, tenants, log, metrics);
   const guard = openGuard(config, log, metrics, answerNotFound);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
   let last: WriterStats | undefined;
@@ -261,6 +263,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     shutdown: () => options.onStop(0),
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
+    ...(userOverrides && { overrides: userOverrides.store }),
     runtimeConfigYaml: (mode) => (mode === 'defaults' ? renderLimits(tenants.base) : renderSaid(tenants.said)),
     tenantsWithLimits: () => [...tenants.said.keys()],
     limitsYaml: (tenant) => renderLimits(tenants.of(tenant)),
@@ -478,6 +481,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       closeTenants();
       certificates.close();
       guard?.close();
+      userOverrides?.close();
       metrics.close();
       return 0;
     },

@@ -52,8 +52,9 @@ export function limitTable(config: Configuration, tenants: Tenants): LimitTable 
     liveTracesMax: ingestion.maxTracesPerUser,
     traceIdleMs: config.live.traceIdleMs,
   });
-  const own = [...tenants.said.keys()].filter((tenant) => tenant !== '*');
-  return { base: of(tenants.base), own: new Map(own.map((tenant) => [tenant, of(tenants.of(tenant))])) };
+  const own = new Set([...tenants.said.keys(), ...tenants.tenantsByApi()]);
+  own.delete('*');
+  return { base: of(tenants.base), own: new Map([...own].map((tenant) => [tenant, of(tenants.of(tenant))])) };
 }
 
 /** As the metrics of Tempo name them. */

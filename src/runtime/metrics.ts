@@ -284,7 +284,24 @@ function limitMetrics({ gauge, counter }: Makers) {
     'tenant',
     'user',
   ]);
+  const prefix = 'tempo_overrides_user_configurable_overrides';
+  const lists = counter(`${prefix}_list_total`, 'Lists of the limits that tenants have set.');
+  const listsFailed = counter(`${prefix}_reload_failed_total`, 'Readings of those limits that failed.');
+  const fetches = counter(`${prefix}_fetch_total`, 'Documents of tenants read.', ['tenant']);
+  const fetchesFailed = counter(`${prefix}_fetch_failed_total`, 'Documents of tenants that cannot be read.', [
+    'tenant',
+  ]);
   return {
+    userOverridesListed(failed: boolean) {
+      lists.inc();
+      if (failed) listsFailed.inc();
+    },
+    userOverridesFetched(tenant: string, failed: boolean) {
+      fetches.inc({ tenant });
+      if (!failed) return;
+      fetchesFailed.inc({ tenant });
+      listsFailed.inc();
+    },
     authRefused: (reason: string) => refused.inc({ reason }),
     limitsReloaded: (ok: boolean) => reloaded.set(ok ? 1 : 0),
     limitsKnown: (

@@ -10,6 +10,7 @@ import { federated } from './federate.ts';
 import { filtered } from './filtered.ts';
 import { metrics } from './metrics.ts';
 import { metricsSummary } from './metrics-summary.ts';
+import { type OverridesStore, overridesApi } from './overrides-api.ts';
 import type { ApiLimits } from './parameters.ts';
 import type { Explanation, Queries, Receipt } from './queries.ts';
 import { joinReceipts, overheard, RECEIPT_HEADER, receiptHeader, withReceiptInBody } from './receipt.ts';
@@ -41,6 +42,8 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   flush(tenant: string | undefined): Promise<void>;
   /** Begins to stop the process; called once the answer is on its way. */
   shutdown(): void;
+  /** Where tenants set limits themselves; without it there is no such route. */
+  overrides?: OverridesStore;
   /** TraceQL that whoever sent the request is bound to; may throw what the client is to be told. */
   filterOf?(request: object): string | undefined;
   /** Told of every answer, 499 standing for a client that did not wait. `route` is one of few: safe as a label. */
@@ -220,6 +223,15 @@ function routes(options: ApiOptions): Route[] {
       rootPage(request.headers.accept ?? '', originOf(request), options.pathPrefix, options.buildInfo.version),
     ),
   ];
+  const { overrides } = options;
+  if (overrides !== undefined)
+    table.push(
+      plain(`${options.pathPrefix}/api/overrides`, 'admin', ({ request, url }) => {
+        const rules = { ...options.tenants, multiTenantQueriesEnabled: false };
+        const [tenant] = tenantsOf(request.headers['x-scope-orgid'], rules);
+        return overridesApi(overrides, tenant, request, url);
+      }),
+    );
   const endpoints = table.map(({ label, path }) => ({ name: label, path }));
   const sources = { ...options, endpoints };
   table.push(plain('/status', 'admin', ({ url }) => statusPage('', url, sources)));
