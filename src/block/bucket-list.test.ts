@@ -176,6 +176,20 @@ test('what this process has just uploaded is not missed by an older index or lis
   assert.ok(!of('t').includes(mine.blockID));
 });
 
+test('who ends leaves an index with what it uploaded', async () => {
+  const { poller, put } = setting();
+  await put('t');
+  const { list } = poller();
+  await list.poll();
+  const mine = metaOf();
+  await put('t', mine);
+  list.add('t', mine);
+  await list.publish();
+  const reader = poller({ builder: false });
+  await reader.list.poll();
+  assert.ok(reader.of('t').includes(mine.blockID));
+});
+
 test('a tenant that cannot be listed keeps its blocks, and the others are listed', async () => {
   const { bucket, poller, put, pass } = setting();
   const ids = [await put('t'), await put('u')];

@@ -79,6 +79,16 @@ export class BucketList {
     this.#options.onChange(tenant, [meta], []);
   }
 
+  /**
+   * Writes the indexes of tenants that have blocks of this process which are in no index: before the process ends, since
+   * another one that writes indexes may not come soon.
+   */
+  async publish(signal?: AbortSignal): Promise<void> {
+    if (!this.#options.builder) return;
+    for (const [tenant, state] of this.tenants)
+      if ([...state.live.keys()].some((id) => this.#uploaded.has(id))) await this.#pollTenant(tenant, signal, true);
+  }
+
   /** Rejects when the bucket cannot be asked at all, or for more tenants than are tolerated. */
   async poll(signal?: AbortSignal): Promise<void> {
     const { tenantConcurrency, errorsTolerated, tenantsTolerated, onProblem } = this.#options;
@@ -111,7 +121,7 @@ export class BucketList {
     if (failed > tenantsTolerated) throw failure;
   }
 
-  async #pollTenant(tenant: string, signal: AbortSignal | undefined): Promise<void> {
+  async #pollTenant(tenant: string, signal: AbortSignal | undefined, anew = false): Promise<void> {
     const { builder, pollMs, staleIndexMs, fallback, now, onProblem } = this.#options;
     const read = await readTenantIndex(this.#bucket, tenant, signal);
     if (read !== undefined && 'damage' in read.index) onProblem(tenant, 'index', read.index.damage);
@@ -120,7 +130,7 @@ export class BucketList {
     const state = this.#of(tenant);
     // A little less than a poll: the next one of the same process must not find its own index too young.
     const usable = builder ? ageMs < 0.9 * pollMs : staleIndexMs === 0 || ageMs <= staleIndexMs;
-    if (index !== undefined && usable) {
+    if (index !== undefined && usable && !anew) {
       await this.#takeIndex(tenant, state, index, signal);
       state.built = false;
       state.indexAgeMs = ageMs;

@@ -157,7 +157,12 @@ export class OpenBlock implements Segment {
       const indexAt = Math.min(...metadata.rowGroups[0].columns.map((column) => column.offsetIndexOffset ?? footerAt));
       const range = { offset: indexAt, length: footerAt - indexAt };
       const read = indexAt >= tailAt ? tail : await source.fetch([range]);
-      return new OpenBlock(ref, caches, source, metadata, indexAt, read(range.offset, range.length));
+      const block = new OpenBlock(ref, caches, source, metadata, indexAt, read(range.offset, range.length));
+      // From far away the filter has often come along.
+      const { bloomOffset = 0, bloomLength } = block.#chunk(COLUMN_TRACE_ID);
+      if (ref.directory === undefined && bloomOffset >= tailAt)
+        block.#bloom = parseBloomFilter(tail(bloomOffset, bloomLength));
+      return block;
     } catch (error) {
       source.close();
       throw error;
@@ -202,7 +207,20 @@ export class OpenBlock implements Segment {
 
   release(): void {
     this.#users--;
-    if (this.#users === 0 && this.#closing) this.#source.close();
+    if (this.#users > 0) return;
+    this.#source.forget?.();
+    if (this.#closing) this.#source.close();
+  }
+
+  async prepare(range: RowRange): Promise<void> {
+    if (this.#source.prepare === undefined) return;
+    const { columns } = this.#metadata.rowGroups[0];
+    await this.#source.prepare(
+      columns.flatMap((_, index) => [
+        ...(this.#knownValues(index) === undefined ? this.#dictionaryRange(index) : []),
+        ...this.#pageRanges(index, this.#pages(index, range)),
+      ]),
+    );
   }
 
   /** Closes the block, as soon as nobody reads it. */
@@ -212,16 +230,17 @@ export class OpenBlock implements Segment {
   }
 
   async mayHold(traceId: Uint8Array): Promise<boolean> {
-    const bloom = await this.#traceFilter();
+    const bloom = await this.traceFilter();
     return bloom === undefined || mayContain(bloom, traceId);
   }
 
   async mayHoldHash(): Promise<(hash: Int32Array) => boolean> {
-    const bloom = await this.#traceFilter();
+    const bloom = await this.traceFilter();
     return (hash) => bloom === undefined || mayContainHash(bloom, hash);
   }
 
-  async #traceFilter(): Promise<BloomFilter | undefined> {
+  /** The filter of the trace ids, if the block has one. */
+  async traceFilter(): Promise<BloomFilter | undefined> {
     this.#bloom ??= await this.#filterOf(COLUMN_TRACE_ID);
     return this.#bloom;
   }

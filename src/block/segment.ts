@@ -112,6 +112,8 @@ export interface Segment {
   /** The same without waiting, for many traces: `hash` is the xxHash64 of the id. */
   mayHoldHash?(): Promise<(hash: Int32Array) => boolean>;
   lines(): Promise<TraceLines>;
+  /** Says that all columns of these rows will be read: where that is far away, they are fetched together, and once. */
+  prepare?(range: RowRange): Promise<void>;
   /** The number of a trace, or -1, where that is known without searching the sorted ids of `lines`. */
   traceNumber?(traceId: Uint8Array): number;
   /** Rows of a trace of `lines`, in depth-first order. */

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from '../../tests/property.ts';
 import type { BlockRef } from './catalog.ts';
-import { coalesce, fetchingSource, GAP_BYTES_MAX, PIECE_BYTES_MAX } from './source.ts';
+import {
+  type ByteRange,
+  coalesce,
+  fetchingSource,
+  fewer,
+  GAP_BYTES_MAX,
+  PIECE_BYTES_MAX,
+  PREPARED_PIECES_MAX,
+  WASTED_BYTES_MAX,
+} from './source.ts';
 
 test('near ranges become one, long ones are cut', () => {
   const cases: [ranges: [number, number][], joined: [number, number][]][] = [
@@ -59,6 +68,38 @@ test('near ranges become one, long ones are cut', () => {
       coalesce(ranges.map(([offset, length]) => ({ offset, length }))),
       joined.map(([offset, length]) => ({ offset, length })),
     );
+});
+
+test('many pieces become few, unless too much would be fetched in vain', () => {
+  const far = Array.from({ length: 20 }, (_, i) => ({ offset: i * 200_000, length: 10_000 }));
+  assert.equal(fewer(far).length, PREPARED_PIECES_MAX);
+  const farther = far.map(({ offset, length }) => ({ offset: offset * 20, length }));
+  const some = fewer(farther);
+  assert.ok(some.length > PREPARED_PIECES_MAX);
+  const fetched = some.reduce((sum, { length }) => sum + length, 0);
+  assert.ok(fetched <= WASTED_BYTES_MAX + 20 * 10_000);
+});
+
+test('what was prepared is not fetched again, until it is forgotten', async () => {
+  const ref = { id: 'block', tenant: 't', meta: { vivace: { tracesBytes: 3 } } } as BlockRef;
+  const fetched: ByteRange[] = [];
+  const source = fetchingSource(ref, async (_, range) => {
+    fetched.push(range);
+    return Uint8Array.from({ length: range.length }, (_, i) => (range.offset + i) & 0xff);
+  });
+  await source.prepare!([
+    { offset: 100, length: 50 },
+    { offset: 2_000_000, length: 50 },
+  ]);
+  assert.equal(fetched.length, 2);
+  const read = await source.fetch([{ offset: 2_000_010, length: 20 }]);
+  assert.equal(read(2_000_010, 1)[0], 2_000_010 & 0xff);
+  assert.equal(fetched.length, 2);
+  await source.fetch([{ offset: 140, length: 20 }]);
+  assert.equal(fetched.length, 3);
+  source.forget!();
+  await source.fetch([{ offset: 100, length: 50 }]);
+  assert.equal(fetched.length, 4);
 });
 
 test('whatever was fetched can be read, and nothing else', async () => {

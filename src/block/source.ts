@@ -19,6 +19,9 @@ export type ReadBytes = (offset: number, length: number, into?: Uint8Array<Array
 export interface BlockSource {
   /** Resolves when these ranges of data.parquet can be read. They may overlap. */
   fetch(ranges: ByteRange[]): Promise<ReadBytes>;
+  /** Fetches these ranges together and keeps them for later fetches, until `forget`; absent where fetching costs nothing. */
+  prepare?(ranges: ByteRange[]): Promise<void>;
+  forget?(): void;
   /** The whole file `traces`. */
   traces(): Promise<Uint8Array>;
   /** Nothing is fetched afterwards. */
@@ -77,32 +80,80 @@ export const GAP_BYTES_MAX = 128 * 1024;
 /** Longer fetches are cut, and the pieces fetched side by side. */
 export const PIECE_BYTES_MAX = 4 * 1024 * 1024;
 
+/** What is prepared comes in so many pieces, unless more than so many bytes had to be fetched in vain for it. */
+export const PREPARED_PIECES_MAX = 4;
+export const WASTED_BYTES_MAX = 6 * 1024 * 1024;
+
 /** A source over something that can only be asked and waited for; `get` returns exactly the bytes. */
 export function fetchingSource(
   ref: BlockRef,
   get: (name: string, range: ByteRange) => Promise<Uint8Array<ArrayBuffer>>,
 ): BlockSource {
+  const fetch = async (pieces: ByteRange[]): Promise<Fetched> => ({
+    pieces,
+    bytes: await Promise.all(pieces.map((piece) => get(DATA_FILE, piece))),
+  });
+  const reader =
+    ({ pieces, bytes }: Fetched): ReadBytes =>
+    (offset, length, into) => {
+      const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+      for (let done = 0; done < length; ) {
+        const index = pieces.findLastIndex((piece) => piece.offset <= offset + done);
+        const from = index < 0 ? 0 : offset + done - pieces[index].offset;
+        if (index < 0 || from >= pieces[index].length)
+          throw new Error(`byte ${offset + done} of block ${ref.id} was not fetched`);
+        const part = bytes[index].subarray(from, from + length - done);
+        out.set(part, done);
+        done += part.length;
+      }
+      return out;
+    };
+  let prepared: Fetched | undefined;
   return {
     async fetch(ranges) {
-      const pieces = coalesce(ranges);
-      const bytes = await Promise.all(pieces.map((piece) => get(DATA_FILE, piece)));
-      return (offset, length, into) => {
-        const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
-        for (let done = 0; done < length; ) {
-          const index = pieces.findLastIndex((piece) => piece.offset <= offset + done);
-          const from = index < 0 ? 0 : offset + done - pieces[index].offset;
-          if (index < 0 || from >= pieces[index].length)
-            throw new Error(`byte ${offset + done} of block ${ref.id} was not fetched`);
-          const part = bytes[index].subarray(from, from + length - done);
-          out.set(part, done);
-          done += part.length;
-        }
-        return out;
-      };
+      if (prepared !== undefined && holds(prepared.pieces, ranges)) return reader(prepared);
+      return reader(await fetch(coalesce(ranges)));
+    },
+    async prepare(ranges) {
+      if (prepared === undefined || !holds(prepared.pieces, ranges)) prepared = await fetch(fewer(coalesce(ranges)));
+    },
+    forget() {
+      prepared = undefined;
     },
     traces: () => get(TRACES_FILE, { offset: 0, length: ref.meta.vivace.tracesBytes }),
     close() {},
   };
+}
+
+interface Fetched {
+  /** Ascending and apart, or neighbours. */
+  pieces: ByteRange[];
+  bytes: Uint8Array<ArrayBuffer>[];
+}
+
+/** Whether every byte of the ranges is in the pieces. */
+function holds(pieces: ByteRange[], ranges: ByteRange[]): boolean {
+  return ranges.every(({ offset, length }) => {
+    let at = offset;
+    for (const piece of pieces)
+      if (piece.offset <= at && at < piece.offset + piece.length) at = piece.offset + piece.length;
+    return at >= offset + length;
+  });
+}
+
+/** Joins the nearest of ascending pieces until there are few, or joining them would fetch too much that nobody wants. */
+export function fewer(pieces: ByteRange[]): ByteRange[] {
+  const joined = pieces.map((piece) => ({ ...piece }));
+  for (let wasted = 0; joined.length > PREPARED_PIECES_MAX; ) {
+    const gapAt = (i: number): number => joined[i + 1].offset - (joined[i].offset + joined[i].length);
+    let best = 0;
+    for (let i = 1; i < joined.length - 1; i++) if (gapAt(i) < gapAt(best)) best = i;
+    wasted += gapAt(best);
+    if (wasted > WASTED_BYTES_MAX) break;
+    const [after] = joined.splice(best + 1, 1);
+    joined[best].length = after.offset + after.length - joined[best].offset;
+  }
+  return joined;
 }
 
 /** Fewer, larger ranges that hold all of the given ones, ascending and apart; long ones cut into pieces. */

@@ -55,6 +55,7 @@ class WatchedSegment implements Segment {
   // Evaluators ask whether these are there.
   readonly mayHoldHash?: Segment['mayHoldHash'];
   readonly traceNumber?: Segment['traceNumber'];
+  readonly prepare?: Segment['prepare'];
   readonly attributesOf?: Segment['attributesOf'];
   readonly startBounds?: Segment['startBounds'];
   readonly #base: Segment;
@@ -72,6 +73,7 @@ class WatchedSegment implements Segment {
     this.#watch = watch;
     this.#reads = reads;
     if (base.mayHoldHash !== undefined) this.mayHoldHash = () => this.#read(undefined, () => base.mayHoldHash!());
+    if (base.prepare !== undefined) this.prepare = (range) => this.#read('all columns', () => base.prepare!(range));
     if (base.traceNumber !== undefined) this.traceNumber = (id) => base.traceNumber!(id);
     if (base.startBounds !== undefined)
       this.startBounds = () => {

@@ -254,6 +254,7 @@ async function readFragment(segment: Segment, rows: Uint32Array): Promise<Fragme
     slotOf.set(row, slot);
   });
   const range: RowRange = { from: order[0], to: order[order.length - 1] + 1 };
+  await segment.prepare?.(range);
   const slots = (column: Column | undefined): Slots | undefined =>
     slotsOf(column, order, (index) => slotOf.get(order[index])!);
   const options = { rows: order };

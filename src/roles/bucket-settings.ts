@@ -31,6 +31,7 @@ export function bucketSettings(
     checkMs: config.live.flushCheckMs,
     uploadsAtOnce: UPLOADS_AT_ONCE,
     cacheBytes: config.vivace.bucketCacheBytes,
+    filterBytes: config.vivace.bucketFilterBytes,
     poll: {
       periodMs: trace.blocklistPollMs,
       concurrency: trace.blocklistPollConcurrency,

@@ -9,8 +9,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BucketList } from '../block/bucket-list.ts';
 import { ByteCache } from '../block/cache.ts';
+import { type BlockRef, blockRef } from '../block/catalog.ts';
 import type { BlockMeta } from '../block/meta.ts';
 import { objectKey } from '../block/objects.ts';
+import { createBlockCaches, OpenBlock } from '../block/open.ts';
+import { type BlockSource, fetchingSource } from '../block/source.ts';
+import { TraceFilters } from '../block/trace-filters.ts';
 import { isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
@@ -33,6 +37,7 @@ export interface BucketSettings {
   checkMs: number;
   uploadsAtOnce: number;
   cacheBytes: number;
+  filterBytes: number;
   poll: {
     periodMs: number;
     concurrency: number;
@@ -84,8 +89,10 @@ export interface ChangedBlocks {
 }
 export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' };
 
-/** What a reader thread asks over its port, and the answers. */
+/** What a reader thread asks over its port: a range of a file, or which of these blocks may hold the trace. */
+export type ReaderAsksBucket = RangeAsked | { type: 'holding'; id: number; blocks: string[]; traceId: Uint8Array };
 export interface RangeAsked {
+  type: 'range';
   id: number;
   tenant: string;
   block: string;
@@ -93,10 +100,12 @@ export interface RangeAsked {
   offset: number;
   length: number;
 }
-export type RangeAnswer =
+export type BucketAnswer =
   | { id: number; bytes: Uint8Array<ArrayBuffer> }
+  | { id: number; blocks: string[] }
   | { id: number; code: ErrorCode; message: string };
 
+const FILTERS_AT_ONCE = 8;
 const UPLOAD_RETRY_MS = [1000, 2000, 5000, 15_000, 30_000, 60_000];
 /** The same trouble is told again after this. */
 const TELL_MS = 60_000;
@@ -113,6 +122,14 @@ let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
 const early: ChangedBlocks[] = [];
 const cache = new ByteCache<Uint8Array>(settings.cacheBytes);
+const filters = new TraceFilters({
+  bytesMax: settings.filterBytes,
+  concurrency: FILTERS_AT_ONCE,
+  async read(ref) {
+    const block = await OpenBlock.open(ref, { ...createBlockCaches(0), remote: remoteSource });
+    return block.traceFilter();
+  },
+});
 const fetching = new Map<string, Promise<Uint8Array>>();
 const told = new Map<string, number>();
 const stopping = new AbortController();
@@ -134,6 +151,8 @@ async function start(): Promise<void> {
     wait: (ms) => (ms > 0 ? sleep(ms) : Promise.resolve()),
     onChange: (tenant, added, removed) => {
       for (const id of removed) local?.remove({ tenant, id });
+      filters.remove(removed);
+      filters.add(added.map((meta) => blockRef(meta, tenant, undefined)));
       void tellWriter(tenant, added, removed);
     },
     onProblem(tenant, kind, text) {
@@ -230,7 +249,11 @@ main.on('message', (message: ToBucket) => {
       for (const change of early.splice(0)) writer.postMessage(change);
       break;
     case 'reader':
-      message.port.on('message', (asked: RangeAsked) => void answerRange(message.port, asked));
+      message.port.on('message', (asked: ReaderAsksBucket) => {
+        if (asked.type === 'range') return void answerRange(message.port, asked);
+        const answer: BucketAnswer = { id: asked.id, blocks: filters.holding(asked.blocks, asked.traceId) };
+        message.port.postMessage(answer);
+      });
       break;
     case 'close':
       close(message.msMax).then(
@@ -251,7 +274,7 @@ function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Prom
 }
 
 async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> {
-  let answer: RangeAnswer;
+  let answer: BucketAnswer;
   try {
     answer = { id: asked.id, bytes: await rangeOf(asked) };
   } catch (error) {
@@ -259,6 +282,13 @@ async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> 
     answer = { id: asked.id, code, message: messageOf(error) };
   }
   port.postMessage(answer, 'bytes' in answer ? [answer.bytes.buffer] : []);
+}
+
+/** Reads past the cache: what is wanted of a block for its filter is not what queries want next. */
+function remoteSource(ref: BlockRef): BlockSource {
+  return fetchingSource(ref, (name, { offset, length }) =>
+    bucket.range(objectKey(ref.tenant, ref.id, name), offset, length, { signal: stopping.signal }),
+  );
 }
 
 /** A copy of the caller's own; those who ask for the same at the same time share one request. */
@@ -290,7 +320,11 @@ async function close(msMax: number): Promise<number> {
   // The writer thread has ended before.
   for (const known of unknown.values()) known();
   unknown.clear();
-  const left = local === undefined ? 0 : await local.work(AbortSignal.timeout(msMax));
+  const signal = AbortSignal.timeout(msMax);
+  const left = local === undefined ? 0 : await local.work(signal);
+  await list
+    .publish(signal)
+    .catch((error: unknown) => tell('warn', `cannot write the indexes of tenants: ${messageOf(error)}`, {}));
   sendStats();
   return left;
 }

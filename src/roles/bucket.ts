@@ -2,7 +2,14 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { fetchingSource, type RemoteSource } from '../block/source.ts';
 import { VivaceError } from '../runtime/errors.ts';
-import type { BucketSettings, BucketStats, FromBucket, RangeAnswer, RangeAsked, ToBucket } from './bucket-thread.ts';
+import type {
+  BucketAnswer,
+  BucketSettings,
+  BucketStats,
+  FromBucket,
+  ReaderAsksBucket,
+  ToBucket,
+} from './bucket-thread.ts';
 import type { ToReader } from './reader-thread.ts';
 
 export interface BucketEvents {
@@ -79,23 +86,38 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
   };
 }
 
-/** Opens blocks by asking the bucket thread at the other end of the port. */
-export function remoteBlocks(port: MessagePort): RemoteSource {
-  const waiting = new Map<number, (answer: RangeAnswer) => void>();
+/** What a reader thread has of the bucket. */
+export interface RemoteBlocks {
+  open: RemoteSource;
+  /** Those of the blocks that may hold the trace, whatever they are. */
+  holding(blocks: string[], traceId: Uint8Array): Promise<Set<string>>;
+}
+
+/** Asks the bucket thread at the other end of the port. */
+export function remoteBlocks(port: MessagePort): RemoteBlocks {
+  const waiting = new Map<number, (answer: BucketAnswer) => void>();
   let next = 1;
-  port.on('message', (answer: RangeAnswer) => {
+  port.on('message', (answer: BucketAnswer) => {
     waiting.get(answer.id)?.(answer);
     waiting.delete(answer.id);
   });
-  return (ref) =>
-    fetchingSource(ref, async (name, range) => {
+  const ask = (question: (id: number) => ReaderAsksBucket): Promise<BucketAnswer> =>
+    new Promise((resolve) => {
       const id = next++;
-      const asked: RangeAsked = { id, tenant: ref.tenant, block: ref.id, name, ...range };
-      const answer = await new Promise<RangeAnswer>((resolve) => {
-        waiting.set(id, resolve);
-        port.postMessage(asked);
-      });
-      if ('bytes' in answer) return answer.bytes;
-      throw new VivaceError(answer.code, answer.message);
+      waiting.set(id, resolve);
+      port.postMessage(question(id));
     });
+  return {
+    open: (ref) =>
+      fetchingSource(ref, async (name, range) => {
+        const answer = await ask((id) => ({ type: 'range', id, tenant: ref.tenant, block: ref.id, name, ...range }));
+        if ('bytes' in answer) return answer.bytes;
+        if ('code' in answer) throw new VivaceError(answer.code, answer.message);
+        throw new Error('a range was asked for and no bytes came');
+      }),
+    async holding(blocks, traceId) {
+      const answer = await ask((id) => ({ type: 'holding', id, blocks, traceId }));
+      return new Set('blocks' in answer ? answer.blocks : blocks);
+    },
+  };
 }

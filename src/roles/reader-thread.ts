@@ -39,7 +39,7 @@ import { TraceQLError } from '../traceql/error.ts';
 import { parseQuery } from '../traceql/parse.ts';
 import { planOf } from '../traceql/plan.ts';
 import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
-import { remoteBlocks } from './bucket.ts';
+import { type RemoteBlocks, remoteBlocks } from './bucket.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
 import type { LeaseAnswer, ReaderAsks } from './writer-thread.ts';
@@ -91,6 +91,7 @@ const caches: BlockCaches = createBlockCaches(settings.cacheBytes);
 const turns = new Turns();
 const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
 let writer: MessagePort | undefined;
+let remote: RemoteBlocks | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
 const blockLists = new Map<string, { version: number; blocks: BlockRef[] }>();
 /** Blocks that could not be read, why, and until when that is believed. */
@@ -107,8 +108,10 @@ parentPort!.on('message', (message: ToReader) => {
       leases.delete(answer.id);
     });
     send({ type: 'started' });
-  } else if (message.type === 'bucket') caches.remote = remoteBlocks(message.port);
-  else void answer(message);
+  } else if (message.type === 'bucket') {
+    remote = remoteBlocks(message.port);
+    caches.remote = remote.open;
+  } else void answer(message);
 });
 
 async function answer({ id, slot, question, progress, explain }: Ask): Promise<void> {
@@ -182,7 +185,7 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
     const wanted = wantedBlocks(question, blocks);
     work.begin('open blocks');
-    await openBlocks(wanted, work, missing, held);
+    await openBlocks(await holding(question, wanted, work), work, missing, held);
     work.begin('evaluate');
     const opened = held.map((block) => work.watch(block));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
@@ -307,6 +310,15 @@ function wantedBlocks({ op, request }: Question, blocks: BlockRef[]): BlockRef[]
 
 function metricsSeconds({ startNs, endNs }: MetricsRequest): { startSeconds: number; endSeconds: number } {
   return { startSeconds: Number(startNs / 1_000_000_000n), endSeconds: Number(endNs / 1_000_000_000n) };
+}
+
+/** Of blocks that are far away only those that may hold the trace, when it is one trace that is asked for. */
+async function holding({ op, request }: Question, wanted: BlockRef[], work: Work): Promise<BlockRef[]> {
+  if (op !== 'trace' || remote === undefined) return wanted;
+  const far = wanted.filter(({ directory }) => directory === undefined).map(({ id }) => id);
+  if (far.length === 0) return wanted;
+  const may = await work.outside(remote.holding(far, request.id));
+  return wanted.filter(({ id, directory }) => directory !== undefined || may.has(id));
 }
 
 /** Opens what can be opened, into `held`; the others are put into `missing` or end the attempt. */

@@ -149,13 +149,18 @@ export class Work implements Watch {
   /** What was read of the wanted blocks, as far as the work has come. */
   receipt(wanted: BlockRef[], missing: Map<string, string>, liveUntilMs: number | undefined): Receipt {
     const blocks = this.#reads.filter(({ segment }) => !segment.live);
-    const pruned = blocks.filter(({ touched }) => !touched);
+    const read = blocks.filter(({ touched }) => touched);
+    const sizeOf = (sum: number, { meta }: BlockRef): number => sum + meta.size;
+    const wantedBytes = wanted.reduce(sizeOf, 0);
+    const lost = wanted.filter(({ id }) => missing.has(id));
+    const readBytes = read.reduce((sum, { segment }) => sum + segment.bytes, 0);
+    // Blocks that were not even opened, because they cannot hold the trace, count among the pruned.
     return {
-      blocks: { wanted: wanted.length, read: blocks.length - pruned.length, pruned: pruned.length },
+      blocks: { wanted: wanted.length, read: read.length, pruned: wanted.length - read.length - lost.length },
       bytes: {
-        wanted: wanted.reduce((sum, { meta }) => sum + meta.size, 0),
+        wanted: wantedBytes,
         read: blocks.reduce((sum, { bytes }) => sum + bytes, 0),
-        pruned: pruned.reduce((sum, { segment }) => sum + segment.bytes, 0),
+        pruned: wantedBytes - readBytes - lost.reduce(sizeOf, 0),
       },
       ...(liveUntilMs !== undefined && { liveUntilMs }),
       missing: [...missing].map(([id, why]) => ({ what: `block ${id}`, why })),

@@ -179,6 +179,41 @@ describe('blocks in a bucket', { skip }, () => {
     await complete(reader, batch);
   });
 
+  test('a trace is asked for only where it may be: a few requests, however many blocks', async (t) => {
+    const bucket = makeBucket();
+    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    let reads: string[] = [];
+    proxy.decide = ({ url = '' }) => {
+      if (/\/(?:data\.parquet|traces)/.test(url)) reads.push(url);
+      return 'none';
+    };
+    const writer = await startServer(t, over(t, bucket));
+    const batches: Batch[] = [];
+    for (let i = 0; i < 20; i++) {
+      batches.push(await send(writer));
+      await ask(`${writer.url}/flush`);
+    }
+    await writer.stop();
+    assert.equal(metas(bucket).length, 20);
+    const reader = await startServer(t, { ...over(t, bucket, [], proxy.endpoint), target: 'querier' });
+    // One read a block, for the filters.
+    await until('the filters are read', () => new Set(reads).size === 20);
+    await until('nothing is under way', async () => {
+      const before = reads.length;
+      await ask(`${reader.url}/api/traces/${'ab'.repeat(16)}`);
+      return reads.length === before;
+    });
+    for (const batch of batches.slice(0, 5)) {
+      const [trace] = batch.traces.keys();
+      reads = [];
+      assert.ok((await spansOf(reader.url, trace)).length > 0);
+      assert.ok(reads.length > 0 && reads.length <= 8, reads.join('\n'));
+      reads = [];
+      assert.ok((await spansOf(reader.url, trace)).length > 0);
+      assert.deepEqual(reads, []);
+    }
+  });
+
   test('what is deleted from the bucket is missed by nobody after a poll', async (t) => {
     const bucket = makeBucket();
     const options = over(t, bucket);

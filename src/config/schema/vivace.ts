@@ -7,6 +7,9 @@ export const vivace = section('vivace.Config', {
   bucket_cache_bytes: active(
     uint(33_554_432, 'memory for parts of blocks that were read from a bucket, of the whole process'),
   ),
+  bucket_filter_bytes: active(
+    uint(16_777_216, 'memory for filters of the trace ids of blocks in a bucket, of the whole process'),
+  ),
   reader_threads: active(uint(0, 'threads that search blocks; 0 is one less than the cores, at least one')),
   fsync: active(
     choice(

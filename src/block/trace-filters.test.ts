@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { type BloomFilter, parseBloomFilter, putBloomFilter } from '../parquet/bloom.ts';
+import { createSink } from '../parquet/sink.ts';
+import type { BlockRef } from './catalog.ts';
+import { TraceFilters } from './trace-filters.ts';
+
+const ref = (id: string): BlockRef => ({ id }) as BlockRef;
+
+function filterOf(ids: Uint8Array[]): BloomFilter {
+  const sink = createSink();
+  const bytes = new Uint8Array(Buffer.concat(ids));
+  putBloomFilter(sink, { type: 'fixed', bytes, width: 16, count: ids.length }, 12);
+  return parseBloomFilter(sink.bytes.subarray(0, sink.length));
+}
+
+test('a trace is looked for where it may be, and wherever that is not known', async () => {
+  const traces = Array.from({ length: 40 }, () => new Uint8Array(randomBytes(16)));
+  const filters = new TraceFilters({
+    bytesMax: 1 << 20,
+    concurrency: 3,
+    async read({ id }) {
+      if (id === 'broken') throw new Error('cannot be read');
+      return id === 'bare' ? undefined : filterOf([traces[Number(id)]]);
+    },
+  });
+  filters.add([...traces.keys()].map((i) => ref(String(i))));
+  filters.add([ref('broken'), ref('bare')]);
+  await filters.settled();
+  const all = [...[...traces.keys()].map(String), 'broken', 'bare', 'unheard of'];
+  for (const i of traces.keys()) {
+    const holding = filters.holding(all, traces[i]);
+    for (const id of [String(i), 'broken', 'bare', 'unheard of']) assert.ok(holding.includes(id));
+    assert.ok(holding.length < 10);
+  }
+  filters.remove(all);
+  assert.equal(filters.bytes, 0);
+  assert.equal(filters.holding(all, traces[0]).length, all.length);
+});
+
+test('no more is kept than fits, and there is room again when blocks go', async () => {
+  const filter = filterOf([new Uint8Array(16)]);
+  const filters = new TraceFilters({
+    bytesMax: 3 * filter.words.byteLength,
+    concurrency: 2,
+    read: async () => filter,
+  });
+  filters.add(Array.from({ length: 10 }, (_, i) => ref(String(i))));
+  await filters.settled();
+  assert.equal(filters.bytes, 3 * filter.words.byteLength);
+  filters.remove(['0', '1', '2']);
+  await filters.settled();
+  assert.equal(filters.bytes, 3 * filter.words.byteLength);
+});
