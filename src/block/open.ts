@@ -68,6 +68,9 @@ interface DecodeScratch {
   values: ArrayBuffer;
 }
 
+/** With fewer rows than this share of a page, only their values are decoded. */
+const SPARSE_SHARE = 8;
+
 /** Pages are read together up to this many bytes. */
 const READ_BYTES = 256 * 1024;
 
@@ -398,7 +401,7 @@ export class OpenBlock implements Segment {
     const values = known ?? this.#values(index, read);
     const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
-    const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values) };
+    const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values, options.rows) };
     return { kind, parts, ...(dictionary && { dictionary }), pages: this.#offsets(index).pages };
   }
 
@@ -409,6 +412,7 @@ export class OpenBlock implements Segment {
     childrenBefore: number,
     read: ReadBytes,
     values: Values | undefined,
+    rows: Uint32Array | undefined,
   ): Generator<Part> {
     const chunk = this.#chunk(index);
     const offsets = this.#offsets(index);
@@ -419,6 +423,8 @@ export class OpenBlock implements Segment {
       bytes: new Uint8Array(READ_BYTES),
       values: new ArrayBuffer(0),
     };
+    const wantedOf =
+      rows && chunk.maxDefinition === 0 && chunk.maxRepetition === 0 ? this.#rowsIn(index, rows) : undefined;
     try {
       let children = childrenBefore;
       for (let from = 0; from < pages.length; ) {
@@ -436,10 +442,12 @@ export class OpenBlock implements Segment {
           const decoded = decodePage(bytes.subarray(pageAt, pageAt + offsets.bytes[page]), chunk, scratch.page, {
             offset: offsets.offsets[page],
             verifyChecksum: verified[page] === 0,
+            wanted: wantedOf?.(page),
           });
           // Only now: a damaged page must be refused every time.
           verified[page] = 1;
           const part = this.#partOf(index, page, decoded, children, scratch, values);
+          if (decoded.wanted) partOfRows(part, wantedOf!(page)!);
           children += part.rows;
           yield part;
         }
@@ -447,6 +455,26 @@ export class OpenBlock implements Segment {
     } finally {
       scratches.push(scratch);
     }
+  }
+
+  /** A function that gives, page after page, which of its rows are among the ascending `rows`; undefined where many are. */
+  #rowsIn(index: number, rows: Uint32Array): (page: number) => Uint32Array | undefined {
+    const { firstRows, pages } = this.#offsets(index);
+    let known = -1;
+    let wanted: Uint32Array | undefined;
+    let next = 0;
+    return (page) => {
+      if (page === known) return wanted;
+      const end = page + 1 < pages ? firstRows[page + 1] : this.rows;
+      while (next < rows.length && rows[next] < firstRows[page]) next++;
+      const from = next;
+      while (next < rows.length && rows[next] < end) next++;
+      known = page;
+      wanted = undefined;
+      if ((next - from) * SPARSE_SHARE < end - firstRows[page])
+        wanted = rows.subarray(from, next).map((row) => row - firstRows[page]);
+      return wanted;
+    };
   }
 
   /** The pages of a column whose checksum was right: it is compared once, since bytes do not rot between two queries. */
@@ -655,6 +683,12 @@ function dictionaryOf(values: Values): Dictionary {
     throw new VivaceError('internal', `cannot read a dictionary of ${values.type} as strings`);
   const { bytes, offsets, count } = values;
   return { isOfColumn: true, count, bytes, start: (code) => offsets[code], end: (code) => offsets[code + 1] };
+}
+
+/** Makes a part of it that has values for these of its rows only. */
+function partOfRows(part: Part, wanted: Uint32Array): void {
+  part.count = wanted.length;
+  part.at = wanted.map((row) => part.first + row);
 }
 
 function identity(count: number): Uint32Array {

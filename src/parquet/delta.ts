@@ -280,6 +280,91 @@ export function decodeDeltaInt64(
 }
 
 /**
+ * The same for some values only: those at `wanted` (ascending, below `count`) into `out`, two words each. What lies between is
+ * added up as doubles, which are exact while values are within 2^52 of the first one and deltas below 2^44; false when they
+ * are not, and `out` is then to be filled by decodeDeltaInt64.
+ * @throws VivaceError `undecodable`
+ */
+export function decodeDeltaInt64At(
+  bytes: Uint8Array,
+  view: DataView,
+  from: number,
+  to: number,
+  count: number,
+  wanted: Uint32Array,
+  out: Int32Array,
+): boolean {
+  const input = openDelta(bytes, view, from, to, count);
+  if (input.miniblockValues > MINIBLOCK_VALUES_MAX) return false;
+  const baseLow = input.low;
+  const baseHigh = input.high;
+  let filled = 0;
+  let sum = 0;
+  if (wanted.length > 0 && wanted[0] === 0) {
+    out[0] = baseLow;
+    out[1] = baseHigh;
+    filled = 1;
+  }
+  for (let done = 1; done < count && filled < wanted.length; ) {
+    startBlock(input);
+    const least = input.high * 4294967296 + (input.low >>> 0);
+    if (Math.abs(least) >= DELTA_MAX) return false;
+    for (let m = 0; m < input.miniblocks && done < count; m++) {
+      const n = Math.min(input.miniblockValues, count - done);
+      const width = bytes[input.widthsAt + m];
+      if (width > DELTA_BITS_MAX) return false;
+      let at = 0;
+      if (width <= 32) {
+        const deltas = unpackMiniblock(input, width, n);
+        for (; filled < wanted.length && wanted[filled] < done + n; filled++) {
+          for (const end = wanted[filled] - done + 1; at < end; at++) sum += deltas[at] + least;
+          if (Math.abs(sum) >= EXACT) return false;
+          putSum(out, filled, baseLow, baseHigh, sum);
+        }
+        for (; at < n; at++) sum += deltas[at] + least;
+      } else {
+        checkMiniblock(input, width, n);
+        let bit = input.at * 8;
+        for (; filled < wanted.length && wanted[filled] < done + n; filled++) {
+          for (const end = wanted[filled] - done + 1; at < end; at++, bit += width)
+            sum += getWideBits(bytes, bit, width) + least;
+          if (Math.abs(sum) >= EXACT) return false;
+          putSum(out, filled, baseLow, baseHigh, sum);
+        }
+        for (; at < n; at++, bit += width) sum += getWideBits(bytes, bit, width) + least;
+        input.at = Math.min(to, input.at + (input.miniblockValues / 8) * width);
+      }
+      if (Math.abs(sum) >= EXACT) return false;
+      done += n;
+    }
+  }
+  return true;
+}
+
+const DELTA_BITS_MAX = 44;
+const DELTA_MAX = 2 ** DELTA_BITS_MAX;
+const MINIBLOCK_VALUES_MAX = 128;
+/** From a sum below this the deltas of one miniblock lead to none that is not exact: 2^52 + 128 · (2^44 + 2^44) = 2^53. */
+const EXACT = 2 ** 52;
+
+/** Writes base + sum, modulo 2^64, as value `index`. */
+function putSum(out: Int32Array, index: number, baseLow: number, baseHigh: number, sum: number): void {
+  const sumHigh = Math.floor(sum / 4294967296);
+  const low = (baseLow >>> 0) + (sum - sumHigh * 4294967296);
+  out[2 * index] = low | 0;
+  out[2 * index + 1] = (baseHigh + sumHigh + (low >= 4294967296 ? 1 : 0)) | 0;
+}
+
+/** 33 to 44 bits from any bit position, as a double. What lies past the end counts as zeros. */
+function getWideBits(bytes: Uint8Array, bit: number, width: number): number {
+  const at = bit >>> 3;
+  const shift = bit & 7;
+  const low = (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> shift;
+  const high = bytes[at + 4] | (bytes[at + 5] << 8) | (bytes[at + 6] << 16);
+  return low + (high & ((1 << (width + shift - 32)) - 1)) * 2 ** (32 - shift);
+}
+
+/**
  * DELTA_LENGTH_BYTE_ARRAY: fills `offsets` (count + 1) and returns the values' bytes as a view.
  * @throws VivaceError `undecodable`
  */
