@@ -307,6 +307,7 @@ function decodeValues(data: DataPage, column: PageColumn, into: PageScratch | un
   const view = viewOf(plain);
   switch (encoding) {
     case 'PLAIN':
+      if (type === 'double' && into !== undefined) return plainDoubles(plain, from, to, count, into);
       return decodePlain(type, width, plain, view, from, to, count);
     case 'RLE':
       return decodeRleBooleans(data, view, type);
@@ -338,6 +339,17 @@ function decodeValues(data: DataPage, column: PageColumn, into: PageScratch | un
       return decodeByteStreamSplit(type, width, plain, from, to, count);
   }
   throw new VivaceError('unsupported', `values of type ${type} encoded as ${encoding}`);
+}
+
+/** PLAIN doubles; where they are not aligned they are copied to scratch, for fresh arrays would be the most that a scan leaves behind. */
+function plainDoubles(plain: Uint8Array, from: number, to: number, count: number, into: PageScratch): Values {
+  const size = 8 * count;
+  if (size > to - from) throw undecodable(`${to - from} bytes for ${count} values of type double`);
+  const at = plain.byteOffset + from;
+  if (at % 8 === 0) return { type: 'double', values: new Float64Array(plain.buffer, at, count), count };
+  into.numbers = atLeast(into.numbers, 2 * count);
+  new Uint8Array(into.numbers.buffer).set(plain.subarray(from, from + size));
+  return { type: 'double', values: new Float64Array(into.numbers.buffer, 0, count), count };
 }
 
 /** Booleans as runs, after their length in four bytes. */
