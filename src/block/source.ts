@@ -84,14 +84,16 @@ export const PIECE_BYTES_MAX = 4 * 1024 * 1024;
 export const PREPARED_PIECES_MAX = 4;
 export const WASTED_BYTES_MAX = 6 * 1024 * 1024;
 
-/** A source over something that can only be asked and waited for; `get` returns exactly the bytes. */
+/** A source over something that can only be asked and waited for; `get` returns exactly the bytes of a file of `size`. */
 export function fetchingSource(
   ref: BlockRef,
-  get: (name: string, range: ByteRange) => Promise<Uint8Array<ArrayBuffer>>,
+  get: (name: string, range: ByteRange, size: number) => Promise<Uint8Array<ArrayBuffer>>,
 ): BlockSource {
+  const { size } = ref.meta;
+  const { tracesBytes } = ref.meta.vivace;
   const fetch = async (pieces: ByteRange[]): Promise<Fetched> => ({
     pieces,
-    bytes: await Promise.all(pieces.map((piece) => get(DATA_FILE, piece))),
+    bytes: await Promise.all(pieces.map((piece) => get(DATA_FILE, piece, size))),
   });
   const reader =
     ({ pieces, bytes }: Fetched): ReadBytes =>
@@ -120,7 +122,7 @@ export function fetchingSource(
     forget() {
       prepared = undefined;
     },
-    traces: () => get(TRACES_FILE, { offset: 0, length: ref.meta.vivace.tracesBytes }),
+    traces: () => get(TRACES_FILE, { offset: 0, length: tracesBytes }, tracesBytes),
     close() {},
   };
 }

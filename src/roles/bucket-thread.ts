@@ -8,7 +8,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BucketList } from '../block/bucket-list.ts';
-import { ByteCache } from '../block/cache.ts';
 import { type BlockRef, blockRef } from '../block/catalog.ts';
 import type { BlockMeta } from '../block/meta.ts';
 import { objectKey } from '../block/objects.ts';
@@ -21,6 +20,7 @@ import { reached } from '../runtime/reached.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
 import { counted } from '../store/counted.ts';
 import { hedged } from '../store/hedged.ts';
+import { RangeCache } from '../store/range-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { LocalBlocks } from './local-blocks.ts';
 
@@ -97,6 +97,8 @@ export interface RangeAsked {
   tenant: string;
   block: string;
   name: string;
+  /** Bytes of the whole file. */
+  size: number;
   offset: number;
   length: number;
 }
@@ -121,7 +123,11 @@ const unknown = new Map<number, () => void>();
 let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
 const early: ChangedBlocks[] = [];
-const cache = new ByteCache<Uint8Array>(settings.cacheBytes);
+const ranges = new RangeCache({
+  directory: settings.walDirectory,
+  bytesMax: settings.cacheBytes,
+  read: (key, offset, length) => bucket.range(key, offset, length, { signal: stopping.signal }),
+});
 const filters = new TraceFilters({
   bytesMax: settings.filterBytes,
   concurrency: FILTERS_AT_ONCE,
@@ -130,7 +136,6 @@ const filters = new TraceFilters({
     return block.traceFilter();
   },
 });
-const fetching = new Map<string, Promise<Uint8Array>>();
 const told = new Map<string, number>();
 const stopping = new AbortController();
 let wake: (() => void) | undefined;
@@ -284,29 +289,15 @@ async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> 
   port.postMessage(answer, 'bytes' in answer ? [answer.bytes.buffer] : []);
 }
 
-/** Reads past the cache: what is wanted of a block for its filter is not what queries want next. */
 function remoteSource(ref: BlockRef): BlockSource {
-  return fetchingSource(ref, (name, { offset, length }) =>
-    bucket.range(objectKey(ref.tenant, ref.id, name), offset, length, { signal: stopping.signal }),
+  return fetchingSource(ref, (name, { offset, length }, size) =>
+    ranges.range(objectKey(ref.tenant, ref.id, name), size, offset, length),
   );
 }
 
-/** A copy of the caller's own; those who ask for the same at the same time share one request. */
-async function rangeOf({ tenant, block, name, offset, length }: RangeAsked): Promise<Uint8Array<ArrayBuffer>> {
-  const key = `${tenant}:${block}:${name}:${offset}:${length}`;
-  const known = cache.get(key);
-  if (known !== undefined) return new Uint8Array(known);
-  let pending = fetching.get(key);
-  if (pending === undefined) {
-    pending = bucket.range(objectKey(tenant, block, name), offset, length, { signal: stopping.signal });
-    fetching.set(key, pending);
-    pending
-      .then((bytes) => cache.set(key, bytes, bytes.length))
-      .catch(() => {})
-      .finally(() => fetching.delete(key));
-  }
+async function rangeOf({ tenant, block, name, size, offset, length }: RangeAsked): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return new Uint8Array(await pending);
+    return await ranges.range(objectKey(tenant, block, name), size, offset, length);
   } catch (error) {
     if (isNotFound(error)) throw new VivaceError('not-found', `block ${block} of tenant ${tenant} has gone`);
     throw error;

@@ -109,8 +109,9 @@ export function remoteBlocks(port: MessagePort): RemoteBlocks {
     });
   return {
     open: (ref) =>
-      fetchingSource(ref, async (name, range) => {
-        const answer = await ask((id) => ({ type: 'range', id, tenant: ref.tenant, block: ref.id, name, ...range }));
+      fetchingSource(ref, async (name, range, size) => {
+        const { tenant, id: block } = ref;
+        const answer = await ask((id) => ({ type: 'range', id, tenant, block, name, size, ...range }));
         if ('bytes' in answer) return answer.bytes;
         if ('code' in answer) throw new VivaceError(answer.code, answer.message);
         throw new Error('a range was asked for and no bytes came');

@@ -5,7 +5,10 @@ export const vivace = section('vivace.Config', {
   live_bytes: active(uint(67_108_864, 'memory for spans that are not yet in a block, of the whole process')),
   cache_bytes: active(uint(16_777_216, 'memory of each reader thread for dictionaries and trace lists of blocks')),
   bucket_cache_bytes: active(
-    uint(33_554_432, 'memory for parts of blocks that were read from a bucket, of the whole process'),
+    uint(
+      268_435_456,
+      'disk for parts of blocks that were read from a bucket, in a file without a name beside the log; 0 keeps none',
+    ),
   ),
   bucket_filter_bytes: active(
     uint(16_777_216, 'memory for filters of the trace ids of blocks in a bucket, of the whole process'),

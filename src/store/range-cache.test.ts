@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import fc from '../../tests/property.ts';
+import { CHUNK_BYTES, RangeCache } from './range-cache.ts';
+
+const SIZE = 20 * CHUNK_BYTES + 777;
+const byteAt = (key: string, at: number): number => (at * 31 + (at >> 9) + key.charCodeAt(0)) & 0xff;
+
+function cacheOf(chunks: number) {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-range-cache-'));
+  const asked: [key: string, offset: number, length: number][] = [];
+  const failing = { now: false };
+  const cache = new RangeCache({
+    directory,
+    bytesMax: chunks * CHUNK_BYTES,
+    async read(key, offset, length) {
+      asked.push([key, offset, length]);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (failing.now) throw new Error('the bucket is away');
+      assert.ok(offset + length <= SIZE);
+      const bytes = new Uint8Array(length);
+      for (let i = 0; i < length; i++) bytes[i] = byteAt(key, offset + i);
+      return bytes;
+    },
+  });
+  assert.deepEqual(fs.readdirSync(directory), []);
+  fs.rmSync(directory, { recursive: true });
+  return { cache, asked, failing };
+}
+
+function check(key: string, offset: number, bytes: Uint8Array): void {
+  for (const at of [0, bytes.length >> 1, bytes.length - 1]) assert.equal(bytes[at], byteAt(key, offset + at));
+}
+
+test('any ranges, whatever is kept of them', async () => {
+  const range = fc.record({
+    key: fc.constantFrom('a', 'b'),
+    offset: fc.nat(SIZE - 2),
+    length: fc.integer({ min: 1, max: 6 * CHUNK_BYTES }),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(range, { minLength: 1, maxLength: 12 }),
+      fc.integer({ min: 1, max: 9 }),
+      async (ranges, chunks) => {
+        const { cache } = cacheOf(chunks);
+        await Promise.all(
+          ranges.map(async ({ key, offset, length: wanted }) => {
+            const length = Math.min(wanted, SIZE - offset);
+            const bytes = await cache.range(key, SIZE, offset, length);
+            assert.equal(bytes.length, length);
+            check(key, offset, bytes);
+          }),
+        );
+        assert.ok(cache.bytes <= chunks * CHUNK_BYTES);
+        cache.close();
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+test('what is kept is not asked for again, and the rest in as few requests as there are gaps', async () => {
+  const { cache, asked } = cacheOf(30);
+  await cache.range('a', SIZE, 3 * CHUNK_BYTES + 5, 10);
+  await cache.range('a', SIZE, 3 * CHUNK_BYTES, CHUNK_BYTES);
+  assert.deepEqual(asked, [['a', 3 * CHUNK_BYTES, CHUNK_BYTES]]);
+  await cache.range('a', SIZE, 0, SIZE);
+  assert.deepEqual(asked.slice(1), [
+    ['a', 0, 3 * CHUNK_BYTES],
+    ['a', 4 * CHUNK_BYTES, SIZE - 4 * CHUNK_BYTES],
+  ]);
+  await cache.range('a', SIZE, 0, SIZE);
+  assert.equal(asked.length, 3);
+  cache.close();
+});
+
+test('two that want the same at the same time share a request', async () => {
+  const { cache, asked } = cacheOf(30);
+  await Promise.all([cache.range('a', SIZE, 0, 1000), cache.range('a', SIZE, 500, 1000)]);
+  assert.equal(asked.length, 1);
+  cache.close();
+});
+
+test('a failure is not kept', async () => {
+  const { cache, failing } = cacheOf(30);
+  failing.now = true;
+  await assert.rejects(cache.range('a', SIZE, 0, 1000), /the bucket is away/);
+  failing.now = false;
+  check('a', 0, await cache.range('a', SIZE, 0, 1000));
+  cache.close();
+});
+
+test('without room nothing is kept', async () => {
+  const { cache, asked } = cacheOf(0);
+  for (let i = 0; i < 2; i++) check('a', 7, await cache.range('a', SIZE, 7, 1000));
+  assert.deepEqual(asked, [
+    ['a', 7, 1000],
+    ['a', 7, 1000],
+  ]);
+});
