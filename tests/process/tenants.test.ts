@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http2 from 'node:http2';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { vector } from '../../src/receive/vectors.fixture.ts';
 import { type ReceivingServer, startReceiving } from './receivers.fixture.ts';
@@ -14,7 +16,10 @@ let server: ReceivingServer;
 const sessions: http2.ClientHttp2Session[] = [];
 
 before(async () => {
-  server = await startReceiving(suite, { directory, multitenancy: true });
+  const overrides = path.join(directory, 'overrides.yaml');
+  fs.writeFileSync(overrides, 'overrides: {poor: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 1}}}\n');
+  const more = `overrides: {per_tenant_override_config: ${overrides}}\n`;
+  server = await startReceiving(suite, { directory, multitenancy: true, more });
 });
 after(() => {
   for (const session of sessions) session.destroy();
@@ -29,7 +34,7 @@ function protocols(): [
   name: string,
   trace: string,
   send: Send,
-  seen: { ok: number; missing: number; invalid: number },
+  seen: Record<'ok' | 'missing' | 'invalid' | 'limited', number>,
 ][] {
   const { otlpUrl, ports, receivers } = server;
   const local = 'http://127.0.0.1';
@@ -49,26 +54,31 @@ function protocols(): [
       'OTLP/HTTP',
       otlp.traceId,
       http(otlpUrl, 'application/x-protobuf', otlp.bytes),
-      { ok: 200, missing: 503, invalid: 400 },
+      { ok: 200, missing: 503, invalid: 400, limited: 429 },
     ],
-    ['OTLP/gRPC', otlp.traceId, grpc(ports.grpc, undefined, otlp.bytes), { ok: 0, missing: 14, invalid: 3 }],
+    [
+      'OTLP/gRPC',
+      otlp.traceId,
+      grpc(ports.grpc, undefined, otlp.bytes),
+      { ok: 0, missing: 14, invalid: 3, limited: 8 },
+    ],
     [
       'Jaeger gRPC',
       jaeger.traceId,
       grpc(receivers.jaegerGrpc, JAEGER_POST, jaeger.bytes),
-      { ok: 0, missing: 2, invalid: 3 },
+      { ok: 0, missing: 2, invalid: 3, limited: 8 },
     ],
     [
       'Jaeger Thrift',
       thrift.traceId,
       http(thriftUrl, 'application/x-thrift', thrift.bytes),
-      { ok: 202, missing: 500, invalid: 500 },
+      { ok: 202, missing: 500, invalid: 500, limited: 500 },
     ],
     [
       'Zipkin',
       zipkin.traceId,
       http(`${local}:${receivers.zipkin}/api/v2/spans`, 'application/x-protobuf', zipkin.bytes),
-      { ok: 202, missing: 500, invalid: 500 },
+      { ok: 202, missing: 500, invalid: 500, limited: 500 },
     ],
   ];
 }
@@ -88,6 +98,8 @@ describe('the tenant of what is sent', () => {
           `${name}: ${bad}`,
         );
       assert.equal((await get(`/api/traces/${trace}`, tenant)).status, 404);
+      assert.equal(await send({ 'x-scope-orgid': 'poor' }), seen.limited, `${name} above the rate`);
+      assert.equal((await get(`/api/traces/${trace}`, 'poor')).status, 404);
       assert.equal(await send({ 'x-scope-orgid': `${tenant}:key=value|${tenant}` }), seen.ok, name);
       assert.equal((await get(`/api/traces/${trace}`, tenant)).status, 200, name);
       for (const other of ['nobody', `${tenant}x`, tenant.slice(0, -1), tenant.toUpperCase()])
