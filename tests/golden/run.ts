@@ -1,16 +1,16 @@
 /**
- * The golden run: a server of its own takes the data set and answers every question twice, while the data is in live columns
- * and when it is in blocks.
+ * The golden run: servers of its own take the data set and answer every question while the data is in live columns, when it is
+ * in a block, and when a part is in a block and a part in live columns.
  */
-import { type Cleanup, startServer, temporaryFolder } from '../process/server.fixture.ts';
+import { type Cleanup, type Server, startServer, temporaryFolder } from '../process/server.fixture.ts';
 import { askAll, baseFor } from './ask.ts';
 import { type Answer, type Answers, differenceOf, readAnswers } from './compare.ts';
 import { dataset } from './dataset.ts';
 import { type GoldenQuery, readQueries } from './queries.ts';
 
 /** Where the data was when the question was asked. */
-export type Place = 'live' | 'blocks';
-export const PLACES: readonly Place[] = ['live', 'blocks'];
+export type Place = 'live' | 'blocks' | 'mixture';
+export const PLACES: readonly Place[] = ['live', 'blocks', 'mixture'];
 
 export interface Difference {
   name: string;
@@ -24,14 +24,29 @@ export interface Difference {
 /** All that differs from what Tempo 3.0 answered. `only` chooses questions by name. */
 export async function goldenRun(t: Cleanup, only = /./): Promise<Difference[]> {
   const queries = readQueries().filter(({ name }) => only.test(name));
-  const server = await startServer(t, { directory: temporaryFolder(t, 'golden') });
   const base = baseFor(Date.now());
-  for (const body of dataset(base).protobuf) await send(server.otlpUrl, body);
-  const live = await askAll(server.url, queries, base);
-  const flushed = await fetch(`${server.url}/flush`, { method: 'POST' });
-  if (flushed.status !== 204) throw new Error(`cannot flush: ${flushed.status} ${await flushed.text()}`);
-  const blocks = await askAll(server.url, queries, base);
-  return [...differences('live', queries, live), ...differences('blocks', queries, blocks)];
+  const requests = dataset(base).protobuf;
+  const found: Difference[] = [];
+  const ask = async (place: Place, server: Server): Promise<void> => {
+    found.push(...differences(place, queries, await askAll(server.url, queries, base)));
+  };
+  const plain = await startServer(t, { directory: temporaryFolder(t, 'golden') });
+  for (const body of requests) await send(plain.otlpUrl, body);
+  await ask('live', plain);
+  await flush(plain);
+  await ask('blocks', plain);
+  // Every other request, so that the trace that comes in three is in both.
+  const mixed = await startServer(t, { directory: temporaryFolder(t, 'golden') });
+  for (const body of requests.filter((_, i) => i % 2 === 0)) await send(mixed.otlpUrl, body);
+  await flush(mixed);
+  for (const body of requests.filter((_, i) => i % 2 === 1)) await send(mixed.otlpUrl, body);
+  await ask('mixture', mixed);
+  return found;
+}
+
+async function flush({ url }: Server): Promise<void> {
+  const answer = await fetch(`${url}/flush`, { method: 'POST' });
+  if (answer.status !== 204) throw new Error(`cannot flush: ${answer.status} ${await answer.text()}`);
 }
 
 async function send(url: string, body: Uint8Array): Promise<void> {
