@@ -1,10 +1,15 @@
 /** From what was accumulated to the series of an answer: derived values, labels, order, exemplars (spec/traceql.md §9.1, 9.3). */
+import { VivaceError } from '../runtime/errors.ts';
 import { printReference } from '../traceql/print.ts';
 import { compareUtf8 } from '../traceql/values.ts';
 import { quantileOf } from './metrics-buckets.ts';
+import { CELLS_MAX } from './metrics-cells.ts';
 import type { MetricsExemplar, MetricsLabel, MetricsSeries, PartialExemplar } from './metrics-results.ts';
 import type { MetricsRun } from './metrics-run.ts';
 import type { FoundValue } from './results.ts';
+
+/** Quantiles of an answer, 8 bytes each. */
+const VALUES_MAX = 4 * CELLS_MAX;
 
 /** The series of a query before second stages, in order. */
 export function seriesOf(run: MetricsRun): MetricsSeries[] {
@@ -62,7 +67,7 @@ function plainSeries(run: MetricsRun): MetricsSeries[] {
 /** One series a group and quantile. An exemplar goes to the quantile that it is closest to, of all spans together. */
 function quantileSeries(run: MetricsRun): MetricsSeries[] {
   const { metrics, unit, intervals } = run.plan;
-  const quantiles = metrics.name === 'quantile_over_time' ? metrics.quantiles : [];
+  const quantiles = metrics.name === 'quantile_over_time' ? [...new Set(metrics.quantiles)] : [];
   const groups = new Map<number, number[]>();
   const totals = new Map<number, number>();
   for (const series of run.usedSeries()) {
@@ -76,6 +81,12 @@ function quantileSeries(run: MetricsRun): MetricsSeries[] {
       run.cells.row(series).reduce((sum, count) => sum + count, totals.get(bucket) ?? 0),
     );
   }
+  const values = groups.size * quantiles.length * intervals.count;
+  if (values > VALUES_MAX)
+    throw new VivaceError(
+      'too-large',
+      `cannot compute ${quantiles.length} quantiles of ${groups.size} groups in ${intervals.count} intervals: at most ${VALUES_MAX} values fit into memory; ask for fewer quantiles, group by something with fewer values, or make the step longer`,
+    );
   const allBuckets = [...totals.keys()].sort((a, b) => a - b);
   const allCounts = allBuckets.map((bucket) => totals.get(bucket)!);
   const overall = quantiles.map((quantile) => quantileOf(quantile, allBuckets, allCounts) / unit.ofBuckets);

@@ -24,6 +24,9 @@ import { printField, printScalar, printSpanset, printStage, printStatic } from '
 import { compileRegex } from './regex.ts';
 import { areCompatible, isArithmetic, isDefined, isNumeric, type ValueType } from './values.ts';
 
+/** Each goes over all series of an answer, when nothing interrupts a query any more. */
+const secondStagesMax = 32;
+
 /**
  * Throws the first `TraceQLError` of kind `meaning`, or returns. `text` is what the query was parsed from, for line
  * and column. After it: filters are conditions, scalar filters are `aggregate op static`, patterns are literals that
@@ -35,6 +38,8 @@ export function checkQuery(query: Query, text = ''): void {
   };
   checkStages(query.pipeline, fail);
   if (query.metrics) checkMetrics(query.metrics, fail);
+  if (query.secondStages.length > secondStagesMax)
+    fail(query.secondStages[secondStagesMax].offset, `more than ${secondStagesMax} second stage functions`);
   for (const stage of query.secondStages) {
     if (query.metrics?.name === 'compare') {
       fail(stage.offset, '`compare()` cannot be used with second stage functions');
