@@ -25,9 +25,9 @@ const SIDES = ['baseline', 'selection'] as const;
 /** Cells of all attributes together and of one, 8 bytes each, and bytes of the values of one. */
 const COMPARE_CELLS_MAX = 4_000_000;
 const ATTRIBUTE_CELLS_MAX = 200_000;
-const ATTRIBUTE_BYTES_MAX = 256 * 1024;
+const ATTRIBUTE_BYTES_MAX = 128 * 1024;
 /** Attributes that are told apart; those of the segments that come first. */
-export const ATTRIBUTES_MAX = 250;
+export const ATTRIBUTES_MAX = 500;
 
 const INTRINSICS: readonly IntrinsicName[] = [
   'name',
