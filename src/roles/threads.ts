@@ -184,11 +184,12 @@ export function startReaders(
     readers.push(reader);
     return reader;
   };
-  start();
 
   const ask = async (question: Question, signal: AbortSignal, listener?: Listener<never>): Promise<unknown> => {
     const leave = await admission.enter(question.request.tenant, signal);
-    let reader = readers.reduce((least, each) => (each.busy < least.busy ? each : least));
+    // None is started before it is wanted: an idle one takes 15 MiB, starting it 0.2 s of the first query.
+    let reader =
+      readers.length === 0 ? start() : readers.reduce((least, each) => (each.busy < least.busy ? each : least));
     if (reader.busy > 0 && readers.length < count) reader = start();
     const id = next++;
     const slot = id % SLOTS;
