@@ -131,12 +131,16 @@ function readId(json: JsonCursor, id: Uint8Array): void {
   const { textBytes, textStart, textEnd } = json;
   const digits = textEnd - textStart;
   if (digits === 0 || digits > id.length * 2) throw json.fail(`id of ${digits} digits, before`);
-  id.fill(0);
-  for (let i = 0; i < digits; i++) {
-    const value = HEX[textBytes[textEnd - 1 - i]];
-    if (value > 15) throw json.fail('id that is not hexadecimal, before');
-    id[id.length - 1 - (i >> 1)] |= (i & 1) === 0 ? value : value << 4;
+  const size = id.length;
+  let any = 0;
+  let at = textEnd;
+  for (let i = size - 1; i >= 0; i--, at -= 2) {
+    const low = at > textStart ? HEX[textBytes[at - 1]] : 0;
+    const high = at - 1 > textStart ? HEX[textBytes[at - 2]] : 0;
+    any |= low | high;
+    id[i] = (high << 4) | low;
   }
+  if (any > 15) throw json.fail('id that is not hexadecimal, before');
 }
 
 /** A whole number, not as text. */

@@ -338,7 +338,7 @@ function removeResourceTags(tags: TagTable): void {
 }
 
 function isResourceTag(tags: TagTable, tag: number): boolean {
-  return tags.type(tag) === TAG_TEXT && RESOURCE_TAGS.has(tags.bytes, tags.keyStart(tag), tags.keyEnd(tag));
+  return tags.type(tag) === TAG_TEXT && RESOURCE_TAGS.has(tags, tag);
 }
 
 /** Tags that describe the resource, whichever span has them. */

@@ -155,8 +155,13 @@ export function readBody(
       clearTimeout(timer);
       resolve(body === undefined ? new Uint8Array(0) : body.finish());
     });
-    stream.on('error', () => fail(gone()));
-    stream.on('close', () => fail(gone()));
+    stream.on('error', leave);
+    stream.on('close', leave);
+
+    /** Every stream closes; an error costs a look at the stack. */
+    function leave(): void {
+      if (!settled) fail(gone());
+    }
 
     function fail(error: VivaceError): void {
       if (settled) return;

@@ -52,6 +52,10 @@ export class ProtoWriter {
 
   /** An unsigned integer up to 2^53−1. */
   varint(value: number): void {
+    if (value < 0x80 && this.length < this.bytes.length) {
+      this.bytes[this.length++] = value;
+      return;
+    }
     this.reserve(10);
     const bytes = this.bytes;
     let at = this.length;
