@@ -46,6 +46,8 @@ export interface Column {
   parts: Iterable<Part>;
   /** string and any columns whose parts have none of their own. */
   dictionary?: Dictionary;
+  /** Throws when the query shall go no further: for whoever works long on one part. */
+  check?(): void;
   /** Pages of the whole column, of which `parts` may be a few; absent where there are no pages. */
   pages?: number;
 }

@@ -121,7 +121,11 @@ class WatchedSegment implements Segment {
     const column = await this.#timed(nameOf(want), true, () => this.#base.column(want, range, options));
     if (column === undefined) return undefined;
     this.#reads.touched = true;
-    return { ...column, parts: { [Symbol.iterator]: () => this.#parts(column, nameOf(want)) } };
+    return {
+      ...column,
+      parts: { [Symbol.iterator]: () => this.#parts(column, nameOf(want)) },
+      check: () => this.#watch.check(this.#reads),
+    };
   }
 
   resources(): Promise<Uint8Array[]> {

@@ -10,14 +10,11 @@ import type { Aggregate, ComparisonOp, FieldExpr, ScalarFilter, StaticValue } fr
 import { printScalar } from '../traceql/print.ts';
 import { applyBinary, isNumeric } from '../traceql/values.ts';
 import { type Bits, rowsOf } from './bits.ts';
-import { isTrue, valuesAt } from './compute.ts';
+import { isTrue, rowsAtOnce, valuesAt } from './compute.ts';
 import { eachValue, rangeOf, type Read } from './gather.ts';
 import { moreColumn } from './more.ts';
 import { keptSets, listedRows, type SetState, setCount } from './spansets.ts';
 import { countIn, type Layout, rowsOfPositions, type Unit } from './unit.ts';
-
-/** Rows whose values are held at a time. */
-const CHUNK_ROWS = 32 * 1024;
 
 /** The sets for which the comparison holds, with the number as an attribute. */
 export async function scalarFiltered(
@@ -31,6 +28,7 @@ export async function scalarFiltered(
   if (left.type !== 'aggregate' || right.type !== 'static')
     throw new VivaceError('invalid', 'scalar filter lhs of type (%v) not yet supported');
   const totals = await aggregated(unit, layout, state, left, stop);
+  stop();
   const sets = setCount(state, layout);
   const keep = new Uint8Array(sets);
   const literal = asNumber(right.value);
@@ -99,9 +97,10 @@ async function aggregated(
   }
   const { rows, sets } = listedRows(state, layout, unit);
   const totals = new ValueTotals(name);
-  for (let from = 0; from < rows.length; from += CHUNK_ROWS) {
+  const rowsMax = rowsAtOnce(argument);
+  for (let from = 0; from < rows.length; from += rowsMax) {
     stop();
-    const values = await valuesAt(unit.segment, argument, rows.subarray(from, from + CHUNK_ROWS));
+    const values = await valuesAt(unit.segment, argument, rows.subarray(from, from + rowsMax));
     for (let i = 0; i < values.length; i++) totals.add(sets[from + i], values[i]);
   }
   return totals;

@@ -1,10 +1,18 @@
 /** Values of expressions, span by span: what is no comparison with a literal, and what by() and aggregates read. */
 import type { Segment } from '../block/segment.ts';
 import { VivaceError } from '../runtime/errors.ts';
-import type { FieldExpr, Reference, StaticValue } from '../traceql/ast.ts';
-import { printField } from '../traceql/print.ts';
+import type { Binary, FieldExpr, Reference, StaticValue } from '../traceql/ast.ts';
+import { printField, printReference } from '../traceql/print.ts';
 import { applyBinary, applyUnary } from '../traceql/values.ts';
 import { gather, isOfChildren, type Read } from './gather.ts';
+
+/** Values that are held and operations that are done at a time: memory has a bound, and so has the time until somebody looks. */
+const VALUES_MAX = 64 * 1024;
+
+/** Rows for which an expression is to be computed together. */
+export function rowsAtOnce(expression: FieldExpr): number {
+  return Math.max(8, Math.floor(VALUES_MAX / (4 + referencesOf(expression).length)));
+}
 
 /** The value of an expression at each of the ascending rows. Of several events or links the first one counts. */
 export async function valuesAt(segment: Segment, expression: FieldExpr, rows: Uint32Array): Promise<Read[]> {
@@ -15,11 +23,27 @@ export async function valuesAt(segment: Segment, expression: FieldExpr, rows: Ui
     const none: Read = expression.name === 'event:name' ? { type: 'string', value: '' } : undefined;
     return values.map((value) => (Array.isArray(value) ? value[0] : value) ?? none);
   }
-  const reads = new Map<Reference, Read[]>();
-  for (const reference of referencesOf(expression)) reads.set(reference, await gather(segment, reference, rows));
+  const reads = await readsAt(segment, referencesOf(expression), rows);
   const values: Read[] = new Array(rows.length);
   for (let slot = 0; slot < rows.length; slot++) values[slot] = compute(expression, reads, slot);
   return values;
+}
+
+/** What each reference reads at the ascending rows; one that occurs many times is read once. */
+export async function readsAt(
+  segment: Segment,
+  references: readonly Reference[],
+  rows: Uint32Array,
+): Promise<Map<Reference, Read[]>> {
+  const byName = new Map<string, Read[]>();
+  const reads = new Map<Reference, Read[]>();
+  for (const reference of references) {
+    const name = printReference(reference);
+    let values = byName.get(name);
+    if (values === undefined) byName.set(name, (values = await gather(segment, reference, rows)));
+    reads.set(reference, values);
+  }
+  return reads;
 }
 
 /** The value of an expression for one row. */
@@ -46,30 +70,38 @@ export function compute(expression: FieldExpr, reads: Map<Reference, Read[]>, sl
       );
     }
     case 'binary': {
-      if (expression.op === '&&' || expression.op === '||') {
-        // nil is false here, so that `true || nil` is true.
-        let value = isTrue(compute(leftmost(expression), reads, slot));
-        for (const { op, right } of spine(expression)) {
-          if (op === '&&') value = value && isTrue(compute(right, reads, slot));
-          else value = value || isTrue(compute(right, reads, slot));
-        }
-        return { type: 'bool', value };
-      }
-      let left = compute(expression.left, reads, slot);
-      let right = compute(expression.right, reads, slot);
-      if (isPredicate(expression)) {
-        left = comparable(expression.left, expression.right, left);
-        right = comparable(expression.right, expression.left, right);
-        // A comparison with nil is false, and the negation of one is true.
-        if (left === undefined || right === undefined) return { type: 'bool', value: false };
-      }
-      if (left === undefined || right === undefined) return undefined;
-      if ((expression.op === '/' || expression.op === '%') && isZeroInt(right) && isInt(left))
-        throw new VivaceError('unsupported', expression.op === '/' ? 'division by zero' : 'modulo by zero');
-      const ofChildren = [expression.left, expression.right].some((side) => isReference(side) && isOfChildren(side));
-      return applyRead(expression.op, left, right, ofChildren);
+      if (expression.left.type !== 'binary')
+        return applied(expression, compute(expression.left, reads, slot), reads, slot);
+      // Operations hang on the left of each other, perhaps very many.
+      const chain: Binary[] = [];
+      let first: FieldExpr = expression;
+      for (; first.type === 'binary'; first = first.left) chain.push(first);
+      let value = compute(first, reads, slot);
+      for (let at = chain.length - 1; at >= 0; at--) value = applied(chain[at], value, reads, slot);
+      return value;
     }
   }
+}
+
+/** An operation whose left side has been computed. */
+function applied(operation: Binary, leftValue: Read, reads: Map<Reference, Read[]>, slot: number): Read {
+  const { op } = operation;
+  // nil is false here, so that `true || nil` is true.
+  if (op === '&&') return { type: 'bool', value: isTrue(leftValue) && isTrue(compute(operation.right, reads, slot)) };
+  if (op === '||') return { type: 'bool', value: isTrue(leftValue) || isTrue(compute(operation.right, reads, slot)) };
+  let left = leftValue;
+  let right = compute(operation.right, reads, slot);
+  if (isPredicate(operation)) {
+    left = comparable(operation.left, operation.right, left);
+    right = comparable(operation.right, operation.left, right);
+    // A comparison with nil is false, and the negation of one is true.
+    if (left === undefined || right === undefined) return { type: 'bool', value: false };
+  }
+  if (left === undefined || right === undefined) return undefined;
+  if ((op === '/' || op === '%') && isZeroInt(right) && isInt(left))
+    throw new VivaceError('unsupported', op === '/' ? 'division by zero' : 'modulo by zero');
+  const ofChildren = [operation.left, operation.right].some((side) => isReference(side) && isOfChildren(side));
+  return applyRead(op, left, right, ofChildren);
 }
 
 /**

@@ -64,7 +64,7 @@ export async function describeTraces(
   }
   for (const [segment, rows] of listed) {
     stop();
-    await addSpans(segment, listings, rows);
+    await addSpans(segment, listings, rows, stop);
   }
   return summaries;
 }
@@ -139,7 +139,7 @@ interface ListedRow {
 }
 
 /** Adds the listed spans of one segment to their sets. */
-async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[]): Promise<void> {
+async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[], stop: () => void): Promise<void> {
   if (listed.length === 0) return;
   listed.sort((a, b) => a.row - b.row);
   const rows = Uint32Array.from(listed, ({ row }) => row);
@@ -148,8 +148,12 @@ async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[
   const durations = await timesAt(segment, 'duration', rows);
   const names = listings.name && (await listedValues(segment, listings.name, rows));
   const values: (FoundAttribute | undefined)[][] = [];
-  for (const listing of listings.attributes) values.push(await listedValues(segment, listing, rows));
+  for (const listing of listings.attributes) {
+    stop();
+    values.push(await listedValues(segment, listing, rows));
+  }
   for (let slot = 0; slot < listed.length; slot++) {
+    if ((slot & 4095) === 4095) stop();
     const span: FoundSpan = {
       spanId: ids.slice(16 * slot, 16 * slot + 16),
       startUnixNano: starts[slot],

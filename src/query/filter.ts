@@ -11,7 +11,7 @@ import type { Attribute, FieldExpr, Reference, StaticValue } from '../traceql/as
 import { asCondition } from '../traceql/conditions.ts';
 import { printReference } from '../traceql/print.ts';
 import { allBits, type Bits, intersect, isEmpty, noBits, rowsOf, subtract, unite } from './bits.ts';
-import { compute, isPredicate, isTrue, leftmost, referencesOf, spine } from './compute.ts';
+import { compute, isPredicate, isTrue, leftmost, readsAt, referencesOf, rowsAtOnce, spine } from './compute.ts';
 import {
   anyOfRows,
   arrayRows,
@@ -22,10 +22,7 @@ import {
   presentChildren,
   presentRows,
 } from './condition-rows.ts';
-import { childSpace, gather, isOfChildren, type Read } from './gather.ts';
-
-/** Rows whose values are held at a time. */
-const CHUNK_ROWS = 32 * 1024;
+import { childSpace, isOfChildren } from './gather.ts';
 
 /** The rows of the segment for which the expression is true. `within` bounds what has to be looked at. */
 export async function filterRows(segment: Segment, expression: FieldExpr, within?: Bits): Promise<Bits> {
@@ -221,10 +218,10 @@ async function computedRows(segment: Segment, expression: FieldExpr, within: Bit
   const rows = noBits(segment.rows);
   const wanted = rowsOf(within ?? allBits(segment.rows));
   const references = referencesOf(expression);
-  for (let from = 0; from < wanted.length; from += CHUNK_ROWS) {
-    const chunk = wanted.subarray(from, from + CHUNK_ROWS);
-    const reads = new Map<Reference, Read[]>();
-    for (const reference of references) reads.set(reference, await gather(segment, reference, chunk));
+  const rowsMax = rowsAtOnce(expression);
+  for (let from = 0; from < wanted.length; from += rowsMax) {
+    const chunk = wanted.subarray(from, from + rowsMax);
+    const reads = await readsAt(segment, references, chunk);
     for (let slot = 0; slot < chunk.length; slot++)
       if (isTrue(compute(expression, reads, slot))) rows[chunk[slot] >>> 5] |= 1 << (chunk[slot] & 31);
   }

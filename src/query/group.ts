@@ -3,15 +3,15 @@ import { VivaceError } from '../runtime/errors.ts';
 import type { FieldExpr, StaticValue } from '../traceql/ast.ts';
 import { printField } from '../traceql/print.ts';
 import { rowsOf } from './bits.ts';
-import { valuesAt } from './compute.ts';
+import { rowsAtOnce, valuesAt } from './compute.ts';
 import type { Read } from './gather.ts';
 import { listedRows, type SetAttribute, type SetState, setCount } from './spansets.ts';
 import type { Layout, Unit } from './unit.ts';
 
 /** Sets that a segment may be divided into: each costs some 200 bytes while the query runs. */
 const SETS_MAX = 1_000_000;
-/** Rows whose values are held at a time. */
-const CHUNK_ROWS = 32 * 1024;
+/** Each by() adds what it says of a set to all results. */
+const STAGES_MAX = 64;
 
 export async function grouped(
   unit: Unit,
@@ -21,12 +21,19 @@ export async function grouped(
   stop: () => void,
 ): Promise<SetState> {
   const key = `by(${printField(expression)})`;
+  const others = state.attributes.filter((attribute) => attribute.key !== key);
+  if (others.length >= STAGES_MAX)
+    throw new VivaceError(
+      'invalid',
+      `cannot group the spans ${key}: a query says at most ${STAGES_MAX} things of a set; leave out some by() and aggregates`,
+    );
   const { rows, sets } = listedRows(state, layout, unit);
   const division = new Division(setCount(state, layout));
   const divided = new Uint32Array(rows.length);
-  for (let from = 0; from < rows.length; from += CHUNK_ROWS) {
+  const rowsMax = rowsAtOnce(expression);
+  for (let from = 0; from < rows.length; from += rowsMax) {
     stop();
-    const to = Math.min(rows.length, from + CHUNK_ROWS);
+    const to = Math.min(rows.length, from + rowsMax);
     const values = await valuesAt(unit.segment, expression, rows.subarray(from, to));
     for (let i = from; i < to; i++) {
       divided[i] = division.of(sets[i], values[i - from]);
@@ -37,6 +44,7 @@ export async function grouped(
         );
     }
   }
+  stop();
   const traceOf = state.groups?.traceOf;
   const { numbers, before, values } = division.inOrder();
   const setOf = inPositions(layout, unit, state, rows, divided);
@@ -46,7 +54,7 @@ export async function grouped(
     bits: state.bits,
     groups: { setOf, traceOf: before.map((set) => (traceOf === undefined ? set : traceOf[set])) },
     attributes: [
-      ...state.attributes.map((each) => ({ key: each.key, valueOf: (set: number) => each.valueOf(before[set]) })),
+      ...others.map((each) => ({ key: each.key, valueOf: (set: number) => each.valueOf(before[set]) })),
       own,
     ],
   };

@@ -111,8 +111,9 @@ export function matchPresent(column: Column, into: Bits): void {
 }
 
 /** Rows of a string or any column whose entry satisfies `test`. */
-export function matchStrings(column: Column, test: StringTest, into: Bits): void {
+export function matchStrings(column: Column, plainTest: StringTest, into: Bits): void {
   const { dictionary } = column;
+  const test = checkedTest(column, plainTest);
   const shared = dictionary === undefined ? undefined : new EntryFlags(dictionary, test);
   if (dictionary?.isOfColumn && !shared!.testAll()) return;
   for (const part of column.parts) {
@@ -120,6 +121,24 @@ export function matchStrings(column: Column, test: StringTest, into: Bits): void
       if (shared!.matchCodes(part.codes!, part.count, reserve(part.count))) scatter(part, into);
     } else if (matchEntries(part.dictionary, test, part.codes!, part.count)) scatter(part, into);
   }
+}
+
+/** Costs (StringTest) between two looks at whether the query shall go on. */
+const CHECK_COST = 1_000_000;
+
+/** A slow test that looks now and then whether anybody waits for it. */
+function checkedTest(column: Column, test: StringTest): StringTest {
+  const { cost } = test;
+  if (cost === undefined || column.check === undefined) return test;
+  let spent = 0;
+  return (bytes, from, to) => {
+    spent += cost * (to - from + 1);
+    if (spent > CHECK_COST) {
+      column.check!();
+      spent = 0;
+    }
+    return test(bytes, from, to);
+  };
 }
 
 /** The values of a part that has its strings to itself; whether there was a hit. */

@@ -171,6 +171,7 @@ async function combined(run: Run, expression: SpansetBinary, state: Input): Prom
   for (; first.type === 'spansetBinary'; first = first.left) chain.push(first);
   let left = await spansets(run, first, state);
   for (const { op, right: operand } of chain.reverse()) {
+    run.stop();
     const isDecided = isEmpty(left.bits) && op !== '||' && !op.startsWith('!');
     if (isDecided && run.unit.record === undefined) continue;
     const right = await spansets(run, operand, state);

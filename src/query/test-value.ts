@@ -17,6 +17,8 @@ export interface StringTest {
   (bytes: Uint8Array, from: number, to: number): boolean;
   /** The one string that does, where it is one: it can be searched for among many. */
   only?: Uint8Array;
+  /** What a byte costs at worst, about 10 ns each: tests of regular expressions may be slow. */
+  cost?: number;
 }
 
 export interface ValueTest {
@@ -92,7 +94,9 @@ export function stringTest(op: ComparisonOp | RegexOp, text: string): StringTest
   if (op === '=~' || op === '!~') {
     const matches = compileRegex(text);
     if (matches === undefined) throw new VivaceError('invalid', `invalid regex: \`${text}\``);
-    return (bytes, from, to) => matches(decode(bytes, from, to)) === (op === '=~');
+    const test: StringTest = (bytes, from, to) => matches(decode(bytes, from, to)) === (op === '=~');
+    test.cost = text.length;
+    return test;
   }
   if (op === '=' || op === '!=') {
     const wanted = Buffer.from(text);
