@@ -8,7 +8,7 @@
 import fs from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http2';
-import { datagramListenersOf } from '../config/listeners.ts';
+import { datagramListenersOf, listenersOf } from '../config/listeners.ts';
 import type { Configuration } from '../config/load.ts';
 import { type Caller, Credentials, type Role } from '../limits/credentials.ts';
 import { answer, mediaTypeOf } from '../receive/http-exchange.ts';
@@ -48,6 +48,9 @@ export function openGuard(config: Configuration, log: Log, metrics: OwnMetrics, 
       'invalid',
       `cannot start with vivace.auth_file and the UDP receiver ${udp.id} (thrift_${udp.protocol}): datagrams carry no credentials; leave that protocol out`,
     );
+  for (const { host, port, tls } of listenersOf(config))
+    if (tls === undefined && !isLoopback(host))
+      log.log('warn', `credentials cross the network as they are: port ${port} has no TLS`, { port });
   const credentials = new Credentials({
     readFile: () => fs.readFileSync(authFile, 'utf8'),
     checkFilter: checkForcedFilter,
@@ -138,6 +141,10 @@ export function openGuard(config: Configuration, log: Log, metrics: OwnMetrics, 
     },
     close: () => clearInterval(timer),
   };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 function mustHave(caller: Caller, role: Role): void {

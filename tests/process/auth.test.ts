@@ -277,6 +277,63 @@ describe('a forced filter', () => {
   });
 });
 
+describe('HTTP/2', () => {
+  it('asks for credentials, for the API as for streams of queries, which the filter holds for', async () => {
+    const routes = http2.connect(server.url);
+    const streams = http2.connect(`http://127.0.0.1:${server.ports.internalGrpc}`);
+    const status = (headers: http2.OutgoingHttpHeaders) =>
+      new Promise<number>((resolve, reject) => {
+        const stream = routes.request({ ':path': '/api/search', ...headers });
+        stream.on('response', (seen) => resolve(Number(seen[':status'])));
+        stream.on('error', reject);
+        stream.resume();
+      });
+    assert.equal(await status({}), 401);
+    assert.equal(await status({ authorization: bearer(tokens.narrow).Authorization }), 200);
+    assert.equal(await status({ authorization: bearer(tokens.collector).Authorization }), 403);
+    const method = '/tempopb.StreamingQuerier/SearchTagValuesV2';
+    // SearchTagValuesRequest { 1: tag_name }
+    const body = Buffer.from([0x0a, 21, ...Buffer.from('resource.service.name')]);
+    const values = (token: string) =>
+      new Promise<string>((resolve, reject) => {
+        const stream = streams.request({
+          ':method': 'POST',
+          ':path': method,
+          'content-type': 'application/grpc',
+          authorization: `Bearer ${token}`,
+          'x-scope-orgid': 'shop',
+        });
+        let text = '';
+        stream.on('data', (chunk: Buffer) => {
+          text += chunk.toString('latin1');
+        });
+        stream.on('error', reject);
+        stream.on('end', () => resolve(text));
+        stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, body.length]), body]));
+      });
+    assert.match(await values(tokens.root), /payment/);
+    const narrow = await values(tokens.narrow);
+    assert.ok(narrow.includes('cart') && !narrow.includes('payment'), narrow);
+    assert.equal((await call(streams, body, method)).status, 16);
+    assert.equal((await call(streams, body, method, { authorization: `Bearer ${tokens.collector}` })).status, 7);
+    assert.equal(
+      (await call(streams, body, method, { authorization: `Bearer ${tokens.narrow}`, 'x-scope-orgid': 'bank' })).status,
+      7,
+    );
+    assert.equal(
+      (
+        await call(streams, body, method, {
+          authorization: basic('alice', PASSWORD).Authorization,
+          'x-scope-orgid': 'bank',
+        })
+      ).status,
+      0,
+    );
+    routes.destroy();
+    streams.destroy();
+  });
+});
+
 describe('the file', () => {
   it('is read again; a bad one changes nothing, and nothing secret is told', async () => {
     const good = fs.readFileSync(credentials, 'utf8');
