@@ -23,7 +23,7 @@ export interface ModelSpan {
   isRoot: boolean;
   /** There is a path to a root; spans without one have no place in the tree. */
   connected: boolean;
-  /** It is its own ancestor. */
+  /** It is in a ring of parents, or hangs on one. */
   circular: boolean;
 }
 
@@ -72,8 +72,9 @@ function plant(trace: ModelTrace): void {
   };
   for (const span of trace.spans) {
     const above = new Set<ModelSpan>();
-    for (let up = span.parent; up !== undefined && !above.has(up); up = up.parent) above.add(up);
-    span.circular = above.has(span);
+    let up = span.parent;
+    for (; up !== undefined && !above.has(up); up = up.parent) above.add(up);
+    span.circular = up !== undefined;
   }
   const roots = trace.spans.filter(({ isRoot }) => isRoot);
   roots.forEach(reach);
