@@ -23,8 +23,10 @@ export interface Reads {
   /** Bytes read from files; what was in a cache counts nothing. */
   bytes: number;
   ms: number;
-  /** By the name of a column or list, in the order of their first reading. */
-  columns: Map<string, ColumnReads>;
+  /** By the name of a column or list, in the order of their first reading; absent before. */
+  columns?: Map<string, ColumnReads>;
+  /** What the watch has seen of `bytes`; absent before its first check. */
+  bytesChecked?: number;
 }
 
 export interface ColumnReads {
@@ -41,7 +43,7 @@ export interface ColumnReads {
 
 /** The segment under watch, and the account of what is read of it. */
 export function watched(segment: Segment, watch: Watch): { segment: Segment; reads: Reads } {
-  const reads: Reads = { segment, touched: false, bytes: 0, ms: 0, columns: new Map() };
+  const reads: Reads = { segment, touched: false, bytes: 0, ms: 0 };
   return { segment: new WatchedSegment(segment, watch, reads), reads };
 }
 
@@ -72,7 +74,7 @@ class WatchedSegment implements Segment {
     this.#base = base;
     this.#watch = watch;
     this.#reads = reads;
-    if (base.mayHoldHash !== undefined) this.mayHoldHash = () => this.#read(undefined, () => base.mayHoldHash!());
+    if (base.mayHoldHash !== undefined) this.mayHoldHash = () => this.#filter(() => base.mayHoldHash!());
     if (base.prepare !== undefined) this.prepare = (range) => this.#read('all columns', () => base.prepare!(range));
     if (base.traceNumber !== undefined) this.traceNumber = (id) => base.traceNumber!(id);
     if (base.startBounds !== undefined)
@@ -93,7 +95,7 @@ class WatchedSegment implements Segment {
   }
 
   mayHold(traceId: Uint8Array): Promise<boolean> {
-    return this.#read(undefined, () => this.#base.mayHold(traceId));
+    return this.#filter(() => this.#base.mayHold(traceId));
   }
 
   lines(): Promise<TraceLines> {
@@ -117,13 +119,28 @@ class WatchedSegment implements Segment {
   }
 
   async column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined> {
-    await this.#watch.turn();
-    const column = await this.#timed(nameOf(want), true, () => this.#base.column(want, range, options));
+    const wait = this.#watch.turn();
+    if (wait !== undefined) await wait;
+    const before = this.bytesRead;
+    const began = performance.now();
+    let column: Column | undefined;
+    try {
+      column = await this.#base.column(want, range, options);
+    } catch (error) {
+      throw this.#watch.failed(this.#reads, error);
+    }
+    const bytes = this.bytesRead - before;
+    // Mostly, that there is no such column is known without reading.
+    if (column === undefined && bytes === 0) return undefined;
+    const counts = this.#countsOf(nameOf(want));
+    count(this.#reads, counts, bytes, performance.now() - began);
     if (column === undefined) return undefined;
     this.#reads.touched = true;
+    counts.pagesAll = column.pages ?? 0;
+    const read = column;
     return {
       ...column,
-      parts: { [Symbol.iterator]: () => this.#parts(column, nameOf(want)) },
+      parts: { [Symbol.iterator]: () => this.#parts(read, counts) },
       check: () => this.#watch.check(this.#reads),
     };
   }
@@ -144,11 +161,9 @@ class WatchedSegment implements Segment {
     return this.#read(`rows of ${space}s`, () => this.#base.childRows(space, range));
   }
 
-  *#parts(column: Column, name: string): Generator<Part> {
+  *#parts(column: Column, counts: ColumnReads): Generator<Part> {
     const base = this.#base;
     const reads = this.#reads;
-    const counts = this.#countsOf(name);
-    counts.pagesAll = column.pages ?? 0;
     const parts = column.parts[Symbol.iterator]();
     try {
       for (;;) {
@@ -174,28 +189,48 @@ class WatchedSegment implements Segment {
     }
   }
 
-  /** `what` undefined: what an open segment knows by itself. */
-  async #read<V>(what: string | undefined, read: () => Promise<V>): Promise<V> {
-    await this.#watch.turn();
-    if (what !== undefined) this.#reads.touched = true;
-    return this.#timed(what ?? 'filter of traces', what !== undefined, read);
+  /** What says that a segment holds nothing is asked of every block, so it must cost little. */
+  #filter<V>(read: () => Promise<V>): Promise<V> {
+    let wait: Promise<void> | undefined;
+    try {
+      wait = this.#watch.turn();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return wait === undefined ? this.#filterNow(read) : wait.then(() => this.#filterNow(read));
   }
 
-  async #timed<V>(what: string, listed: boolean, read: () => Promise<V>): Promise<V> {
-    const before = this.#base.bytesRead ?? 0;
+  #filterNow<V>(read: () => Promise<V>): Promise<V> {
+    const before = this.bytesRead;
+    return read().then(
+      (value) => {
+        const bytes = this.bytesRead - before;
+        if (bytes > 0) count(this.#reads, this.#countsOf('filter of traces'), bytes, 0);
+        return value;
+      },
+      (error: unknown) => {
+        throw this.#watch.failed(this.#reads, error);
+      },
+    );
+  }
+
+  async #read<V>(what: string, read: () => Promise<V>): Promise<V> {
+    const wait = this.#watch.turn();
+    if (wait !== undefined) await wait;
+    this.#reads.touched = true;
+    const before = this.bytesRead;
     const began = performance.now();
     try {
       return await read();
     } catch (error) {
       throw this.#watch.failed(this.#reads, error);
     } finally {
-      const bytes = (this.#base.bytesRead ?? 0) - before;
-      const ms = performance.now() - began;
-      if (listed || bytes > 0) count(this.#reads, this.#countsOf(what), bytes, ms);
+      count(this.#reads, this.#countsOf(what), this.bytesRead - before, performance.now() - began);
     }
   }
 
   #countsOf(name: string): ColumnReads {
+    this.#reads.columns ??= new Map();
     let counts = this.#reads.columns.get(name);
     if (counts === undefined) {
       counts = { pages: 0, pagesAll: 0, values: 0, bytes: 0, ms: 0, useMs: 0 };

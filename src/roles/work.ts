@@ -56,7 +56,6 @@ export class Work implements Watch {
   #since = performance.now();
   #bytes = 0;
   #spans = 0;
-  readonly #counted = new Map<Reads, number>();
   readonly #beganMs = performance.now();
   /** Computing time by phase, up to the one that runs. */
   readonly #phases = new Map<Stage | string, number>();
@@ -90,7 +89,6 @@ export class Work implements Watch {
   restart(): void {
     this.stop();
     this.#reads = [];
-    this.#counted.clear();
     this.#bytes = 0;
     this.#spans = 0;
   }
@@ -103,20 +101,22 @@ export class Work implements Watch {
   }
 
   /** Throws when nobody waits for the answer any more, or time is up. */
-  readonly stop = (): void => {
+  readonly stop = (): void => this.#check(performance.now());
+
+  turn(): Promise<void> | undefined {
+    const nowMs = performance.now();
+    this.#check(nowMs);
+    return nowMs - this.#since < this.#sliceMs ? undefined : this.outside(this.#turns.wait(this.#tenant));
+  }
+
+  #check(nowMs: number): void {
     if (this.#isCancelled()) throw new VivaceError('cancelled', 'the client has gone');
     const { msMax, timeKey } = this.#limits;
-    if (msMax > 0 && this.usedMs > msMax)
+    if (msMax > 0 && this.#usedMs + nowMs - this.#since > msMax)
       throw new VivaceError(
         'deadline',
         `context deadline exceeded: the query computed for longer than ${formatGoDuration(msMax)}; narrow its range or raise ${timeKey}`,
       );
-  };
-
-  turn(): Promise<void> | undefined {
-    this.stop();
-    const sliceMs = performance.now() - this.#since;
-    return sliceMs < this.#sliceMs ? undefined : this.outside(this.#turns.wait(this.#tenant));
   }
 
   /** Waits for something that is no computing of this query. */
@@ -132,10 +132,9 @@ export class Work implements Watch {
 
   check(reads: Reads): void {
     this.stop();
-    const known = this.#counted.get(reads);
-    if (known === undefined) this.#spans += reads.segment.rows;
-    this.#bytes += reads.bytes - (known ?? 0);
-    this.#counted.set(reads, reads.bytes);
+    if (reads.bytesChecked === undefined) this.#spans += reads.segment.rows;
+    this.#bytes += reads.bytes - (reads.bytesChecked ?? 0);
+    reads.bytesChecked = reads.bytes;
     const { bytesMax, spansMax } = this.#limits;
     if (bytesMax > 0 && this.#bytes > bytesMax) throw tooMuch(`reads more than ${bytesMax} bytes`, 'query_bytes_max');
     if (spansMax > 0 && this.#spans > spansMax)
@@ -197,7 +196,7 @@ function segmentExplanation({ segment, touched, bytes, columns }: Reads): Segmen
     bytes: segment.bytes,
     state: touched ? 'read' : 'pruned',
     bytesRead: bytes,
-    columns: [...columns].map(([name, { bytes: bytesRead, ms: readMs, ...rest }]) => ({
+    columns: [...(columns ?? [])].map(([name, { bytes: bytesRead, ms: readMs, ...rest }]) => ({
       name,
       ...rest,
       bytesRead,
