@@ -13,7 +13,7 @@ import type { Configuration } from '../config/load.ts';
 import { type Caller, Credentials, type Role } from '../limits/credentials.ts';
 import { answer, mediaTypeOf } from '../receive/http-exchange.ts';
 import { otlpHttpStatus } from '../receive/otlp-http.ts';
-import { TENANT_HEADER, tenantValues } from '../receive/tenant.ts';
+import { TENANT_HEADER } from '../receive/tenant.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { OwnMetrics } from '../runtime/metrics.ts';
@@ -159,12 +159,12 @@ function useTenant(
   rawHeaders: string[],
 ): void {
   if (tenants === 'all') return;
-  const values = tenantValues(rawHeaders);
+  const values = tenantsNamed(rawHeaders);
   if (values.length === 0) {
     const [only, another] = tenants;
     if (only !== undefined && another === undefined) {
       headers[TENANT_HEADER] = only;
-      rawHeaders.push(TENANT_HEADER, only);
+      rawHeaders.push(TENANT_HEADER, only, `grpc-metadata-${TENANT_HEADER}`, only);
     } else if (needed) {
       const cure = only === undefined ? 'give them tenants' : 'name one in X-Scope-OrgID';
       throw new VivaceError('denied', `the credentials ${name} have ${tenants.size} tenants: ${cure}`);
@@ -177,6 +177,14 @@ function useTenant(
       if (tenant !== '' && !tenants.has(tenant))
         throw new VivaceError('denied', `the credentials ${name} are not for the tenant that was named`);
     }
+}
+
+/** Also under the name that gateways of gRPC have for it (`Grpc-Metadata-X-Scope-OrgID`), or whatever comes in front. */
+function tenantsNamed(rawHeaders: readonly string[]): string[] {
+  const values: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
+    if (rawHeaders[i].toLowerCase().endsWith(TENANT_HEADER)) values.push(rawHeaders[i + 1]);
+  return values;
 }
 
 /** In the form that the request's protocol has for it. */

@@ -9,7 +9,7 @@ import { OTLPTraceExporter as GrpcExporter } from '@opentelemetry/exporter-trace
 import { OTLPTraceExporter as JsonExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { BasicTracerProvider, SimpleSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace-base';
 import { passwordHash } from '../../src/limits/credentials.ts';
-import { ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
+import { freePorts, ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
 import { type Answer, ask, call, makeBatch, post, random } from './spans.fixture.ts';
 
 const suite = { after };
@@ -21,6 +21,7 @@ const tokens = { collector: 'c'.repeat(40), narrow: 'n'.repeat(40), operator: 'o
 let server: Server;
 let session: http2.ClientHttp2Session;
 let hash = '';
+let opencensus = 0;
 
 const sha256 = (token: string) => createHash('sha256').update(token).digest('hex');
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
@@ -30,6 +31,7 @@ const basic = (name: string, password: string) => ({
 
 before(async () => {
   hash = await passwordHash(PASSWORD);
+  opencensus = (await freePorts()).http;
   fs.writeFileSync(
     credentials,
     `credentials:
@@ -42,7 +44,10 @@ before(async () => {
   );
   fs.writeFileSync(
     path.join(directory, 'vivace.yaml'),
-    `multitenancy_enabled: true\nvivace: {auth_file: ${credentials}, auth_reload_period: 100ms}\n`,
+    `multitenancy_enabled: true
+vivace: {auth_file: ${credentials}, auth_reload_period: 100ms}
+distributor: {receivers: {otlp: {protocols: {grpc: , http: }}, opencensus: {endpoint: "127.0.0.1:${opencensus}"}}}
+`,
   );
   server = await startServer(suite, { directory, flags: ['-config.file=vivace.yaml'] });
   session = http2.connect(`http://127.0.0.1:${server.ports.grpc}`);
@@ -119,6 +124,17 @@ describe('roles', () => {
     assert.equal((await call(session, makeBatch(next).body, undefined, overGrpc)).status, 7);
     for (const route of ['/api/search', '/metrics', '/flush', '/status/config', '/'])
       assert.equal((await api(route, mine)).status, 403, route);
+  });
+
+  it('hold where the tenant has another name', async () => {
+    const send = (headers: Record<string, string>) =>
+      post(`http://127.0.0.1:${opencensus}/v1/trace`, '{}', { 'Content-Type': 'application/json', ...headers });
+    const mine = bearer(tokens.collector);
+    assert.equal((await send({})).status, 401);
+    assert.equal((await send({ ...mine, 'Grpc-Metadata-X-Scope-OrgID': 'bank' })).status, 403);
+    assert.equal((await send({ ...mine, 'X-Scope-OrgID': 'shop', 'Grpc-Metadata-X-Scope-OrgID': 'bank' })).status, 403);
+    const allowed: Record<string, string>[] = [{}, { 'Grpc-Metadata-X-Scope-OrgID': 'shop' }];
+    for (const named of allowed) assert.ok(![401, 403].includes((await send({ ...mine, ...named })).status));
   });
 
   it('read sees the tenants that were given, one or several', async () => {
