@@ -78,8 +78,9 @@ export type FromReader =
   /** A block was found to be unreadable. */
   | { type: 'damage'; block: string; tenant: string; message: string };
 
-/** So long a block that could not be read is left alone. */
+/** So long a block that could not be read is left alone: a damaged one, and one that only could not be reached. */
 const DAMAGE_MS = 60_000;
+const MISHAP_MS = 1000;
 /** A block that has gone is looked for in so many new lists of blocks. */
 const GONE_MAX = 3;
 const MISSING_MAX = 100;
@@ -165,7 +166,7 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<Att
       missing.set(block, message);
       if (missing.size > MISSING_MAX) throw error.cause;
       if (!damaged.has(block)) send({ type: 'damage', block, tenant: question.request.tenant, message });
-      damaged.set(block, { why: message, untilMs: Date.now() + DAMAGE_MS });
+      damaged.set(block, { why: message, untilMs: Date.now() + (error.isLasting ? DAMAGE_MS : MISHAP_MS) });
     }
   }
 }

@@ -103,9 +103,11 @@ it('a damaged block is told apart from other errors', async (t) => {
   await assert.rejects(search(work, [work.watch(damaged)]), (error) => {
     assert.ok(error instanceof SegmentFailure, String(error));
     assert.equal(error.block, ref.id);
-    assert.equal(error.isGone, false);
+    assert.deepEqual([error.isGone, error.isLasting], [false, true]);
     return true;
   });
+  const mishap = SegmentFailure.of('x', Object.assign(new Error('EIO'), { syscall: 'read' })) as SegmentFailure;
+  assert.deepEqual([mishap.isGone, mishap.isLasting], [false, false]);
   assert.ok(SegmentFailure.of('x', new TypeError('our mistake')) instanceof TypeError);
 });
 

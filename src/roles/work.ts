@@ -27,12 +27,15 @@ export class SegmentFailure extends Error {
   readonly block: string;
   /** It is not there any more: what it held may be in another one. */
   readonly isGone: boolean;
+  /** Trying again soon is in vain: what was read is wrong. A disk or a network may do better the next time. */
+  readonly isLasting: boolean;
 
   constructor(block: string, cause: Error) {
     super(messageOf(cause), { cause });
     this.name = 'SegmentFailure';
     this.block = block;
     this.isGone = cause instanceof VivaceError && cause.code === 'not-found';
+    this.isLasting = cause instanceof VivaceError && !this.isGone;
   }
 
   /** What to throw for an error of a block: damage is told apart from limits, cancellation and our own mistakes. */
