@@ -15,6 +15,6 @@ export type Accept = (tenant: string, body: Uint8Array<ArrayBuffer>, from: Recei
 /** What the receivers report; the role turns it into metrics. */
 export interface ReceiveHooks {
   onAccepted?(from: Receiver, spans: number): void;
-  /** Spans of a request that was decodable in outline and then refused. */
-  onRefused?(from: Receiver, spans: number): void;
+  /** Spans of a request that was decodable in outline and then refused: whose, if that was known, and why. */
+  onRefused?(from: Receiver, spans: number, tenant?: string, error?: unknown): void;
 }

@@ -41,7 +41,7 @@ export async function handOver(
   } catch (error) {
     // What cannot be decoded has no spans to count.
     const undecodable = error instanceof VivaceError && error.code === 'undecodable';
-    if (spans > 0 && !undecodable) options.onRefused?.(from, spans);
+    if (spans > 0 && !undecodable) options.onRefused?.(from, spans, tenant, error);
     throw error;
   }
   options.onAccepted?.(from, accepted);

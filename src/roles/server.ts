@@ -219,7 +219,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
   const hooks: ReceiveHooks = {
     onAccepted: (from, spans) => metrics.acceptedSpans(from.receiver, from.transport, spans),
-    onRefused: (from, spans) => metrics.refusedSpans(from.receiver, from.transport, spans),
+    onRefused(from, spans, tenant, error) {
+      metrics.refusedSpans(from.receiver, from.transport, spans);
+      const reason = invalidIds(error);
+      if (tenant !== undefined && reason !== undefined) metrics.discardedSpans(reason, tenant, spans);
+    },
   };
   /** grpcurl turns the hex ids of an OTLP/JSON file into base64: such requests are refused, repaired and taken. */
   const acceptRepaired: Accept = async (tenant, body, from) => {
@@ -504,6 +508,13 @@ function readerSettings({ vivace, querier }: Configuration): Omit<ReaderSettings
       },
     },
   };
+}
+
+/** Tempo's word for spans whose request was refused for an id. */
+function invalidIds(error: unknown): string | undefined {
+  if (!(error instanceof VivaceError) || error.code !== 'invalid') return undefined;
+  if (error.message.startsWith('trace ids ')) return 'invalid_trace_id';
+  return error.message.startsWith('span ids ') ? 'invalid_span_id' : undefined;
 }
 
 function makeDirectory(directory: string): void {

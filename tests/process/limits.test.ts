@@ -87,6 +87,22 @@ describe('the rate of a tenant', () => {
   });
 });
 
+describe('ids that cannot be', () => {
+  it('discard all spans of the request, by reason', async () => {
+    const { body, traces } = batch(3);
+    const [[, [span]]] = traces;
+    const bytes = Buffer.from(body);
+    bytes.fill(0, bytes.indexOf(span, 0, 'hex'), bytes.indexOf(span, 0, 'hex') + 8);
+    assert.equal((await post(server.otlpUrl, bytes, of('large'))).status, 400);
+    await metric('tempo_discarded_spans_total{reason="invalid_span_id",tenant="large"} 3');
+    const none = Buffer.from(batch(2).body);
+    const at = none.indexOf(Buffer.from([0x0a, 16])) + 2;
+    none.fill(0, at, at + 16);
+    assert.equal((await post(server.otlpUrl, none, of('large'))).status, 400);
+    await metric('tempo_discarded_spans_total{reason="invalid_trace_id",tenant="large"} 2');
+  });
+});
+
 describe('the pages', () => {
   it('show what the file says, and what holds for a tenant', async () => {
     const page = async (route: string) => (await ask(server.url + route)).body.toString();
