@@ -35,6 +35,15 @@ import {
 } from './layout.ts';
 import { concat, keyValueBytes, lengthDelimited } from './message.ts';
 import {
+  checkAnyValue,
+  checkAttributed,
+  cutAtCodePoint,
+  cutAttributes,
+  findTraceId,
+  invalidTraceId,
+  wrongIdLength,
+} from './otlp-checks.ts';
+import {
   type AppendLimits,
   LIVE_TRACES_EXCEEDED,
   sameLimits,
@@ -42,6 +51,7 @@ import {
   TRACE_TOO_LONG,
   TraceLimits,
 } from './trace-limits.ts';
+import { overrun, WireCursor } from './wire-cursor.ts';
 
 export interface Appended {
   spans: number;
@@ -57,22 +67,23 @@ export interface Appended {
   traces: number;
 }
 
-/** Any nesting of AnyValue deeper than this is refused (spec/ingestion.md §12). */
-const VALUE_DEPTH_MAX = 256;
-const GROUP_DEPTH_MAX = 64;
 /** Strings of a column after which it is decided, again and again, whether looking them up pays. */
 const SAMPLE = 2048;
 /** Fewer strings decide nothing: twenty thousand users look all different at first, and want a dictionary for searches. */
 const DISTINCT_AFTER = 16_384;
 const DISTINCT = 0xffffffff;
 
+const NOTHING = new Uint8Array(0);
+
 /** Appends requests to one live segment. After a throw the caller takes the segment back to its mark. */
 export class Appender {
   readonly #segment: LiveColumns;
   #limits: AppendLimits;
   #traceLimits: TraceLimits;
-  #bytes: Uint8Array = new Uint8Array(0);
-  #view: DataView = new DataView(new ArrayBuffer(0));
+  #bytes: Uint8Array = NOTHING;
+  #view: DataView = viewOf(NOTHING);
+  /** Reads what is off the straight path. */
+  readonly #cursor = new WireCursor();
   /** Where the next varint or field ends: the second result of the readers below. */
   #at = 0;
   #high = 0;
@@ -110,8 +121,7 @@ export class Appender {
     const segment = this.#segment;
     this.#traceLimits.advance(nowMs);
     const tracesBefore = segment.traces.count;
-    this.#bytes = body;
-    this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    this.#read(body, viewOf(body));
     this.#spans = this.#discarded = this.#truncated = this.#discardedTooLong = this.#discardedLiveTraces = 0;
     const request = segment.requests.push();
     segment.u32[request] = segment.rows.count;
@@ -125,10 +135,9 @@ export class Appender {
         at = this.#at;
         this.#resourceSpans(at, at + length);
         at += length;
-      } else at = this.#skipUnknown(tag, 1, at, end);
+      } else at = this.#cursor.skipUnknown(tag, 1, at, end);
     }
-    this.#bytes = new Uint8Array(0);
-    this.#view = new DataView(new ArrayBuffer(0));
+    this.#read(NOTHING, viewOf(NOTHING));
     return {
       spans: this.#spans,
       discarded: this.#discarded,
@@ -179,7 +188,7 @@ export class Appender {
           ]);
         }
         at += length;
-      } else at = this.#skipUnknown(tag, 3, at, end);
+      } else at = this.#cursor.skipUnknown(tag, 3, at, end);
     }
     const spansTag = scopes > 0 ? 0x12 : 8002;
     if (scopes === 0 && legacy === 0) return;
@@ -188,7 +197,7 @@ export class Appender {
       const tag = this.#varint(at, end);
       at = this.#at;
       if ((tag & 7) !== 2) {
-        at = this.#skipUnknown(tag, 3, at, end);
+        at = this.#cursor.skipUnknown(tag, 3, at, end);
         continue;
       }
       const length = this.#length(at, end);
@@ -224,7 +233,7 @@ export class Appender {
             this.#bytes.subarray(at, at + length),
           ]);
         at += length;
-      } else at = this.#skipUnknown(tag, 3, at, end);
+      } else at = this.#cursor.skipUnknown(tag, 3, at, end);
     }
     if (spans === 0) return;
     const scope = this.#scope(merged, scopeAt, scopeLength, schemaAt, schemaLength);
@@ -232,7 +241,7 @@ export class Appender {
       const tag = this.#varint(at, end);
       at = this.#at;
       if ((tag & 7) !== 2) {
-        at = this.#skipUnknown(tag, 3, at, end);
+        at = this.#cursor.skipUnknown(tag, 3, at, end);
         continue;
       }
       const length = this.#length(at, end);
@@ -249,7 +258,9 @@ export class Appender {
     this.#spans++;
     // The trace must be known before attributes are appended, because its spans may have to be discarded.
     const traceAt =
-      end - from >= 18 && bytes[from] === 0x0a && bytes[from + 1] === 16 ? from + 2 : this.#findTraceId(from, end);
+      end - from >= 18 && bytes[from] === 0x0a && bytes[from + 1] === 16
+        ? from + 2
+        : findTraceId(this.#cursor, from, end);
     if (
       (view.getUint32(traceAt, true) |
         view.getUint32(traceAt + 4, true) |
@@ -391,7 +402,7 @@ export class Appender {
           at += 4;
           break;
         default:
-          at = this.#skipUnknown(tag, 16, at, end);
+          at = this.#cursor.skipUnknown(tag, 16, at, end);
       }
     }
     if ((idLow | idHigh) === 0) throw invalidSpanId();
@@ -579,11 +590,11 @@ export class Appender {
         return;
       }
     }
-    const last = this.#checkAnyValue(from, end, 0);
+    const last = checkAnyValue(this.#cursor, from, end, 0);
     if (last >= 0 && last !== from && isScalarTag(bytes[last])) {
       // Several members: the last one is the value, appended from a KeyValue of its own in case the key comes twice.
       const key = bytes.subarray(keyAt, keyAt + keyLength);
-      this.#normalised(space, row, key, bytes.subarray(last, this.#endOfField(last, end)));
+      this.#normalised(space, row, key, bytes.subarray(last, this.#cursor.endOfField(last, end)));
       return;
     }
     const column = this.#columnOf(space, TYPE_ANY, keyAt, keyLength);
@@ -613,7 +624,7 @@ export class Appender {
           hasValue = true;
         }
         at += length;
-      } else at = this.#skipUnknown(tag, 2, at, end);
+      } else at = this.#cursor.skipUnknown(tag, 2, at, end);
     }
     const max = this.#limits.attributeBytesMax;
     if (max > 0 && keyLength > max) {
@@ -629,13 +640,11 @@ export class Appender {
     const bytes = this.#bytes;
     const view = this.#view;
     const before = this.#at;
-    this.#bytes = normal.bytes;
-    this.#view = new DataView(normal.bytes.buffer, normal.bytes.byteOffset, normal.bytes.byteLength);
+    this.#read(normal.bytes, viewOf(normal.bytes));
     try {
       this.#value(space, row, normal.keyAt, key.length, normal.valueAt, normal.bytes.length, 0);
     } finally {
-      this.#bytes = bytes;
-      this.#view = view;
+      this.#read(bytes, view);
       this.#at = before;
     }
   }
@@ -712,7 +721,7 @@ export class Appender {
       } else if (tag === 0x20) {
         dropped = this.#varint64(at, end);
         at = this.#at;
-      } else at = this.#skipUnknown(tag, 4, at, end);
+      } else at = this.#cursor.skipUnknown(tag, 4, at, end);
     }
     const name = segment.intern(this.#view, this.#bytes, nameAt, nameLength);
     const address = segment.events.pushFields();
@@ -767,7 +776,7 @@ export class Appender {
         if (at + 4 > end) throw overrun(at);
         flags = view.getUint32(at, true);
         at += 4;
-      } else at = this.#skipUnknown(tag, 6, at, end);
+      } else at = this.#cursor.skipUnknown(tag, 6, at, end);
     }
     const state = segment.intern(view, this.#bytes, stateAt, stateLength);
     const address = segment.links.pushFields();
@@ -793,7 +802,7 @@ export class Appender {
         at = this.#at;
         this.#metaString(META_STATUS_MESSAGE, row, at, length);
         at += length;
-      } else at = this.#skipUnknown(tag, 3, at, end, 1);
+      } else at = this.#cursor.skipUnknown(tag, 3, at, end, 1);
     }
     return code;
   }
@@ -834,7 +843,7 @@ export class Appender {
     const schema = segment.intern(this.#view, this.#bytes, schemaAt, schemaLength);
     const known = segment.resources.count;
     const resource = segment.resource(this.#message(merged, at, length, 1), schema);
-    if (resource === known && merged === undefined) this.#checkAttributed(at, at + length, 1);
+    if (resource === known && merged === undefined) checkAttributed(this.#cursor, at, at + length, 1);
     return resource;
   }
 
@@ -843,7 +852,7 @@ export class Appender {
     const schema = segment.intern(this.#view, this.#bytes, schemaAt, schemaLength);
     const known = segment.scopes.count;
     const scope = segment.scope(this.#message(merged, at, length, 3), schema);
-    if (scope === known && merged === undefined) this.#checkAttributed(at, at + length, 3);
+    if (scope === known && merged === undefined) checkAttributed(this.#cursor, at, at + length, 3);
     return scope;
   }
 
@@ -857,233 +866,13 @@ export class Appender {
     if (merged === undefined && (max === 0 || length <= max))
       return segment.intern(this.#view, this.#bytes, at, length);
     const source = merged ?? this.#bytes.slice(at, at + length);
-    const bytes = this.#bytes;
-    const view = this.#view;
-    this.#bytes = source;
-    this.#view = new DataView(source.buffer, source.byteOffset, source.byteLength);
-    try {
-      this.#checkAttributed(0, source.length, attributeField);
-      const cut = this.#cutAttributes(source, attributeField);
-      return segment.intern(new DataView(cut.buffer, cut.byteOffset, cut.byteLength), cut, 0, cut.length);
-    } finally {
-      this.#bytes = bytes;
-      this.#view = view;
-    }
-  }
-
-  /** Checks the wire form of a resource or scope, whose bytes are kept whole. */
-  #checkAttributed(from: number, end: number, attributeField: number): void {
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag === ((attributeField << 3) | 2)) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        this.#checkKeyValue(at, at + length, 0);
-        at += length;
-      } else at = this.#skipAny(tag, at, end, 0);
-    }
-  }
-
-  #checkKeyValue(from: number, end: number, depth: number): void {
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag === 0x12 || tag === 0x0a) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        if (tag === 0x12) this.#checkAnyValue(at, at + length, depth);
-        at += length;
-      } else at = this.#skipUnknown(tag, 2, at, end);
-    }
-  }
-
-  /** Checks an AnyValue; returns where its last member begins, -1 when it has none. */
-  #checkAnyValue(from: number, end: number, depth: number): number {
-    if (depth > VALUE_DEPTH_MAX)
-      throw new VivaceError(
-        'undecodable',
-        `cannot decode an attribute value: it is nested deeper than ${VALUE_DEPTH_MAX} levels`,
-      );
-    let last = -1;
-    for (let at = from; at < end; ) {
-      const begin = at;
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      switch (tag) {
-        case 0x0a:
-        case 0x3a: {
-          at = this.#at;
-          const length = this.#length(at, end);
-          at = this.#at + length;
-          last = begin;
-          break;
-        }
-        case 0x10:
-        case 0x18:
-          this.#varint64(at, end);
-          at = this.#at;
-          last = begin;
-          break;
-        case 0x21:
-          if (at + 8 > end) throw overrun(at);
-          at += 8;
-          last = begin;
-          break;
-        case 0x2a:
-        case 0x32: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          const memberEnd = at + length;
-          while (at < memberEnd) {
-            const inner = this.#varint(at, memberEnd);
-            at = this.#at;
-            if (inner === 0x0a) {
-              const innerLength = this.#length(at, memberEnd);
-              at = this.#at;
-              if (tag === 0x2a) this.#checkAnyValue(at, at + innerLength, depth + 1);
-              else this.#checkKeyValue(at, at + innerLength, depth + 1);
-              at += innerLength;
-            } else at = this.#skipUnknown(inner, 1, at, memberEnd);
-          }
-          last = begin;
-          break;
-        }
-        default:
-          at = this.#skipUnknown(tag, 7, at, end);
-      }
-    }
-    return last;
-  }
-
-  /** A copy of a resource or scope whose attribute keys and string values are cut to the limit. */
-  #cutAttributes(source: Uint8Array, attributeField: number): Uint8Array {
-    const max = this.#limits.attributeBytesMax;
-    if (max === 0) return source;
-    const parts: Uint8Array[] = [];
-    let changed = false;
-    for (let at = 0; at < source.length; ) {
-      const begin = at;
-      const tag = this.#varint(at, source.length);
-      at = this.#at;
-      if (tag !== ((attributeField << 3) | 2)) {
-        at = this.#skipAny(tag, at, source.length, 0);
-        parts.push(source.subarray(begin, at));
-        continue;
-      }
-      const length = this.#length(at, source.length);
-      at = this.#at;
-      const cut = length > max ? this.#cutKeyValue(source, at, at + length, max) : undefined;
-      at += length;
-      if (cut === undefined) parts.push(source.subarray(begin, at));
-      else {
-        changed = true;
-        parts.push(lengthDelimited(tag, cut));
-      }
-    }
-    return changed ? concat(parts) : source;
-  }
-
-  #cutKeyValue(source: Uint8Array, from: number, end: number, max: number): Uint8Array | undefined {
-    let key = source.subarray(from, from);
-    let value = source.subarray(from, from);
-    let changed = false;
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag !== 0x0a && tag !== 0x12) {
-        at = this.#skipAny(tag, at, end, 0);
-        continue;
-      }
-      const length = this.#length(at, end);
-      at = this.#at;
-      if (tag === 0x0a) key = source.subarray(at, at + length);
-      else value = source.subarray(at, at + length);
-      at += length;
-    }
-    if (key.length > max) {
-      key = key.subarray(0, cutAtCodePoint(key, 0, max));
-      this.#truncated++;
-      changed = true;
-    }
-    if (value[0] === 0x0a) {
-      const at = value.byteOffset - source.byteOffset;
-      const length = this.#length(at + 1, at + value.length);
-      const text = this.#at;
-      if (text + length === at + value.length && length > max) {
-        value = lengthDelimited(0x0a, source.subarray(text, text + cutAtCodePoint(source, text, max)));
-        this.#truncated++;
-        changed = true;
-      }
-    }
-    return changed ? keyValueBytes(key, value).bytes : undefined;
-  }
-
-  #findTraceId(from: number, end: number): number {
-    let found = -1;
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag === 0x0a) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        if (length !== 16 && length !== 0) throw wrongIdLength('trace', length);
-        found = length === 16 ? at : -1;
-        at += length;
-      } else at = this.#skipUnknown(tag, 1, at, end);
-    }
-    if (found < 0) throw invalidTraceId(0);
-    return found;
-  }
-
-  #endOfField(at: number, end: number): number {
-    const tag = this.#varint(at, end);
-    return this.#skipAny(tag, this.#at, end, 0);
-  }
-
-  /** Skips a field that the message does not know; one that it knows has the wrong wire type, which is an error. */
-  #skipUnknown(tag: number, fieldMax: number, at: number, end: number, fieldMin = 1): number {
-    const field = tag >>> 3;
-    if (field >= fieldMin && field <= fieldMax && (tag & 7) !== 3 && (tag & 7) !== 4)
-      throw new VivaceError(
-        'undecodable',
-        `cannot decode the request: field ${field} at byte ${at} has wire type ${tag & 7}`,
-      );
-    return this.#skipAny(tag, at, end, 0);
-  }
-
-  #skipAny(tag: number, at: number, end: number, depth: number): number {
-    if (tag >>> 3 === 0)
-      throw new VivaceError('undecodable', `cannot decode the request: field number 0 at byte ${at}`);
-    switch (tag & 7) {
-      case 0:
-        this.#varint64(at, end);
-        return this.#at;
-      case 1:
-        if (at + 8 > end) throw overrun(at);
-        return at + 8;
-      case 2: {
-        const length = this.#length(at, end);
-        return this.#at + length;
-      }
-      case 5:
-        if (at + 4 > end) throw overrun(at);
-        return at + 4;
-      case 3: {
-        if (depth > GROUP_DEPTH_MAX)
-          throw new VivaceError('undecodable', 'cannot decode the request: groups nested too deep');
-        for (;;) {
-          if (at >= end) throw overrun(at);
-          const inner = this.#varint(at, end);
-          at = this.#at;
-          if (inner === tag + 1) return at;
-          if ((inner & 7) === 4) break;
-          at = this.#skipAny(inner, at, end, depth + 1);
-        }
-        break;
-      }
-    }
-    throw new VivaceError('undecodable', `cannot decode the request: wire type ${tag & 7} at byte ${at}`);
+    const cursor = new WireCursor();
+    cursor.bytes = source;
+    checkAttributed(cursor, 0, source.length, attributeField);
+    if (max === 0) return segment.intern(viewOf(source), source, 0, source.length);
+    const { bytes, cut } = cutAttributes(source, attributeField, max);
+    this.#truncated += cut;
+    return segment.intern(viewOf(bytes), bytes, 0, bytes.length);
   }
 
   /** A length that fits before `end`; #at is where the bytes begin. */
@@ -1110,30 +899,22 @@ export class Appender {
 
   /** Any varint: returns its low 32 bits (signed), #high the rest. */
   #varint64(at: number, end: number): number {
-    const bytes = this.#bytes;
-    let low = 0;
-    let high = 0;
-    for (let shift = 0; shift < 70; shift += 7) {
-      if (at >= end) throw overrun(at);
-      const byte = bytes[at++];
-      const bits = byte & 0x7f;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
-        low |= bits << 28;
-        high = bits >>> 4;
-      } else if (shift < 63) high |= bits << (shift - 32);
-      else high |= (bits & 1) << 31;
-      if (byte < 128) {
-        this.#at = at;
-        this.#high = high;
-        return low;
-      }
-    }
-    throw new VivaceError(
-      'undecodable',
-      `cannot decode the request: a varint at byte ${at - 10} has more than ten bytes`,
-    );
+    const low = this.#cursor.varint64(at, end);
+    this.#at = this.#cursor.at;
+    this.#high = this.#cursor.high;
+    return low;
   }
+
+  /** From here on `bytes` are read. */
+  #read(bytes: Uint8Array, view: DataView): void {
+    this.#bytes = bytes;
+    this.#view = view;
+    this.#cursor.bytes = bytes;
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function widened(values: Uint32Array, index: number): Uint32Array<ArrayBuffer> {
@@ -1142,31 +923,8 @@ function widened(values: Uint32Array, index: number): Uint32Array<ArrayBuffer> {
   return wider;
 }
 
-/** Number of bytes, at most `max`, after which no code point is split. */
-export function cutAtCodePoint(bytes: Uint8Array, at: number, max: number): number {
-  let length = max;
-  while (length > 0 && length > max - 4 && (bytes[at + length] & 0xc0) === 0x80) length--;
-  return (bytes[at + length] & 0xc0) === 0x80 ? max : length;
-}
-
 function isScalarTag(tag: number): boolean {
   return tag === 0x0a || tag === 0x10 || tag === 0x18 || tag === 0x21;
-}
-
-function overrun(at: number): VivaceError {
-  return new VivaceError('undecodable', `cannot decode the request: it ends inside a field at byte ${at}`);
-}
-
-function wrongIdLength(what: string, length: number): VivaceError {
-  const want = what.endsWith('trace') ? 16 : 8;
-  return new VivaceError(
-    'undecodable',
-    `cannot decode the request: a ${what} id has ${length} bytes instead of ${want}`,
-  );
-}
-
-function invalidTraceId(bits: number): VivaceError {
-  return new VivaceError('invalid', `trace ids must be 128 bit and not all zero, received ${bits} bits`);
 }
 
 function invalidSpanId(): VivaceError {

@@ -4,6 +4,8 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { VivaceError } from '../runtime/errors.ts';
+import { ChunkList } from './chunk-list.ts';
+import { equalBytes, hashBytes, hashTrace, tailWord } from './hash.ts';
 import {
   COLUMN_CHUNK,
   COLUMN_COUNT,
@@ -592,118 +594,6 @@ export class LiveColumns {
     }
     this.#columnTable = table;
   }
-}
-
-/** A list of equal records in chunks that are linked in shared memory and addressed through a private directory. */
-class ChunkList {
-  count = 0;
-  readonly #segment: LiveColumns;
-  readonly #root: number;
-  readonly #shift: number;
-  readonly #mask: number;
-  readonly #width: number;
-  #chunks: Uint32Array = new Uint32Array(8);
-  #chunkCount = 0;
-
-  constructor(segment: LiveColumns, root: number, entries: number, width: number) {
-    this.#segment = segment;
-    this.#root = root;
-    this.#shift = Math.log2(entries);
-    this.#mask = entries - 1;
-    this.#width = width;
-  }
-
-  /** Adds a record; returns the address of its first word (records of more than one word stand together). */
-  push(): number {
-    const index = this.count;
-    if (index >>> this.#shift === this.#chunkCount) this.#addChunk();
-    this.count = index + 1;
-    return this.address(index);
-  }
-
-  /** Where record `index` begins. */
-  address(index: number): number {
-    return this.#chunks[index >>> this.#shift] + 1 + (index & this.#mask) * this.#width;
-  }
-
-  /** Where field 0 of record `index` stands in a chunk of one array a field; field f is f * chunk length further on. */
-  fieldAddress(index: number): number {
-    return this.#chunks[index >>> this.#shift] + 1 + (index & this.#mask);
-  }
-
-  /** Adds a record to a list of one array a field. */
-  pushFields(): number {
-    const index = this.count;
-    if (index >>> this.#shift === this.#chunkCount) this.#addChunk();
-    this.count = index + 1;
-    return this.fieldAddress(index);
-  }
-
-  truncate(count: number): void {
-    this.count = count;
-    const chunks = (count + this.#mask) >>> this.#shift;
-    if (chunks === this.#chunkCount) return;
-    this.#chunkCount = chunks;
-    if (chunks === 0) this.#segment.u32[this.#root] = 0;
-    else this.#segment.u32[this.#chunks[chunks - 1]] = 0;
-  }
-
-  #addChunk(): void {
-    const chunk = this.#segment.allocate(1 + (this.#mask + 1) * this.#width);
-    const previous = this.#chunkCount === 0 ? this.#root : this.#chunks[this.#chunkCount - 1];
-    this.#segment.u32[previous] = chunk;
-    if (this.#chunkCount === this.#chunks.length) {
-      const wider = new Uint32Array(2 * this.#chunkCount);
-      wider.set(this.#chunks);
-      this.#chunks = wider;
-    }
-    this.#chunks[this.#chunkCount++] = chunk;
-  }
-}
-
-/** A seeded multiplicative hash over whole words and the rest; nothing past the end is read. */
-export function hashBytes(view: DataView, offset: number, length: number, seed: number): number {
-  let hash = seed ^ Math.imul(length, 0x85ebca6b);
-  const words = offset + (length & ~3);
-  let at = offset;
-  for (; at < words; at += 4) {
-    hash = Math.imul(hash ^ view.getUint32(at, true), 0x9e3779b1);
-    hash ^= hash >>> 15;
-  }
-  if ((length & 3) !== 0) {
-    hash = Math.imul(hash ^ tailWord(view, offset, length), 0x9e3779b1);
-    hash ^= hash >>> 15;
-  }
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
-}
-
-function hashTrace(a: number, b: number, c: number, d: number, seed: number): number {
-  let hash = Math.imul(seed ^ a, 0x9e3779b1) ^ b;
-  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) ^ c;
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35) ^ d;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x9e3779b1);
-  return hash ^ (hash >>> 15);
-}
-
-/** Whether the padded words at `address` hold the bytes at `offset`. */
-function equalBytes(u32: Uint32Array, address: number, view: DataView, offset: number, length: number): boolean {
-  const words = offset + (length & ~3);
-  let at = offset;
-  for (; at + 8 <= words; at += 8, address += 2)
-    if (((u32[address] ^ view.getUint32(at, true)) | (u32[address + 1] ^ view.getUint32(at + 4, true))) !== 0)
-      return false;
-  if (at < words && u32[address++] !== view.getUint32(at, true)) return false;
-  return (length & 3) === 0 || u32[address] === tailWord(view, offset, length) >>> 0;
-}
-
-/** The last one to three bytes as the word that they are padded to. */
-function tailWord(view: DataView, offset: number, length: number): number {
-  const rest = length & 3;
-  if (length > 4) return view.getUint32(offset + length - 4, true) >>> (32 - 8 * rest);
-  let word = 0;
-  for (let i = 0; i < rest; i++) word |= view.getUint8(offset + i) << (8 * i);
-  return word;
 }
 
 function dropFrom(table: Map<number, number>, count: number): void {
