@@ -16,7 +16,7 @@ import { messageAttributes } from './gather.ts';
 import { Cells } from './metrics-cells.ts';
 import { CHUNK_ROWS, openCursor } from './metrics-cursor.ts';
 import { IntervalFinder, type Intervals } from './metrics-intervals.ts';
-import { type LabelReader, LabelValues, openLabel } from './metrics-labels.ts';
+import { eachCode, type LabelReader, LabelValues, openCodes, openLabel } from './metrics-labels.ts';
 import type { ComparePartial, MetricsLabel, MetricsSeries } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
 
@@ -67,14 +67,21 @@ export class CompareRun {
   /** Adds the selected rows of a segment, undefined for all. */
   async add(segment: Segment, selected: Bits | undefined, stop: () => void): Promise<void> {
     if (this.#intervals.count === 0 || segment.rows === 0) return;
+    const interval = this.#finder.common(segment.startBounds?.());
+    if (interval === 'outside') return;
     const { rows, inInterval, sides } = await this.#placed(segment, selected);
     if (rows.length === 0) return;
-    const wanted = rows.length === segment.rows ? undefined : rows;
+    const isAll = rows.length === segment.rows;
+    const wanted = isAll ? undefined : rows;
     const numbers = new Int32Array(CHUNK_ROWS);
+    const selection = rows.filter((_, k) => sides[k] === 1);
     for (const reference of await referencesOf(segment)) {
       stop();
       const counts = this.#countsOf(reference);
       if (counts === undefined) continue;
+      if (isAll && interval !== undefined && 2 * selection.length < rows.length) {
+        if (await this.#countCodes(segment, counts, interval, selection, numbers, stop)) continue;
+      }
       const reader = await openLabel(segment, reference, counts.values, wanted);
       try {
         await this.#count(reader, counts, rows, inInterval, sides, numbers);
@@ -108,6 +115,45 @@ export class CompareRun {
         if (number > 0) counted[(2 * number + side) * width + interval]++;
       }
     }
+  }
+
+  /**
+   * All spans of a segment, of one interval: the codes of an attribute are counted as they come, and then those of the few
+   * selected rows are taken to the other side. False when the attribute has no codes that can be counted.
+   */
+  async #countCodes(
+    segment: Segment,
+    { reference, values, cells, totals }: AttributeCounts,
+    interval: number,
+    selection: Uint32Array,
+    numbers: Int32Array,
+    stop: () => void,
+  ): Promise<boolean> {
+    const coded = await openCodes(segment, reference, values);
+    if (coded === undefined) return false;
+    const width = this.#intervals.count;
+    const add = (number: number, side: number, count: number): void => {
+      if (number === 0) return;
+      totals[side * width + interval] += count;
+      cells.ensure(2 * values.count);
+      if (number > 0) cells.values[(2 * number + side) * width + interval] += count;
+    };
+    eachCode(coded, stop, (number, count) => add(number, 0, count));
+    const reader = await openLabel(segment, reference, values, selection);
+    try {
+      for (let from = 0; from < selection.length; from += CHUNK_ROWS) {
+        const size = Math.min(CHUNK_ROWS, selection.length - from);
+        const waiting = reader.fill(selection.subarray(from, from + size), size, numbers);
+        if (waiting !== undefined) await waiting;
+        for (let k = 0; k < size; k++) {
+          add(numbers[k], 0, -1);
+          add(numbers[k], 1, 1);
+        }
+      }
+    } finally {
+      reader.close();
+    }
+    return true;
   }
 
   /** The selected rows that lie in the range, with their interval, and 1 for those of the selection. */

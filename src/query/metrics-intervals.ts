@@ -8,6 +8,9 @@
  * A time is two 32-bit words. Its distance from the start is a double, exact up to 2^53 ns (104 days); beyond that whole
  * microseconds still are, so a span may only be counted on the wrong side of an edge that it misses by nanoseconds.
  */
+import type { Segment } from '../block/segment.ts';
+
+type StartBounds = NonNullable<ReturnType<NonNullable<Segment['startBounds']>>>;
 
 export interface Intervals {
   readonly startNs: bigint;
@@ -43,8 +46,23 @@ export class IntervalFinder {
 
   /** The interval of one time, -1 when it is in none. */
   of(low: number, high: number): number {
-    const distance = ((high >>> 0) - this.#startHigh) * 4294967296 + ((low >>> 0) - this.#startLow);
+    const distance = this.#distance(low, high);
     return distance > 0 && distance <= this.#length ? Math.ceil(distance / this.#step) - 1 : -1;
+  }
+
+  /** The one interval of all times within the bounds, `outside` when they are in none, undefined when they differ. */
+  common(bounds: StartBounds | undefined): number | 'outside' | undefined {
+    if (bounds === undefined) return undefined;
+    const { minLow, minHigh, maxLow, maxHigh } = bounds;
+    const first = this.of(minLow, minHigh);
+    if (first >= 0 && first === this.of(maxLow, maxHigh)) return first;
+    return this.#distance(maxLow, maxHigh) <= 0 || this.#distance(minLow, minHigh) > this.#length
+      ? 'outside'
+      : undefined;
+  }
+
+  #distance(low: number, high: number): number {
+    return ((high >>> 0) - this.#startHigh) * 4294967296 + ((low >>> 0) - this.#startLow);
   }
 
   /** out[k] becomes the interval of the time at words[2 * index[k]] for k in [from, to). */

@@ -5,7 +5,7 @@
  *   row ─▶ code of the column ─▶ number of the value        0 is nil, LIMITED is a value that there was no room for
  */
 import { bytesField, decodeAnyValue, stringField, utf8 } from '../block/any-value.ts';
-import type { Column, Dictionary, Part, Segment } from '../block/segment.ts';
+import type { Column, Dictionary, Segment } from '../block/segment.ts';
 import type { Reference, StaticValue } from '../traceql/ast.ts';
 import { formatDuration } from '../traceql/duration.ts';
 import {
@@ -18,6 +18,7 @@ import {
   readAny,
   STATUSES,
 } from './gather.ts';
+import { CodeCounts } from './metrics-codes.ts';
 import { ColumnCursor, openCursor } from './metrics-cursor.ts';
 import { moreColumn, moreValue } from './more.ts';
 import type { FoundValue } from './results.ts';
@@ -32,12 +33,15 @@ const KEEP = -3;
 /** Values of one label of a query. */
 export class LabelValues {
   readonly #strings = new Map<string, number>();
-  /** Ints that a double holds exactly; the others by their text among the strings. */
+  /** Booleans, and ints that no double holds, by type and text. */
+  readonly #others = new Map<string, number>();
   readonly #ints = new Map<number, number>();
   readonly #doubles = new Map<number, number>();
   readonly #values: (FoundValue | undefined)[] = [undefined];
   readonly #countMax: number;
   readonly #takesRoom: () => boolean;
+  /** A bit for the hash of each known string. */
+  readonly #seen = new Uint8Array(SEEN_BYTES);
   #bytesLeft: number;
   /** A value had to be left out. */
   limited = false;
@@ -57,20 +61,40 @@ export class LabelValues {
       case 'int': {
         const int = Number(value.value);
         if (Number.isSafeInteger(int)) return this.int(int);
-        return this.#strings.get(`int ${value.value}`) ?? this.#add(this.#strings, `int ${value.value}`, value);
+        return this.#others.get(`int ${value.value}`) ?? this.#add(this.#others, `int ${value.value}`, value);
       }
       case 'double':
         return this.double(value.value);
       case 'bool':
-        return this.#strings.get(`bool ${value.value}`) ?? this.#add(this.#strings, `bool ${value.value}`, value);
+        return this.#others.get(`bool ${value.value}`) ?? this.#add(this.#others, `bool ${value.value}`, value);
       default:
         return 0;
     }
   }
 
   string(text: string): number {
-    const key = ` ${text}`;
-    return this.#strings.get(key) ?? this.#add(this.#strings, key, { type: 'string', value: text });
+    const known = this.#strings.get(text);
+    if (known !== undefined) return known;
+    const number = this.#add(this.#strings, text, { type: 'string', value: text });
+    if (number >= 0) {
+      const bytes = Buffer.from(text);
+      this.#markSeen(hashOf(bytes, 0, bytes.length));
+    }
+    return number;
+  }
+
+  /** Of the bytes of a string. Once nothing new is taken, bytes unlike all known ones are not even decoded. */
+  bytes(bytes: Uint8Array, from: number, to: number): number {
+    if (this.limited && !this.#wasSeen(hashOf(bytes, from, to))) return LIMITED;
+    return this.string(utf8(bytes.subarray(from, to)));
+  }
+
+  #markSeen(hash: number): void {
+    this.#seen[(hash >>> 3) & (SEEN_BYTES - 1)] |= 1 << (hash & 7);
+  }
+
+  #wasSeen(hash: number): boolean {
+    return (this.#seen[(hash >>> 3) & (SEEN_BYTES - 1)] & (1 << (hash & 7))) !== 0;
   }
 
   /** Of a safe integer. */
@@ -104,6 +128,19 @@ export class LabelValues {
     return LIMITED;
   }
 }
+
+const SEEN_BYTES = 8192;
+
+/** Of the length and of bytes from both ends. */
+function hashOf(bytes: Uint8Array, from: number, to: number): number {
+  let hash = to - from;
+  const middle = Math.min(to, from + HASHED_BYTES);
+  for (let i = from; i < middle; i++) hash = Math.imul(hash ^ bytes[i], 0x01000193);
+  for (let i = Math.max(middle, to - HASHED_BYTES); i < to; i++) hash = Math.imul(hash ^ bytes[i], 0x01000193);
+  return hash ^ (hash >>> 15);
+}
+
+const HASHED_BYTES = 16;
 
 /** What a value takes in maps and lists, beside its text twice. */
 const VALUE_BYTES = 100;
@@ -142,8 +179,8 @@ const EMPTY: FoundValue = { type: 'string', value: '' };
 /** A label whose values are entries of one dictionary. */
 export interface CodedLabel {
   column: Column;
-  /** The number of the value of an entry of a part. */
-  numberOf(code: number, part: Part): number;
+  /** The number of the value of a code, of the part's own dictionary when it has one. */
+  numberOf(code: number, own: Dictionary | undefined): number;
 }
 
 /** The label as codes that can be counted by themselves; undefined when it takes more than that to read it. */
@@ -155,10 +192,9 @@ export async function openCodes(
   const ofBytes = (column: Column | undefined): CodedLabel | undefined =>
     column && {
       column,
-      numberOf(code, part) {
-        const dictionary = part.dictionary ?? column.dictionary!;
-        const bytes = dictionary.bytes.subarray(dictionary.start(code), dictionary.end(code));
-        return values.string(utf8(bytes));
+      numberOf(code, own) {
+        const dictionary = own ?? column.dictionary!;
+        return values.bytes(dictionary.bytes, dictionary.start(code), dictionary.end(code));
       },
     };
   if (reference.type === 'intrinsic')
@@ -176,6 +212,25 @@ export async function openCodes(
   const found = await messageValues(segment, of, name);
   const column = await segment.column({ of });
   return column && { column, numberOf: (code) => values.number(found[code]) };
+}
+
+/** Calls `visit` with how many rows have each value, by number; returns how many rows have one. */
+export function eachCode(
+  { column, numberOf }: CodedLabel,
+  stop: () => void,
+  visit: (number: number, count: number) => void,
+): number {
+  const shared = new CodeCounts();
+  let counted = 0;
+  for (const { codes, count, dictionary } of column.parts) {
+    stop();
+    counted += count;
+    const counts = dictionary === undefined ? shared : new CodeCounts();
+    counts.add(codes!, count);
+    if (dictionary !== undefined) counts.each((code, times) => visit(numberOf(code, dictionary), times));
+  }
+  shared.each((code, times) => visit(numberOf(code, undefined), times));
+  return counted;
 }
 
 /** The value that an attribute has in each resource or scope. */
@@ -290,7 +345,7 @@ async function layersOf(
   return layers;
 
   function asText(bytes: Uint8Array): number {
-    return values.string(utf8(bytes));
+    return values.bytes(bytes, 0, bytes.length);
   }
 }
 

@@ -7,15 +7,15 @@
  *
  * Nothing is made for a row: every step goes from one typed array to the next.
  */
-import type { Part, Segment } from '../block/segment.ts';
+import type { Segment } from '../block/segment.ts';
 import { type Bits, rowsOf } from './bits.ts';
 import { fillBuckets } from './metrics-buckets.ts';
 import { Cells } from './metrics-cells.ts';
 import { CHUNK_ROWS, type ColumnCursor, openCursor } from './metrics-cursor.ts';
 import { ExemplarPicker } from './metrics-exemplars.ts';
-import { CodeCounts, Pairing } from './metrics-groups.ts';
+import { Pairing } from './metrics-groups.ts';
 import { IntervalFinder } from './metrics-intervals.ts';
-import { type LabelReader, LabelValues, LIMITED, openCodes, openLabel } from './metrics-labels.ts';
+import { eachCode, type LabelReader, LabelValues, LIMITED, openCodes, openLabel } from './metrics-labels.ts';
 import type { MetricsPlan } from './metrics-plan.ts';
 import type { CellsPartial } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
@@ -72,7 +72,7 @@ export class MetricsRun {
     const rows = selected && rowsOf(selected);
     const count = rows === undefined ? segment.rows : rows.length;
     if (count === 0) return;
-    const interval = this.#intervalOf(segment);
+    const interval = this.#finder.common(segment.startBounds?.());
     if (interval === 'outside') return;
     const picks = this.exemplars.begin(segment, count, CHUNK_ROWS);
     if (interval !== undefined && this.plan.value === undefined && this.#labels.length === 0) {
@@ -94,21 +94,7 @@ export class MetricsRun {
     if (this.plan.value !== undefined || this.#labels.length !== 1) return false;
     const coded = await openCodes(segment, this.plan.metrics.by[0], this.#labels[0]);
     if (coded === undefined) return false;
-    const { column, numberOf } = coded;
-    const shared = new CodeCounts();
-    let counted = 0;
-    for (const part of column.parts) {
-      stop();
-      counted += part.count;
-      if (part.dictionary === undefined) shared.add(part.codes!, part.count);
-      else {
-        const own = new CodeCounts();
-        own.add(part.codes!, part.count);
-        own.each((code, count) => this.#countSeries(numberOf(code, part), interval, count));
-      }
-    }
-    const whole: Part = { first: 0, rows: segment.rows, count: segment.rows };
-    shared.each((code, count) => this.#countSeries(numberOf(code, whole), interval, count));
+    const counted = eachCode(coded, stop, (number, count) => this.#countSeries(number, interval, count));
     if (counted < segment.rows) this.#countSeries(0, interval, segment.rows - counted);
     return true;
   }
@@ -168,19 +154,6 @@ export class MetricsRun {
       for (const label of labels) label.close();
     }
     if (picks) await this.exemplars.end(segment);
-  }
-
-  /** The one interval of all spans of the segment, `outside` when none of them is in the range, undefined when they differ. */
-  #intervalOf(segment: Segment): number | 'outside' | undefined {
-    const bounds = segment.startBounds?.();
-    if (bounds === undefined) return undefined;
-    const first = this.#finder.of(bounds.minLow, bounds.minHigh);
-    const last = this.#finder.of(bounds.maxLow, bounds.maxHigh);
-    if (first >= 0 && first === last) return first;
-    const { startNs, stepNs, count } = this.plan.intervals;
-    const isBefore = wordsNs(bounds.maxLow, bounds.maxHigh) <= startNs;
-    const isAfter = wordsNs(bounds.minLow, bounds.minHigh) > startNs + stepNs * BigInt(count);
-    return isBefore || isAfter ? 'outside' : undefined;
   }
 
   #takeRows(rows: Uint32Array | undefined, from: number, size: number): number {
@@ -343,8 +316,4 @@ export class MetricsRun {
     for (const exemplar of partial.exemplars)
       if (seriesOf[exemplar.series] >= 0) this.exemplars.merge(exemplar, seriesOf[exemplar.series]);
   }
-}
-
-function wordsNs(low: number, high: number): bigint {
-  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }

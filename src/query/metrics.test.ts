@@ -173,7 +173,7 @@ test('what does not fit is left out and said', async (t) => {
     name: `name ${i}`,
     attributes: { n: BigInt(i) },
   }));
-  const { live } = await bothForms(t, spans);
+  const { live, block } = await bothForms(t, spans);
   const { series, partial } = await outcomeOf([live], '{ } | rate() by(name)', { seriesMax: 10 });
   assert.equal(series!.length, 10);
   assert.match(partial!, /^Response exceeds maximum series limit of 10, a partial response is returned\. Warning:/);
@@ -183,6 +183,14 @@ test('what does not fit is left out and said', async (t) => {
     const found = await outcomeOf([live], `{ } | rate() by(${by})`, wide);
     assert.match(found.partial!, /limit of 5,/, by);
     assert.equal(found.series!.length, 5);
+  }
+  // What is counted is counted whole, wherever it is met again.
+  for (const by of ['name', 'kind, name', 'span.n']) {
+    const twice = await outcomeOf([live, block, live], `{ } | count_over_time() by(${by})`, wide);
+    assert.deepEqual(
+      twice.series!.map(({ values }) => values.reduce((sum, count) => sum + count)),
+      [3, 3, 3, 3, 3],
+    );
   }
   assert.equal((await outcomeOf([live], '{ } | rate() by(kind)', wide)).partial, undefined);
   await assert.rejects(
