@@ -215,15 +215,20 @@ export class OpenBlock implements Segment {
     if (this.#closing) this.#source.close();
   }
 
+  warm(what: Want | 'lines'): void {
+    if (this.#source.warm === undefined) return;
+    if (what === 'lines') {
+      if (this.#caches.columns.get(`${this.name} lines`) === undefined) this.#source.warm('traces');
+      return;
+    }
+    const index = this.#indexOf(what);
+    if (index !== undefined) this.#source.warm(this.#rangesOf(index, this.#pages(index, undefined)));
+  }
+
   async prepare(range: RowRange): Promise<void> {
     if (this.#source.prepare === undefined) return;
     const { columns } = this.#metadata.rowGroups[0];
-    await this.#source.prepare(
-      columns.flatMap((_, index) => [
-        ...(this.#knownValues(index) === undefined ? this.#dictionaryRange(index) : []),
-        ...this.#pageRanges(index, this.#pages(index, range)),
-      ]),
-    );
+    await this.#source.prepare(columns.flatMap((_, index) => this.#rangesOf(index, this.#pages(index, range))));
   }
 
   /** Closes the block, as soon as nobody reads it. */
@@ -396,8 +401,7 @@ export class OpenBlock implements Segment {
     const chunk = this.#chunk(index);
     const pages = this.#pages(index, range, chunk.maxRepetition > 0 ? undefined : options.rows);
     const known = this.#knownValues(index);
-    const ranges = this.#pageRanges(index, pages);
-    const read = await this.#source.fetch(known === undefined ? [...this.#dictionaryRange(index), ...ranges] : ranges);
+    const read = await this.#source.fetch(this.#rangesOf(index, pages));
     const values = known ?? this.#values(index, read);
     const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
@@ -584,6 +588,12 @@ export class OpenBlock implements Segment {
       else ranges.push({ offset, length: offsets.bytes[page] });
     }
     return ranges;
+  }
+
+  /** The same with the column's dictionary, unless that is known. */
+  #rangesOf(index: number, pages: number[]): ByteRange[] {
+    const ranges = this.#pageRanges(index, pages);
+    return this.#knownValues(index) === undefined ? [...this.#dictionaryRange(index), ...ranges] : ranges;
   }
 
   /** Where the dictionary of a column stands, if it has one. */

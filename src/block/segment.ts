@@ -116,6 +116,8 @@ export interface Segment {
   lines(): Promise<TraceLines>;
   /** Says that all columns of these rows will be read: where that is far away, they are fetched together, and once. */
   prepare?(range: RowRange): Promise<void>;
+  /** Says that this whole column, or the lines of traces, will probably be read soon. */
+  warm?(what: Want | 'lines'): void;
   /** The number of a trace, or -1, where that is known without searching the sorted ids of `lines`. */
   traceNumber?(traceId: Uint8Array): number;
   /** Rows of a trace of `lines`, in depth-first order. */

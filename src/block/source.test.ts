@@ -102,6 +102,22 @@ test('what was prepared is not fetched again, until it is forgotten', async () =
   assert.equal(fetched.length, 4);
 });
 
+test('what will be wanted soon is told in pieces, and fetched all the same', async () => {
+  const ref = { id: 'block', tenant: 't', meta: { size: 5_000_000, vivace: { tracesBytes: 3 } } } as BlockRef;
+  const warmed: unknown[] = [];
+  const source = fetchingSource(
+    ref,
+    async (_, { length }) => new Uint8Array(length),
+    (...told) => warmed.push(told),
+  );
+  source.warm!([
+    { offset: 10, length: 10 },
+    { offset: 0, length: 10 },
+  ]);
+  assert.deepEqual(warmed, [['data.parquet', { offset: 0, length: 20 }, 5_000_000]]);
+  assert.equal((await source.fetch([{ offset: 0, length: 20 }]))(0, 20).length, 20);
+});
+
 test('whatever was fetched can be read, and nothing else', async () => {
   const ref = { id: 'block', tenant: 't', meta: { vivace: { tracesBytes: 3 } } } as BlockRef;
   const byteAt = (at: number): number => (at * 31) & 0xff;

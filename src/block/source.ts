@@ -22,6 +22,8 @@ export interface BlockSource {
   /** Fetches these ranges together and keeps them for later fetches, until `forget`; absent where fetching costs nothing. */
   prepare?(ranges: ByteRange[]): Promise<void>;
   forget?(): void;
+  /** These ranges, or the traces, will probably be fetched soon. */
+  warm?(what: ByteRange[] | 'traces'): void;
   /** The whole file `traces`. */
   traces(): Promise<Uint8Array>;
   /** Nothing is fetched afterwards. */
@@ -88,6 +90,7 @@ export const WASTED_BYTES_MAX = 6 * 1024 * 1024;
 export function fetchingSource(
   ref: BlockRef,
   get: (name: string, range: ByteRange, size: number) => Promise<Uint8Array<ArrayBuffer>>,
+  warm: (name: string, range: ByteRange, size: number) => void = () => {},
 ): BlockSource {
   const { size } = ref.meta;
   const { tracesBytes } = ref.meta.vivace;
@@ -121,6 +124,10 @@ export function fetchingSource(
     },
     forget() {
       prepared = undefined;
+    },
+    warm(what) {
+      if (what === 'traces') warm(TRACES_FILE, { offset: 0, length: tracesBytes }, tracesBytes);
+      else for (const piece of coalesce(what)) warm(DATA_FILE, piece, size);
     },
     traces: () => get(TRACES_FILE, { offset: 0, length: tracesBytes }, tracesBytes),
     close() {},

@@ -2,6 +2,7 @@
  * A segment as one query sees it: every read is counted, and before and between reads the query may be told to wait or to
  * stop. Whoever evaluates the query notices nothing of it.
  */
+import type { OnRead } from './read-ahead.ts';
 import type { AttributeType, Column, ColumnOptions, Part, RowRange, Segment, Space, Want } from './segment.ts';
 import type { TraceLines } from './traces-file.ts';
 
@@ -41,10 +42,10 @@ export interface ColumnReads {
   useMs: number;
 }
 
-/** The segment under watch, and the account of what is read of it. */
-export function watched(segment: Segment, watch: Watch): { segment: Segment; reads: Reads } {
+/** The segment under watch, and the account of what is read of it; `onRead` is told of whole columns and lines before they are read. */
+export function watched(segment: Segment, watch: Watch, onRead: OnRead = () => {}): { segment: Segment; reads: Reads } {
   const reads: Reads = { segment, touched: false, bytes: 0, ms: 0 };
-  return { segment: new WatchedSegment(segment, watch, reads), reads };
+  return { segment: new WatchedSegment(segment, watch, reads, onRead), reads };
 }
 
 class WatchedSegment implements Segment {
@@ -63,8 +64,10 @@ class WatchedSegment implements Segment {
   readonly #base: Segment;
   readonly #watch: Watch;
   readonly #reads: Reads;
+  readonly #onRead: OnRead;
 
-  constructor(base: Segment, watch: Watch, reads: Reads) {
+  constructor(base: Segment, watch: Watch, reads: Reads, onRead: OnRead) {
+    this.#onRead = onRead;
     this.name = base.name;
     this.live = base.live;
     this.rows = base.rows;
@@ -99,6 +102,7 @@ class WatchedSegment implements Segment {
   }
 
   lines(): Promise<TraceLines> {
+    this.#onRead('lines');
     return this.#read('traces', () => this.#base.lines());
   }
 
@@ -119,6 +123,7 @@ class WatchedSegment implements Segment {
   }
 
   async column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined> {
+    if (range === undefined && options?.rows === undefined) this.#onRead(want);
     const wait = this.#watch.turn();
     if (wait !== undefined) await wait;
     const before = this.bytesRead;

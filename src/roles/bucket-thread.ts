@@ -89,8 +89,11 @@ export interface ChangedBlocks {
 }
 export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' };
 
-/** What a reader thread asks over its port: a range of a file, or which of these blocks may hold the trace. */
-export type ReaderAsksBucket = RangeAsked | { type: 'holding'; id: number; blocks: string[]; traceId: Uint8Array };
+/** What a reader thread asks over its port: a range of a file, now or soon, or which of these blocks may hold the trace. */
+export type ReaderAsksBucket =
+  | RangeAsked
+  | (Omit<RangeAsked, 'type' | 'id'> & { type: 'warm' })
+  | { type: 'holding'; id: number; blocks: string[]; traceId: Uint8Array };
 export interface RangeAsked {
   type: 'range';
   id: number;
@@ -256,6 +259,10 @@ main.on('message', (message: ToBucket) => {
     case 'reader':
       message.port.on('message', (asked: ReaderAsksBucket) => {
         if (asked.type === 'range') return void answerRange(message.port, asked);
+        if (asked.type === 'warm') {
+          const { tenant, block, name, size, offset, length } = asked;
+          return ranges.warm(objectKey(tenant, block, name), size, offset, length);
+        }
         const answer: BucketAnswer = { id: asked.id, blocks: filters.holding(asked.blocks, asked.traceId) };
         message.port.postMessage(answer);
       });

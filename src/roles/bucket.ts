@@ -108,14 +108,22 @@ export function remoteBlocks(port: MessagePort): RemoteBlocks {
       port.postMessage(question(id));
     });
   return {
-    open: (ref) =>
-      fetchingSource(ref, async (name, range, size) => {
-        const { tenant, id: block } = ref;
-        const answer = await ask((id) => ({ type: 'range', id, tenant, block, name, size, ...range }));
-        if ('bytes' in answer) return answer.bytes;
-        if ('code' in answer) throw new VivaceError(answer.code, answer.message);
-        throw new Error('a range was asked for and no bytes came');
-      }),
+    open(ref) {
+      const { tenant, id: block } = ref;
+      return fetchingSource(
+        ref,
+        async (name, range, size) => {
+          const answer = await ask((id) => ({ type: 'range', id, tenant, block, name, size, ...range }));
+          if ('bytes' in answer) return answer.bytes;
+          if ('code' in answer) throw new VivaceError(answer.code, answer.message);
+          throw new Error('a range was asked for and no bytes came');
+        },
+        (name, range, size) => {
+          const soon: ReaderAsksBucket = { type: 'warm', tenant, block, name, size, ...range };
+          port.postMessage(soon);
+        },
+      );
+    },
     async holding(blocks, traceId) {
       const answer = await ask((id) => ({ type: 'holding', id, blocks, traceId }));
       return new Set('blocks' in answer ? answer.blocks : blocks);

@@ -6,6 +6,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
+import { readAhead } from '../block/read-ahead.ts';
 import type { Segment } from '../block/segment.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
@@ -188,7 +189,8 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     work.begin('open blocks');
     await openBlocks(await holding(question, wanted, work), work, missing, held);
     work.begin('evaluate');
-    const opened = held.map((block) => work.watch(block));
+    const ahead = readAhead(held);
+    const opened = held.map((block, at) => work.watch(block, ahead(at)));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
     const result = await run(question, parsed, [...live, ...opened], work, tell, receipt);
     const explanation = (): Explanation =>

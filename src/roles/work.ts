@@ -4,6 +4,7 @@
  */
 import type { BlockRef } from '../block/catalog.ts';
 import type { Segment } from '../block/segment.ts';
+import type { OnRead } from '../block/read-ahead.ts';
 import { type Reads, type Watch, watched } from '../block/watched.ts';
 import { formatGoDuration } from '../config/duration.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
@@ -97,8 +98,8 @@ export class Work implements Watch {
   }
 
   /** The segment under this work's watch. */
-  watch(segment: Segment): Segment {
-    const { segment: seen, reads } = watched(segment, this);
+  watch(segment: Segment, onRead?: OnRead): Segment {
+    const { segment: seen, reads } = watched(segment, this, onRead);
     this.#reads.push(reads);
     return seen;
   }

@@ -85,6 +85,19 @@ test('two that want the same at the same time share a request', async () => {
   cache.close();
 });
 
+test('what is warmed is not asked for again, nor by those who come before it is there', async () => {
+  const { cache, asked, failing } = cacheOf(30);
+  failing.now = true;
+  cache.warm('a', SIZE, 0, 10);
+  await assert.rejects(cache.range('a', SIZE, 0, 10), /the bucket is away/);
+  failing.now = false;
+  cache.warm('a', SIZE, 0, 10);
+  check('a', 0, await cache.range('a', SIZE, 0, 10));
+  check('a', 5, await cache.range('a', SIZE, 5, 10));
+  assert.equal(asked.length, 2);
+  cache.close();
+});
+
 test('a failure is not kept', async () => {
   const { cache, failing } = cacheOf(30);
   failing.now = true;

@@ -78,6 +78,11 @@ export class RangeCache {
     return out;
   }
 
+  /** Gets what is not kept, for a later read; what fails is found out then. */
+  warm(key: string, size: number, offset: number, length: number): void {
+    if (this.#file !== undefined) this.range(key, size, offset, length).catch(() => {});
+  }
+
   /** The chunks of a run, with one request. */
   #fetch(key: string, size: number, from: number, to: number): Promise<Uint8Array>[] {
     const at = from * CHUNK_BYTES;
