@@ -1,6 +1,7 @@
 /**
  * What a question costs a row of a block: a comparison of doubles, of strings, with columns in the cache and read from the
- * file; metrics, in intervals that the block is divided by; and a trace by its id. Prints nanoseconds a row (or a trace) and a hash of the answer.
+ * file; pipelines of spansets; metrics, in intervals that the block is divided by; and a trace by its id. Prints nanoseconds a
+ * row (or a trace) and a hash of the answer.
  * `node src/query/bench.ts` is tiny; `node src/query/bench.ts 500000` is for people.
  */
 import fs from 'node:fs';
@@ -19,6 +20,7 @@ import { parseQuery } from '../traceql/parse.ts';
 import { rowsOf } from './bits.ts';
 import { filterRows } from './filter.ts';
 import { beginMetrics } from './metrics.ts';
+import { runPipeline } from './pipeline.ts';
 import { SplitTraceCache } from './split-traces.ts';
 import { collectTrace } from './trace.ts';
 
@@ -33,6 +35,11 @@ try {
   await benchFilter('string equality', block, '{ resource.service.name = "payment" }');
   await benchFilter('string equality of a span', block, '{ span.http.route = "/checkout" }');
   await benchFilter('regular expression', block, '{ span.db.query.text =~ ".*eu-west.*LIMIT 7" }');
+  await benchPipeline('structural', block, '{ kind = server } >> { span.db.system = "postgresql" }');
+  await benchPipeline('structural, siblings', block, '{ kind = client } !~ { kind = server }');
+  await benchPipeline('count', block, '{ kind = server } | count() > 3');
+  await benchPipeline('average of durations', block, '{ kind = server } | avg(duration) > 100ms');
+  await benchPipeline('groups', block, '{ } | by(resource.service.name) | count() > 5');
   await benchMetrics('spans by a label', block, '{ } | rate() by (resource.service.name)');
   await benchMetrics('quantiles', block, '{ kind = server } | quantile_over_time(duration, .9) by (span.http.route)');
   await benchMetrics('two labels', block, '{ status = error } | rate() by (resource.service.name, span.http.route)');
@@ -89,6 +96,19 @@ async function benchFilter(name: string, block: BlockRef, text: string): Promise
 }
 
 /** Over a range of which the block is a part, in intervals that it is divided by. */
+async function benchPipeline(name: string, block: BlockRef, text: string): Promise<void> {
+  const segment = await openBlock(block, createBlockCaches(CACHE_BYTES));
+  const { pipeline } = parseQuery(text);
+  let found: Uint32Array[] = [];
+  const each = await measure(async () => {
+    const { rows, sets, traceOfSet } = await runPipeline({ segment }, pipeline, { stop: () => {} });
+    found = [rows, sets, traceOfSet];
+    return segment.rows;
+  });
+  print(`${name}, a row`, each, hash(...found.map(bytesOf)));
+  segment.close();
+}
+
 async function benchMetrics(name: string, ref: BlockRef, text: string): Promise<void> {
   const segment = await openBlock(ref, createBlockCaches(CACHE_BYTES));
   const startNs = 1_700_000_000_000_000_000n;

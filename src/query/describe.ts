@@ -16,13 +16,12 @@ export interface TracePlace {
 export interface DescribedTrace {
   /** 32 hex digits. */
   id: string;
-  idBytes: Uint8Array;
   places: TracePlace[];
 }
 
 /** A span set of a result: some rows, perhaps of several segments. */
 export interface DescribedSet {
-  rows: { segment: Segment; rows: Uint32Array }[];
+  rows: { segment: Segment; rows: number[] }[];
   attributes: FoundAttribute[];
 }
 
@@ -79,19 +78,20 @@ export async function addTraceLines(
   summaries: readonly FoundTraceSummary[],
 ): Promise<BigUint64Array> {
   const ends = new BigUint64Array(chosen.length);
+  const stats: KnownStats = new Map();
   const known = new Map<Segment, TraceLines>();
   for (let i = 0; i < chosen.length; i++)
     for (const { segment, trace } of chosen[i].places) {
       let lines = known.get(segment);
       if (lines === undefined) known.set(segment, (lines = await segment.lines()));
-      addLine(lines, trace, summaries[i], ends, i);
+      addLine(lines, trace, summaries[i], ends, i, stats);
     }
-  const wanted = wantedTraces(elsewhere.length === 0 ? [] : chosen.map(({ idBytes }) => idBytes));
+  const wanted = wantedTraces(elsewhere.length === 0 ? [] : chosen.map(({ id }) => Buffer.from(id, 'hex')));
   for (const segment of elsewhere) {
     const numbers = await traceNumbers(segment, wanted);
     for (let i = 0; i < numbers.length; i++)
       if (numbers[i] >= 0 && !chosen[i].places.some((place) => place.segment === segment))
-        addLine(await segment.lines(), numbers[i], summaries[i], ends, i);
+        addLine(await segment.lines(), numbers[i], summaries[i], ends, i, stats);
   }
   for (let i = 0; i < summaries.length; i++) {
     const duration = ends[i] - summaries[i].startUnixNano;
@@ -107,6 +107,7 @@ function addLine(
   summary: FoundTraceSummary,
   ends: BigUint64Array,
   index: number,
+  known: KnownStats,
 ): void {
   const start = traceStart(lines, trace);
   const end = traceEnd(lines, trace);
@@ -124,13 +125,31 @@ function addLine(
   for (let stat = lines.firstStat[trace]; stat < lines.firstStat[trace + 1]; stat++) {
     const name = lineString(lines, lines.statService[stat]) ?? '';
     const before = isFirst ? undefined : stats.get(name);
-    if (before === undefined) stats.set(name, { spanCount: lines.statSpans[stat], errorCount: lines.statErrors[stat] });
-    else {
-      before.spanCount += lines.statSpans[stat];
-      before.errorCount += lines.statErrors[stat];
-    }
+    stats.set(
+      name,
+      statOf(
+        known,
+        lines.statSpans[stat] + (before?.spanCount ?? 0),
+        lines.statErrors[stat] + (before?.errorCount ?? 0),
+      ),
+    );
   }
 }
+
+/** Few counts occur in many traces: the object of each is made once. */
+type KnownStats = Map<number, { spanCount: number; errorCount: number }>;
+
+function statOf(known: KnownStats, spanCount: number, errorCount: number): { spanCount: number; errorCount: number } {
+  const key = spanCount * 4294967296 + errorCount;
+  let stat = known.get(key);
+  if (stat === undefined) {
+    stat = { spanCount, errorCount };
+    if (spanCount < 2 ** 20 && known.size < KNOWN_STATS_MAX) known.set(key, stat);
+  }
+  return stat;
+}
+
+const KNOWN_STATS_MAX = 10_000;
 
 interface ListedRow {
   row: number;

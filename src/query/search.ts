@@ -6,10 +6,11 @@
  * (units.ts).
  */
 import type { Segment } from '../block/segment.ts';
+import type { TraceLines } from '../block/traces-file.ts';
 import type { Query, Stage } from '../traceql/ast.ts';
-import { type Bits, has, isEmpty, rowsOf } from './bits.ts';
+import { type Bits, isEmpty, nextOne, rowsOf } from './bits.ts';
 import { type DescribedSet, describeTraces, spanIdsAt, timesAt, type TracePlace } from './describe.ts';
-import { gather, hex, traceHex } from './gather.ts';
+import { gather, hex } from './gather.ts';
 import { listingsOf, shownValue } from './listed-values.ts';
 import { evaluate, isPerSpan, type PipelineContext, selectRows } from './pipeline.ts';
 import type { Progress } from './progress.ts';
@@ -83,7 +84,6 @@ interface SegmentPart {
 
 interface Candidate {
   id: string;
-  idBytes: Uint8Array;
   /** Nanoseconds since 1970, roughly: to put traces in order. */
   start: number;
   places: TracePlace[];
@@ -137,14 +137,19 @@ class Found {
       traces[inRange++] = trace;
     }
     const sets = setsByTrace(state, layout);
-    for (const index of newestOf(starts.subarray(0, inRange), this.#options.limit)) {
+    const newest = newestOf(starts.subarray(0, inRange), this.#options.limit);
+    const ids = hexOfTraces(
+      lines,
+      newest.map((index) => numberOfTrace(layout, traces[index])),
+    );
+    for (let i = 0; i < newest.length; i++) {
+      const index = newest[i];
       const trace = numberOfTrace(layout, traces[index]);
-      const id = traceHex(lines, trace);
+      const id = ids.slice(32 * i, 32 * i + 32);
       const known = this.#candidates.get(id);
       if (known === undefined)
         this.#candidates.set(id, {
           id,
-          idBytes: lines.ids.slice(16 * trace, 16 * trace + 16),
           start: starts[index],
           places: [{ segment, trace }],
           sets: sets(traces[index]).map(({ rows, attributes }) => ({ rows: [{ segment, rows }], attributes })),
@@ -178,6 +183,14 @@ class Found {
   }
 }
 
+/** The ids of traces, 32 hex digits each. */
+function hexOfTraces(lines: TraceLines, traces: readonly number[]): string {
+  const ids = Buffer.allocUnsafe(16 * traces.length);
+  for (let i = 0; i < traces.length; i++)
+    for (let byte = 0; byte < 16; byte++) ids[16 * i + byte] = lines.ids[16 * traces[i] + byte];
+  return ids.toString('hex');
+}
+
 /** Nanoseconds of whole seconds, as two words. */
 function wordsOf(seconds: number): { high: number; low: number } {
   const ns = BigInt(seconds) * 1_000_000_000n;
@@ -202,7 +215,7 @@ function newestOf(starts: Float64Array, limit: number): number[] {
 function setsByTrace(
   state: SetState,
   layout: Layout,
-): (trace: number) => { rows: Uint32Array; attributes: FoundAttribute[] }[] {
+): (trace: number) => { rows: number[]; attributes: FoundAttribute[] }[] {
   const { bits, groups } = state;
   const { starts } = layout;
   const attributesOf = (set: number): FoundAttribute[] =>
@@ -223,20 +236,20 @@ function setsByTrace(
       else list.push(positions[i]);
     }
     return [...bySet].map(([set, list]) => ({
-      rows: rowsAt(layout, Uint32Array.from(list)),
+      rows: rowsAt(layout, list),
       attributes: attributesOf(set),
     }));
   };
 }
 
-function positionsWithin(bits: Bits, from: number, to: number): Uint32Array {
+function positionsWithin(bits: Bits, from: number, to: number): number[] {
   const positions: number[] = [];
-  for (let at = from; at < to; at++) if (has(bits, at)) positions.push(at);
-  return Uint32Array.from(positions);
+  for (let at = nextOne(bits, from); at >= 0 && at < to; at = nextOne(bits, at + 1)) positions.push(at);
+  return positions;
 }
 
-function rowsAt({ order }: Layout, positions: Uint32Array): Uint32Array {
-  return order === undefined ? positions : positions.map((position) => order[position]).sort();
+function rowsAt({ order }: Layout, positions: number[]): number[] {
+  return order === undefined ? positions : positions.map((position) => order[position]).sort((a, b) => a - b);
 }
 
 function lowerBound(values: Uint32Array, wanted: number): number {
@@ -268,7 +281,7 @@ async function addOtherParts(
     const split = new Set((await splitIds()).map((id) => hex(id, 0, 16)));
     candidates = chosen.filter(({ id }) => split.has(id));
   }
-  const wanted = wantedTraces(candidates.map(({ idBytes }) => idBytes));
+  const wanted = wantedTraces(candidates.map(({ id }) => Buffer.from(id, 'hex')));
   const together = new Set<Candidate>();
   for (const segment of segments) {
     const numbers = await traceNumbers(segment, wanted);
@@ -298,7 +311,7 @@ async function dropRepeatedSpans(rows: DescribedSet['rows']): Promise<void> {
   const seen = new Set<string>();
   for (const part of rows) {
     const own: string[] = [];
-    const identities = await identitiesOf(part.segment, part.rows);
+    const identities = await identitiesOf(part.segment, Uint32Array.from(part.rows));
     part.rows = part.rows.filter((_row, i) => {
       own.push(identities[i]);
       return !seen.has(identities[i]);

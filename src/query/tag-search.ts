@@ -36,7 +36,6 @@ export interface TagSearch {
 
 interface Candidate {
   id: string;
-  idBytes: Uint8Array;
   /** Nanoseconds since 1970, roughly: to put traces in order. */
   start: number;
   places: TracePlace[];
@@ -72,8 +71,7 @@ export async function searchByTags(
       const known = candidates.get(id);
       const start = startOf(lines, trace);
       if (known === undefined) {
-        const idBytes = lines.ids.slice(16 * trace, 16 * trace + 16);
-        candidates.set(id, { id, idBytes, start, places: [{ segment, trace }] });
+        candidates.set(id, { id, start, places: [{ segment, trace }] });
       } else {
         known.start = Math.min(known.start, start);
         known.places.push({ segment, trace });
