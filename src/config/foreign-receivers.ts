@@ -2,6 +2,7 @@
 import type { Node, YAMLMap } from 'yaml';
 import { isMap } from 'yaml';
 import { type Decoding, decodeSection, defaultsOf, isNull, refuse, refuseType } from './decode.ts';
+import type { KafkaReceiverSettings } from './kafka-receiver.ts';
 import {
   type Address,
   type Cors,
@@ -63,10 +64,11 @@ export interface ForeignReceivers {
   jaeger: Record<string, JaegerReceiver>;
   zipkin: Record<string, ZipkinReceiver>;
   opencensus: Record<string, OpencensusReceiver>;
+  kafka: Record<string, KafkaReceiverSettings>;
 }
 
 export function noForeignReceivers(): ForeignReceivers {
-  return { jaeger: {}, zipkin: {}, opencensus: {} };
+  return { jaeger: {}, zipkin: {}, opencensus: {}, kafka: {} };
 }
 
 export const udpServer = section('udpreceiver.ProtocolUDP', {

@@ -414,7 +414,7 @@ describe('warnings', () => {
 describe('keys without effect', () => {
   it('are listed once each, in the order of the file', () => {
     const text =
-      'usage_report: {reporting_enabled: false}\nserver: {http_listen_port: 1, log_source_ips_enabled: true}\ndistributor: {receivers: {kafka: , otlp: {protocols: {http: {tls: {ca_file: a}}}}}}';
+      'usage_report: {reporting_enabled: false}\nserver: {http_listen_port: 1, log_source_ips_enabled: true}\ndistributor: {receivers: {kafka: {use_leader_epoch: true}, otlp: {protocols: {http: {tls: {ca_file: a}}}}}}';
     const argv = ['-config.file=x', '-querier.frontend-worker.parallelism=3'];
     const loaded = loadConfiguration({ argv, env: {}, readFile: () => text });
     assert.equal(loaded.kind, 'run');
@@ -422,7 +422,7 @@ describe('keys without effect', () => {
     assert.deepEqual(loaded.inactiveKeys, [
       'usage_report.reporting_enabled',
       'server.log_source_ips_enabled',
-      'distributor.receivers.kafka',
+      'distributor.receivers.kafka.use_leader_epoch',
       'distributor.receivers.otlp.protocols.http.tls.ca_file',
       'querier.frontend_worker.parallelism',
     ]);

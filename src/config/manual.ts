@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { formatGoDuration } from './duration.ts';
 import { opencensus, udpServer, zipkin } from './foreign-receivers.ts';
+import { kafka } from './kafka-receiver.ts';
 import { grpcServer, httpServer } from './receiver-servers.ts';
 import { otlpGrpc, otlpHttp } from './receivers.ts';
 import { schema } from './schema.ts';
@@ -52,6 +53,7 @@ function manualTables(): string {
     table('`distributor.receivers.jaeger.protocols.thrift_compact` and `thrift_binary`', udpServer),
     table('`distributor.receivers.zipkin`', zipkin),
     table('`distributor.receivers.opencensus`', opencensus),
+    table('`distributor.receivers.kafka`', kafka),
     table('`kvstore`, wherever it stands', kvstore('memberlist')),
     table('`grpc_client_config`, wherever it stands', grpcClient()),
   ].join('\n');

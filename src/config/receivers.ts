@@ -9,6 +9,7 @@ import type { Node, YAMLMap } from 'yaml';
 import { isMap } from 'yaml';
 import { type Decoding, decodeSection, defaultsOf, isNull, refuse, refuseType } from './decode.ts';
 import { decodeForeign, type ForeignReceivers, noForeignReceivers } from './foreign-receivers.ts';
+import { decodeKafka } from './kafka-receiver.ts';
 import {
   type Address,
   type Cors,
@@ -95,11 +96,12 @@ export function decodeReceivers(decoding: Decoding, node: Node, path: string): R
       else receivers.otlpNamed[name] = receiver;
     } else if (otherTypes.includes(type)) {
       receivers.others[entry.key] = plainOf(decoding.yaml, entry.value);
-      if (type === 'kafka') decoding.given(`${path}.${entry.key}`, undefined);
+      if (type === 'kafka')
+        receivers.foreign.kafka[entry.key] = decodeKafka(decoding, entry.value, entry.keyNode, `${path}.${entry.key}`);
       else
         decodeForeign(
           decoding,
-          type as keyof ForeignReceivers,
+          type as 'jaeger' | 'zipkin' | 'opencensus',
           entry.key,
           entry.value,
           `${path}.${entry.key}`,

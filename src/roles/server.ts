@@ -17,6 +17,7 @@ import { hasLivingPeer } from '../log/ownership.ts';
 import type { Accept, ReceiveHooks } from '../receive/accept.ts';
 import { admitted } from '../receive/admit.ts';
 import { repairIds } from '../receive/id-repair.ts';
+import { type KafkaReceiver, kafkaReceiver } from '../receive/kafka.ts';
 import { otlpGrpc } from '../receive/otlp-grpc.ts';
 import { otlpHttp } from '../receive/otlp-http.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
@@ -412,6 +413,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const service of wanted.serves) addresses.push({ service, host: wanted.host, port: listener.port, secure });
   };
   let datagrams: Datagrams | undefined;
+  const consumers: KafkaReceiver[] = [];
   try {
     for (const each of wanted) {
       try {
@@ -451,6 +453,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const [i, { protocol, host }] of udp.entries())
       addresses.push({ service: `jaeger-${protocol}`, host, port: datagrams.ports[i], secure: false });
     const { replayedSpans, damage } = await writer.ready;
+    if (receives)
+      for (const [id, settings] of Object.entries(config.distributor.receivers.foreign.kafka))
+        consumers.push(
+          kafkaReceiver({
+            ...hooks,
+            ...settings,
+            accept,
+            multitenancy: config.multitenancyEnabled,
+            receiver: `${id}/kafka_receiver`,
+            onProblem: (message) => log.log('warn', message, { receiver: id }),
+          }),
+        );
     if (replayedSpans > 0) {
       metrics.replayedSpans(replayedSpans);
       log.log('info', 'spans read back from the log', { spans: replayedSpans });
@@ -460,6 +474,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   } catch (error) {
     for (const retry of retries) clearInterval(retry);
     await Promise.all(listeners.map((listener) => listener.close(0)));
+    await Promise.all(consumers.map((consumer) => consumer.close()));
     await datagrams?.close();
     peers?.close();
     throw error;
@@ -475,6 +490,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       stopCollecting();
       if (config.shutdownDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, config.shutdownDelayMs));
       const graceMs = config.server.gracefulShutdownTimeoutMs;
+      await Promise.all(consumers.map((consumer) => consumer.close()));
       await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);
       const cut = await writer.close();
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});

@@ -18,6 +18,8 @@ export interface ReceiverPorts {
 
 export interface ReceivingServer extends Server {
   receivers: ReceiverPorts;
+  /** Starts it again with the same file, folder and ports. */
+  again(): Promise<Server>;
 }
 
 export interface ReceivingOptions {
@@ -26,6 +28,8 @@ export interface ReceivingOptions {
   /** Lines of YAML after those of the receivers. */
   more?: string;
   zipkin?: string;
+  /** Lines of YAML for more receivers. */
+  receivers?: string;
 }
 
 export async function startReceiving(t: Cleanup, options: ReceivingOptions): Promise<ReceivingServer> {
@@ -55,10 +59,11 @@ distributor:
         thrift_binary: ${at(receivers.binary)}
     zipkin: {endpoint: "127.0.0.1:${receivers.zipkin}"${options.zipkin ?? ''}}
     opencensus: ${at(receivers.opencensus)}
-${options.more ?? ''}`,
+${options.receivers ?? ''}${options.more ?? ''}`,
   );
-  const server = await startServer(t, { directory: options.directory, flags: [`--config.file=${file}`] });
-  return { ...server, receivers };
+  const start = { directory: options.directory, flags: [`--config.file=${file}`] };
+  const server = await startServer(t, start);
+  return { ...server, receivers, again: () => startServer(t, { ...start, ports: server.ports }) };
 }
 
 /** The spans of a trace as the API shows them, with the attributes of their resource; undefined if there is none. */
