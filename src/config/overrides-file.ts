@@ -24,6 +24,8 @@ const PREFIX = 'overrides.defaults.';
 /** Entries by tenant; `*` holds for tenants without one. Throws `invalid` with every mistake and its line. */
 export function parseOverridesFile(text: string): Map<string, SaidLimits> {
   const tenants = new Map<string, SaidLimits>();
+  // One for all: of what was decoded only the keys that were given are read.
+  const scratch = defaultsOf(defaultsSection);
   const problems: string[] = [];
   const yaml = parseYaml(text);
   const decoding: Decoding = {
@@ -44,7 +46,7 @@ export function parseOverridesFile(text: string): Map<string, SaidLimits> {
     else
       for (const entry of entriesIn(decoding, top.value, 'overrides.TenantOverrides')) {
         if (tenants.has(entry.key)) refuse(decoding, entry.keyNode, `tenant ${entry.key} already set`);
-        tenants.set(entry.key, saidIn(decoding, entry.value));
+        tenants.set(entry.key, saidIn(decoding, entry.value, scratch));
       }
   }
   if (problems.length > 0) throw new VivaceError('invalid', `yaml: unmarshal errors:\n  ${problems.join('\n  ')}`);
@@ -87,10 +89,9 @@ function entriesIn(decoding: Decoding, node: Node | null | undefined, goType: st
   return [];
 }
 
-function saidIn(decoding: Decoding, node: Node | null): SaidLimits {
+function saidIn(decoding: Decoding, node: Node | null, into: Record<string, unknown>): SaidLimits {
   const given: string[] = [];
   const said = new Map<string, unknown>();
-  const into = defaultsOf(defaultsSection);
   decodeSection(
     {
       ...decoding,
