@@ -93,6 +93,8 @@ export async function addTraceLines(
       if (numbers[i] >= 0 && !chosen[i].places.some((place) => place.segment === segment))
         addLine(await segment.lines(), numbers[i], summaries[i], ends, i, stats);
   }
+  for (let i = 0; i < chosen.length; i++)
+    if (chosen[i].places.length > 1) await addRootOfSeveral(chosen[i].places, summaries[i]);
   for (let i = 0; i < summaries.length; i++) {
     const duration = ends[i] - summaries[i].startUnixNano;
     summaries[i].durationMs = duration > 0n ? Number(duration / 1_000_000n) : 0;
@@ -134,6 +136,29 @@ function addLine(
       ),
     );
   }
+}
+
+/** Of roots in several segments the one that started last names the trace, as within a segment. */
+async function addRootOfSeveral(places: readonly TracePlace[], summary: FoundTraceSummary): Promise<void> {
+  let latest: { start: bigint; lines: TraceLines; trace: number } | undefined;
+  for (const { segment, trace } of places) {
+    const lines = await segment.lines();
+    if (lines.rootName[trace] === 0 && lines.rootService[trace] === 0) continue;
+    const rows = (await segment.rowsOfTrace(trace)).slice().sort();
+    const isRoot = new Uint8Array(rows.length).fill(1);
+    const parents = await segment.column({ of: 'fixed', field: 'parent_span_id' }, rangeOf(rows), { rows });
+    if (parents !== undefined)
+      eachValue(parents, rows, (slot) => {
+        isRoot[slot] = 0;
+      });
+    const starts = await timesAt(segment, 'start', rows);
+    for (let slot = 0; slot < rows.length; slot++)
+      if (isRoot[slot] === 1 && (latest === undefined || starts[slot] > latest.start))
+        latest = { start: starts[slot], lines, trace };
+  }
+  if (latest === undefined) return;
+  summary.rootServiceName = lineString(latest.lines, latest.lines.rootService[latest.trace]) || undefined;
+  summary.rootTraceName = lineString(latest.lines, latest.lines.rootName[latest.trace]);
 }
 
 /** Few counts occur in many traces: the object of each is made once. */

@@ -108,3 +108,18 @@ test('spans beyond the listed ones are counted', async (t) => {
     ],
   );
 });
+
+test('of roots in several segments the last one names the trace', async (t) => {
+  const early: SpanSpec = { trace: 1, span: 1, name: 'early', at: 0 };
+  const late: SpanSpec = { trace: 1, span: 2, name: 'late', at: 5 };
+  const first = await bothForms(t, [early]);
+  const second = await bothForms(t, [late, { trace: 1, span: 3, parent: 2, name: 'child', at: 6 }]);
+  for (const segments of [
+    [first.live, second.block],
+    [second.live, first.block],
+    [first.block, second.block],
+    [second.block, first.block],
+  ])
+    for (const query of ['{ name = "early" }', '{ } && { name = "child" }'])
+      assert.equal((await search(segments, query)).traces[0].rootTraceName, 'late', query);
+});
