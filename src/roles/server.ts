@@ -16,6 +16,7 @@ import { renderConfiguration, renderLimits, renderSaid } from '../config/render.
 import { hasLivingPeer } from '../log/ownership.ts';
 import type { Accept, ReceiveHooks } from '../receive/accept.ts';
 import { admitted } from '../receive/admit.ts';
+import { type ForwarderSettings, forwarders } from '../receive/forward.ts';
 import { repairIds } from '../receive/id-repair.ts';
 import { type KafkaReceiver, kafkaReceiver } from '../receive/kafka.ts';
 import { otlpGrpc } from '../receive/otlp-grpc.ts';
@@ -206,6 +207,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       metrics.limitReached(reason);
     },
   });
+  const copies = forwarders(forwarderSettings(config), {
+    onSent: (_, tenant) => metrics.forwarded(tenant),
+    onLost(forwarder, tenant, why) {
+      metrics.forwardFailed(tenant);
+      log.log('warn', `cannot forward spans: ${why}`, { forwarder, tenant });
+    },
+  });
   const accept: Accept = async (tenant, body, from) => {
     // While it stops, what was under way is taken to its end, and in the shutdown delay everything else, too.
     if (state === 'starting')
@@ -213,7 +221,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     metrics.ingressBytes(tenant, body.length);
     const began = performance.now();
     try {
-      return await limited(tenant, body, from);
+      const names = tenants.of(tenant).forwarders;
+      // A copy, because the bytes are moved to the writer thread.
+      const copy = names.length > 0 ? body.slice() : undefined;
+      const spans = await limited(tenant, body, from);
+      if (copy !== undefined) copies.forward(names, tenant, copy);
+      return spans;
     } finally {
       metrics.pushed((performance.now() - began) / 1000);
     }
@@ -490,7 +503,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       stopCollecting();
       if (config.shutdownDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, config.shutdownDelayMs));
       const graceMs = config.server.gracefulShutdownTimeoutMs;
-      await Promise.all(consumers.map((consumer) => consumer.close()));
+      await Promise.all([copies.close(), ...consumers.map((consumer) => consumer.close())]);
       await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);
       const cut = await writer.close();
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
@@ -531,6 +544,21 @@ function invalidIds(error: unknown): string | undefined {
   if (!(error instanceof VivaceError) || error.code !== 'invalid') return undefined;
   if (error.message.startsWith('trace ids ')) return 'invalid_trace_id';
   return error.message.startsWith('span ids ') ? 'invalid_span_id' : undefined;
+}
+
+/** Throws `invalid` for what is not supported, because spans would go where they should not. */
+function forwarderSettings({ distributor }: Configuration): ForwarderSettings[] {
+  return distributor.forwarders.map(({ name, backend, otlpgrpc, filter }) => {
+    const refuse = (why: string): never => {
+      throw new VivaceError('invalid', `invalid configuration: distributor.forwarders ${JSON.stringify(name)}: ${why}`);
+    };
+    if (backend !== 'otlpgrpc') refuse(`unknown backend ${JSON.stringify(backend)}; the only one is otlpgrpc`);
+    if (filter.traces.span.length + filter.traces.spanevent.length > 0) refuse('filters are not supported');
+    const { insecure, certFile } = otlpgrpc.tls;
+    if (!insecure && certFile === '') refuse('otlpgrpc.tls needs cert_file, or insecure: true');
+    const ca = insecure ? undefined : fs.readFileSync(certFile);
+    return { name, endpoints: otlpgrpc.endpoints, insecure, ...(ca && { ca }) };
+  });
 }
 
 function makeDirectory(directory: string): void {

@@ -137,6 +137,14 @@ function receivingMetrics({ counter, histogram }: Makers) {
     'protocol',
     'result',
   ]);
+  const forwards = counter('tempo_distributor_forwarder_pushes_total', 'Requests forwarded to other backends.', [
+    'tenant',
+  ]);
+  const forwardFailures = counter(
+    'tempo_distributor_forwarder_pushes_failures_total',
+    'Requests that could not be forwarded.',
+    ['tenant'],
+  );
   const perBatch = histogram('tempo_distributor_traces_per_batch', 'Traces of one request.', TRACES_PER_BATCH);
   const truncated = counter('tempo_distributor_attributes_truncated_total', 'Attributes cut to their longest length.', [
     'tenant',
@@ -147,6 +155,8 @@ function receivingMetrics({ counter, histogram }: Makers) {
   return {
     acceptedSpans: (receiver: string, transport: string, count: number) => accepted.inc({ receiver, transport }, count),
     refusedSpans: (receiver: string, transport: string, count: number) => refused.inc({ receiver, transport }, count),
+    forwarded: (tenant: string) => forwards.inc({ tenant }),
+    forwardFailed: (tenant: string) => forwardFailures.inc({ tenant }),
     datagrams: (protocol: string, result: string, count: number) => datagrams.inc({ protocol, result }, count),
     /** Spans and their bytes that passed all limits. */
     received: (tenant: string, spanCount: number, byteCount: number) => {

@@ -30,25 +30,27 @@ export const distributor = section('distributor.Config', {
     enabled: bool(false, 'count spans per name/service in debug metric'),
     root_only: bool(false, 'only spans without a parent'),
   }),
-  forwarders: list(
-    section('forwarder.Config', {
-      name: text('', 'unique name'),
-      backend: text('', 'must be otlpgrpc'),
-      otlpgrpc: section('otlpgrpc.Config', {
-        endpoints: texts([], 'host:port list, round robin'),
-        tls: section('otlpgrpc.TLSConfig', {
-          insecure: bool(false, 'no TLS'),
-          cert_file: text('', 'PEM file of the authority'),
+  forwarders: active(
+    list(
+      section('forwarder.Config', {
+        name: active(text('', 'unique name')),
+        backend: active(text('', 'must be otlpgrpc')),
+        otlpgrpc: section('otlpgrpc.Config', {
+          endpoints: active(texts([], 'host:port list; a request goes to all of them')),
+          tls: section('otlpgrpc.TLSConfig', {
+            insecure: active(bool(false, 'no TLS')),
+            cert_file: active(text('', 'PEM file of the authority')),
+          }),
+        }),
+        filter: section('forwarder.FilterConfig', {
+          traces: section('forwarder.TraceFiltersConfig', {
+            span: texts([], 'OTTL drop conditions'),
+            spanevent: texts([], 'OTTL drop conditions'),
+          }),
         }),
       }),
-      filter: section('forwarder.FilterConfig', {
-        traces: section('forwarder.TraceFiltersConfig', {
-          span: texts([], 'OTTL drop conditions'),
-          spanevent: texts([], 'OTTL drop conditions'),
-        }),
-      }),
-    }),
-    'async copies of traces to other OTLP gRPC endpoints',
+      'async copies of traces to other OTLP gRPC endpoints',
+    ),
   ),
   usage: section('usage.Config', {
     cost_attribution: section('usage.PerTrackerConfig', {

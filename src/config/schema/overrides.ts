@@ -113,7 +113,7 @@ export const overrides = section('overrides.Config', {
         }),
       }),
     }),
-    forwarders: texts([], 'names from distributor.forwarders'),
+    forwarders: active(texts([], 'names from distributor.forwarders')),
     global: section('overrides.GlobalOverrides', {
       max_bytes_per_trace: active(int(5_000_000, 'spans of a trace beyond this many bytes are refused, 0 unlimited')),
       max_spans_per_trace: active(uint(0, 'spans of a trace beyond this many are refused, 0 unlimited; only Vivace')),
