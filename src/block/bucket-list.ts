@@ -12,6 +12,7 @@
  * A tenant whose poll fails keeps its list.
  */
 import { type Bucket, isNotFound, isPrecondition, type ListedObject } from '../store/bucket.ts';
+import { eachOf } from '../runtime/each-of.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { type BlockMeta, checkedMeta } from './meta.ts';
 import { BLOCK_ID, COMPACTED_META_FILE, META_FILE, objectKey } from './objects.ts';
@@ -77,6 +78,21 @@ export class BucketList {
     if (state.live.has(meta.blockID)) return;
     state.live.set(meta.blockID, meta);
     this.#options.onChange(tenant, [meta], []);
+  }
+
+  /** A block was just taken out of the list, because it was merged into another one or is too old. */
+  markCompacted(tenant: string, id: string, ms: number): void {
+    const state = this.#of(tenant);
+    const meta = state.live.get(id);
+    state.compacted.set(id, { meta, ms });
+    if (!state.live.delete(id)) return;
+    this.#uploaded.delete(id);
+    this.#options.onChange(tenant, [], [id]);
+  }
+
+  /** Nothing is left of a block that was merged or too old. */
+  forgetCompacted(tenant: string, id: string): void {
+    this.tenants.get(tenant)?.compacted.delete(id);
   }
 
   /**
@@ -300,22 +316,4 @@ export function shardsOf(tenant: string, count: number): { from?: string; to?: s
     ...(i > 0 && { from: edges[i - 1] }),
     ...(i < count - 1 && { to: edges[i] }),
   }));
-}
-
-/** Runs the work for each, so many at a time; after a failure no more are begun, and the first one is thrown. */
-async function eachOf<T>(items: T[], atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
-  let next = 0;
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    while (!failed && next < items.length) {
-      try {
-        await work(items[next++]);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const ends = await Promise.allSettled(Array.from({ length: Math.min(atOnce, items.length) }, worker));
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

@@ -67,6 +67,11 @@ export class BlockCatalog {
     this.version++;
   }
 
+  /** A block of the folder is not to be read any more; its files may still be there. */
+  remove(tenant: string, id: string): void {
+    if (this.#of(tenant).blocks.delete(id)) this.version++;
+  }
+
   /** What changed in the bucket. */
   changeRemote(tenant: string, added: BlockMeta[], removed: string[]): void {
     const of = this.#of(tenant);

@@ -27,6 +27,8 @@ export interface BlockMeta {
     tracesBytes: number;
     /** The log whose records up to `sequence` (of this tenant) are in this block or in earlier ones. */
     log?: { instance: string; sequence: number };
+    /** RFC 3339: when the last of its spans were cut. */
+    cut?: string;
   };
 }
 

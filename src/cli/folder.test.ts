@@ -30,6 +30,7 @@ async function addBlock(folder: string, tenant: string, spans: SpanSpec[]): Prom
     createdBy: 'test',
     fsync: 'never',
     log: { instance: 'test', sequence: 1 },
+    cutMs: Date.now(),
     pause: async () => {},
   });
 }

@@ -57,6 +57,11 @@ function checkBounds(config: Configuration): void {
     [
       ['live_store.flush_check_period', live.flushCheckMs > 0, 'must be longer than 0'],
       ['live_store.max_block_duration', live.maxBlockDurationMs > 0, 'must be longer than 0'],
+      [
+        'storage.trace.local.max_disk_percent',
+        storage.trace.local.maxDiskPercent >= 0 && storage.trace.local.maxDiskPercent <= 100,
+        'must be between 0 and 100',
+      ],
       ['live_store.max_block_bytes', live.maxBlockBytes > 0, 'must be greater than 0'],
       ['live_store.max_trace_idle', live.traceIdleMs >= 0, 'must not be negative'],
       ['live_store.max_trace_live', live.traceLiveMs >= 0, 'must not be negative'],
@@ -122,7 +127,7 @@ export function configurationWarnings(config: Configuration): string[] {
       `live_store.complete_block_timeout (${formatGoDuration(config.live.completeBlockTimeoutMs)}) is shorter than ${poll}: a block may be gone from its writer before others know of it`,
     ],
     [
-      compaction.blockRetentionMs < blocklistPollMs,
+      compaction.blockRetentionMs > 0 && compaction.blockRetentionMs < blocklistPollMs,
       `compaction.block_retention (${formatGoDuration(compaction.blockRetentionMs)}) is shorter than ${poll}: queries may read blocks that are deleted already`,
     ],
     [

@@ -17,6 +17,8 @@ export interface CutOptions {
   createdBy: string;
   fsync: 'always' | 'never';
   log: { instance: string; sequence: number };
+  /** Now. */
+  cutMs: number;
   /** Gives the thread to others; called every few milliseconds of work. */
   pause: () => Promise<void>;
 }
@@ -76,6 +78,7 @@ export async function cutBlock(snapshot: LiveSnapshot, options: CutOptions): Pro
               pageRows: options.pageRows,
               tracesBytes: written.traces.length,
               log: options.log,
+              cut: rfc3339Seconds(options.cutMs / 1000),
             },
           };
           await writeFile(path.join(temporary, 'traces'), written.traces, options.fsync);

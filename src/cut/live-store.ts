@@ -420,6 +420,7 @@ export class LiveStore {
             createdBy: this.#options.createdBy,
             fsync: this.#options.fsync,
             log: { instance: this.#options.instance, sequence: segment.lastSequence },
+            cutMs: began,
             pause: () => new Promise((resolve) => setImmediate(resolve)),
           });
           this.#options.onBlock(block, this.#options.now() - began);

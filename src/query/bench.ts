@@ -67,6 +67,7 @@ async function makeBlock(): Promise<{ block: BlockRef; ids: Uint8Array[] }> {
     createdBy: 'bench',
     fsync: 'never',
     log: { instance: 'bench', sequence: 1 },
+    cutMs: Date.now(),
     pause: async () => {},
   });
   return { block, ids };

@@ -59,6 +59,7 @@ export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Prom
     createdBy: 'test',
     fsync: 'never',
     log: { instance: 'test', sequence: 1 },
+    cutMs: Date.now(),
     pause: async () => {},
   });
   const block = await OpenBlock.open(ref, createBlockCaches(16 * 1024 * 1024));

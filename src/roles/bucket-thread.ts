@@ -14,6 +14,8 @@ import { objectKey } from '../block/objects.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { type BlockSource, fetchingSource } from '../block/source.ts';
 import { TraceFilters } from '../block/trace-filters.ts';
+import { retainBucket } from '../compact/bucket-retention.ts';
+import type { RetentionDone, Retentions } from '../compact/retention.ts';
 import { isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
@@ -23,6 +25,7 @@ import { hedged } from '../store/hedged.ts';
 import { RangeCache } from '../store/range-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { LocalBlocks } from './local-blocks.ts';
+import type { RetentionSettings } from './retention-settings.ts';
 
 export interface BucketSettings {
   storage: StorageSettings;
@@ -38,6 +41,8 @@ export interface BucketSettings {
   uploadsAtOnce: number;
   cacheBytes: number;
   filterBytes: number;
+  /** undefined: this process deletes no old blocks. */
+  retention: RetentionSettings | undefined;
   poll: {
     periodMs: number;
     concurrency: number;
@@ -55,6 +60,7 @@ export interface BucketSettings {
 export type ToBucket =
   | { type: 'writer'; port: MessagePort }
   | { type: 'reader'; port: MessagePort }
+  | { type: 'retentions'; retentions: Retentions }
   /** Upload what is left until then, and end. */
   | { type: 'close'; msMax: number };
 
@@ -76,6 +82,7 @@ export interface BucketStats {
   failedUploads: number;
   /** Reads that were asked again because they took long. */
   hedges: number;
+  retention: RetentionDone[];
   /** By tenant: whether this process builds the index, and the index's age. */
   indexes: Map<string, { builder: boolean; ageSeconds: number }>;
 }
@@ -122,6 +129,7 @@ let bucket: Bucket;
 let list: BucketList;
 let local: LocalBlocks | undefined;
 let writer: MessagePort | undefined;
+let retentions = settings.retention?.retentions;
 const unknown = new Map<number, () => void>();
 let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
@@ -193,6 +201,7 @@ async function start(): Promise<void> {
     void uploadLoop(local);
   }
   void pollLoop();
+  if (settings.retention !== undefined) void retentionLoop(settings.retention);
   const teller = setInterval(sendStats, 1000);
   teller.unref();
 }
@@ -245,8 +254,27 @@ async function pollLoop(): Promise<void> {
   }
 }
 
+async function retentionLoop(retention: RetentionSettings): Promise<void> {
+  const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal: stopping.signal }).catch(() => {});
+  await pause(retention.firstMs);
+  while (!stopping.signal.aborted) {
+    const done = await retainBucket(bucket, list, {
+      ...retention,
+      retentions: retentions!,
+      nowMs: Date.now(),
+      signal: stopping.signal,
+      reached: (point) => reached(`retention ${point}`),
+    });
+    stats.retention.push(done);
+    await pause(retention.cycleMs);
+  }
+}
+
 main.on('message', (message: ToBucket) => {
   switch (message.type) {
+    case 'retentions':
+      retentions = message.retentions;
+      break;
     case 'writer':
       writer = message.port;
       writer.on('message', (answer: FromWriterToBucket) => {
@@ -351,6 +379,7 @@ function emptyStats(): BucketStats {
     indexErrors: [],
     failedUploads: 0,
     hedges: 0,
+    retention: [],
     indexes: new Map(),
   };
 }

@@ -5,6 +5,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockRef } from '../block/catalog.ts';
+import { closeGone } from '../block/close-gone.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import { readAhead } from '../block/read-ahead.ts';
 import type { Segment } from '../block/segment.ts';
@@ -86,6 +87,7 @@ const MISHAP_MS = 1000;
 const GONE_MAX = 3;
 const MISSING_MAX = 100;
 const OPENED_AT_ONCE = 32;
+const CLOSE_GONE_MS = 10_000;
 
 const settings = workerData as ReaderSettings;
 const cancelled = new Int32Array(settings.cancelled);
@@ -101,6 +103,7 @@ const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
 
 collectWhenIdle();
+setInterval(() => void closeGone(caches), CLOSE_GONE_MS).unref();
 
 parentPort!.on('message', (message: ToReader) => {
   if (message.type === 'port') {

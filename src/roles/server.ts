@@ -10,6 +10,7 @@ import fs from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import type { RetentionDone } from '../compact/retention.ts';
 import { datagramListenersOf, listenersOf, type Service, type Listener as Wanted } from '../config/listeners.ts';
 import type { Configuration } from '../config/load.ts';
 import { renderConfiguration, renderLimits, renderSaid } from '../config/render.ts';
@@ -45,6 +46,7 @@ import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import { bucketSettings } from './bucket-settings.ts';
+import { retentionSettings, retentionsOf } from './retention-settings.ts';
 import { startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
 import type { TenantCounts, WriterStats } from './writer-thread.ts';
@@ -117,6 +119,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           metricsBody: async (r, f, s, l) => (await opened).metricsBody(r, f, s, l),
           metricsPartial: async (r, s, l) => (await opened).metricsPartial(r, s, l),
         });
+  const retention = retentionSettings(config, tenants);
   const writer = startWriter(
     {
       instance,
@@ -133,6 +136,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
       limits: limitTable(config, tenants),
       blocklistPollMs: config.storage.trace.blocklistPollMs,
+      retention: remote ? undefined : retention,
     },
     {
       onStats(stats) {
@@ -146,11 +150,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       },
     },
   );
-  tenants.onChange(() => writer.limit(limitTable(config, tenants)));
   let listed = !remote;
   const bucket = remote
-    ? startBucket(bucketSettings(config, { instance, walDirectory: wal, blocksDirectory: blocks }), {
-        onStats: metrics.bucket,
+    ? startBucket(bucketSettings(config, { instance, walDirectory: wal, blocksDirectory: blocks, retention }), {
+        onStats(stats) {
+          metrics.bucket(stats);
+          for (const done of stats.retention) countRetention(done);
+        },
         onLog: (level, message, fields) => log.log(level, message, fields),
         onGone(error) {
           log.log('error', error.message, { stack: error.stack });
@@ -158,6 +164,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         },
       })
     : undefined;
+  tenants.onChange(() => {
+    writer.limit(limitTable(config, tenants));
+    const retentions = retentionsOf(config, tenants);
+    writer.retain(retentions);
+    bucket?.retain(retentions);
+  });
   const nowListed = (): void => {
     listed = true;
   };
@@ -337,6 +349,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }
     for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
+    for (const done of stats.retention) countRetention(done);
+  }
+
+  function countRetention(done: RetentionDone): void {
+    metrics.retention(done);
+    const { marked, deleted, deletedForSpace } = done;
+    if (marked + deleted > 0) log.log('info', 'old blocks were deleted', { marked, deleted, deletedForSpace });
+    for (const error of done.errors) log.log('error', `${error}; it is tried again`, {});
   }
   metrics.observe({
     liveTraces: () => last?.liveTraces ?? new Map(),

@@ -52,9 +52,15 @@ export function limitTable(config: Configuration, tenants: Tenants): LimitTable 
     liveTracesMax: ingestion.maxTracesPerUser,
     traceIdleMs: config.live.traceIdleMs,
   });
+  const own = tenantsWithOwnLimits(tenants).map((tenant) => [tenant, of(tenants.of(tenant))] as const);
+  return { base: of(tenants.base), own: new Map(own) };
+}
+
+/** Tenants that have limits of their own, from the file or set through the API. */
+export function tenantsWithOwnLimits(tenants: Tenants): string[] {
   const own = new Set([...tenants.said.keys(), ...tenants.tenantsByApi()]);
   own.delete('*');
-  return { base: of(tenants.base), own: new Map([...own].map((tenant) => [tenant, of(tenants.of(tenant))])) };
+  return [...own];
 }
 
 /** As the metrics of Tempo name them. */

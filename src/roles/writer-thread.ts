@@ -6,6 +6,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog, type BlockRef } from '../block/catalog.ts';
+import { retainFolder } from '../compact/local-retention.ts';
+import type { RetentionDone, Retentions } from '../compact/retention.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import { type LiveLog, LiveStore } from '../cut/live-store.ts';
 import type { AppendLimits } from '../cut/trace-limits.ts';
@@ -14,9 +16,11 @@ import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ow
 import { RECORD_CUT } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
+import { reached } from '../runtime/reached.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
+import type { RetentionSettings } from './retention-settings.ts';
 
 export interface WriterSettings {
   /** undefined: this process takes no spans and only lists blocks. */
@@ -34,6 +38,8 @@ export interface WriterSettings {
   fsync: 'always' | 'never';
   limits: LimitTable;
   blocklistPollMs: number;
+  /** undefined: this process deletes no old blocks in the folder. */
+  retention: RetentionSettings | undefined;
 }
 
 /** Limits of tenants that have their own, and of all others. */
@@ -44,6 +50,7 @@ export interface LimitTable {
 
 export type ToWriter =
   | { type: 'limits'; limits: LimitTable }
+  | { type: 'retentions'; retentions: Retentions }
   | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
   | { type: 'reader'; port: MessagePort }
   | { type: 'bucket'; port: MessagePort }
@@ -85,6 +92,7 @@ export interface WriterStats {
   blocks: Map<string, number>;
   cuts: { ms: number; bytes: number }[];
   failedCuts: number;
+  retention: RetentionDone[];
 }
 
 /** What a reader thread asks over its port, and the answers. */
@@ -109,6 +117,7 @@ const catalog = new BlockCatalog(settings.blocksDirectory);
 /** The store of this process first, then those of replayed logs until they are cut. */
 const stores: LiveStore[] = [];
 let limits = settings.limits;
+let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
@@ -116,6 +125,7 @@ let nextLease = 1;
 let answers: PushAnswer[] = [];
 let stats = emptyStats();
 const timers: NodeJS.Timeout[] = [];
+let closing = false;
 
 start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
 
@@ -153,6 +163,7 @@ async function start(): Promise<void> {
   every(Math.min(settings.blocklistPollMs, 5000), () => {
     for (const problem of catalog.refresh()) log('warn', problem, {});
   });
+  if (settings.retention !== undefined) retainLater(settings.retention, settings.retention.firstMs);
   send({ type: 'ready', replayedSpans, damage });
 }
 
@@ -175,6 +186,9 @@ main.on('message', (message: ToWriter) => {
     }
     case 'limits':
       limits = message.limits;
+      break;
+    case 'retentions':
+      retentions = message.retentions;
       break;
     case 'reader':
       serveReader(message.port);
@@ -365,6 +379,7 @@ const NO_LOG: LiveLog = {
 };
 
 async function close(): Promise<boolean> {
+  closing = true;
   for (const timer of timers) clearInterval(timer);
   let ok = true;
   for (const store of [...stores].reverse()) ok = (await store.close()) && ok;
@@ -374,6 +389,21 @@ async function close(): Promise<boolean> {
   }
   sendStats();
   return ok;
+}
+
+function retainLater(retention: RetentionSettings, pauseMs: number): void {
+  const timer = setTimeout(async () => {
+    timers.splice(timers.indexOf(timer), 1);
+    const done = await retainFolder(catalog, {
+      ...retention,
+      retentions: retentions!,
+      nowMs: Date.now(),
+      reached: (point) => reached(`retention ${point}`),
+    });
+    stats.retention.push(done);
+    if (!closing) retainLater(retention, retention.cycleMs);
+  }, pauseMs);
+  timers.push(timer);
 }
 
 /** Folders of blocks that were never finished; those of living processes are young. */
@@ -411,6 +441,7 @@ function emptyStats(): WriterStats {
     blocks: new Map(),
     cuts: [],
     failedCuts: 0,
+    retention: [],
   };
 }
 

@@ -39,6 +39,7 @@ const DEFAULT_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 const TRACES_PER_BATCH = doubling(2);
 const FLUSH_SECONDS = doubling(1);
 const BACKEND_SECONDS = [0.005, 0.02, 0.08, 0.32, 1.28, 5.12];
+const RETENTION_SECONDS = doubling(0.25).slice(0, 6);
 const FLUSH_BYTES = doubling(1024 * 1024);
 
 /** Makes all metrics of one instance. `close` stops the observation of garbage collections. */
@@ -66,6 +67,7 @@ export function ownMetrics(build: BuildLabels) {
     ...receivingMetrics(make),
     ...storingMetrics(make),
     ...bucketMetrics(make),
+    ...retentionMetrics(make),
     ...queryMetrics(make),
     ...limitMetrics(make),
     /** Where levels come from; later calls add to earlier ones. */
@@ -256,6 +258,37 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
         builder.set({ tenant }, index.builder ? 1 : 0);
         age.set({ tenant }, index.ageSeconds);
       }
+    },
+  };
+}
+
+function retentionMetrics({ counter, histogram }: Makers) {
+  const marked = counter('tempodb_retention_marked_for_deletion_total', 'Blocks that were too old.');
+  const deleted = counter('tempodb_retention_deleted_total', 'Blocks whose files were deleted.');
+  const errors = counter('tempodb_retention_errors_total', 'Blocks that could not be deleted.');
+  const seconds = histogram(
+    'tempodb_retention_duration_seconds',
+    'Time to look for old blocks and delete them.',
+    RETENTION_SECONDS,
+  );
+  const forSpace = counter(
+    'vivace_retention_deleted_for_space_total',
+    'Blocks deleted because the disk was fuller than storage.trace.local.max_disk_percent.',
+  );
+  return {
+    /** One look for old blocks. */
+    retention: (done: {
+      marked: number;
+      deleted: number;
+      deletedForSpace: number;
+      errors: string[];
+      seconds: number;
+    }) => {
+      marked.inc(done.marked);
+      deleted.inc(done.deleted);
+      forSpace.inc(done.deletedForSpace);
+      errors.inc(done.errors.length);
+      seconds.observe(done.seconds);
     },
   };
 }

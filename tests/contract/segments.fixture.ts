@@ -48,6 +48,7 @@ export function cut(columns: TestColumns, folder: string, pageRows = 8): Promise
     createdBy: 'vivace test',
     fsync: 'never',
     log: { instance: '000000000000', sequence: 1 },
+    cutMs: Date.now(),
     pause: async () => {},
   });
 }

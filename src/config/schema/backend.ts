@@ -1,5 +1,5 @@
 /** Compaction and retention: one compactor in Tempo 2.9, a scheduler and workers in Tempo 3.0. */
-import { bool, duration, int, section, tempo3, text, texts, uint } from '../setting.ts';
+import { active, bool, duration, int, section, tempo3, text, texts, uint } from '../setting.ts';
 import { kvstore } from './shared.ts';
 
 const compaction = section('tempodb.CompactorConfig', {
@@ -9,15 +9,17 @@ const compaction = section('tempodb.CompactorConfig', {
   compaction_window: duration('1h', 'span of time whose blocks are merged'),
   max_compaction_objects: int(6_000_000, 'traces of a merged block'),
   max_block_bytes: uint(107_374_182_400, 'size of a merged block'),
-  block_retention: duration('336h', 'older blocks are deleted'),
-  compacted_block_retention: duration('1h', 'how long a block stays after it was merged into another'),
-  retention_concurrency: uint(10, 'tenants looked at at a time'),
+  block_retention: active(duration('336h', 'older blocks are deleted, 0 never')),
+  compacted_block_retention: active(
+    duration('1h', 'how long the files of a block stay after it was merged into another or became too old'),
+  ),
+  retention_concurrency: active(uint(10, 'blocks of a bucket that are deleted at a time')),
   max_time_per_tenant: duration('5m', 'time given to a tenant before the next'),
   compaction_cycle: duration('30s', 'pause between rounds'),
 });
 
 export const compactor = section('compactor.Config', {
-  disabled: bool(false, 'no compaction nor retention'),
+  disabled: active(bool(false, 'no compaction nor retention')),
   ring: section('compactor.RingConfig', {
     kvstore: kvstore(''),
     heartbeat_period: duration('5s', 'how often a member says that it lives'),
@@ -44,7 +46,9 @@ export const backend_scheduler = section('backendscheduler.Config', {
   job_timeout: duration('15s', 'how long a worker waits for a job'),
   local_work_path: text('/var/tempo', 'directory of the state'),
   provider: section('provider.Config', {
-    retention: section('provider.RetentionConfig', { interval: duration('1h', 'retention job period per tenant') }),
+    retention: section('provider.RetentionConfig', {
+      interval: active(duration('1h', 'longest time between two looks for blocks that are too old')),
+    }),
     compaction: section('provider.CompactionConfig', {
       measure_interval: duration('1m', 'how often blocks are counted'),
       max_jobs_per_tenant: int(1000, 'jobs of a tenant at a time'),

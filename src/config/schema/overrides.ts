@@ -45,12 +45,12 @@ export const overrides = section('overrides.Config', {
       metrics_spanonly_fetch: tempo3(maybeBool('read spans without their traces where that is enough')),
     }),
     compaction: section('overrides.CompactionOverrides', {
-      block_retention: promDuration('0', 'older blocks are deleted, 0 takes the setting of the compactor'),
+      block_retention: active(promDuration('0', 'older blocks are deleted, 0 takes the setting of the compactor')),
       compaction_window: promDuration(
         '0',
         'span of time whose blocks are merged, 0 takes the setting of the compactor',
       ),
-      compaction_disabled: bool(false, 'do not merge blocks'),
+      compaction_disabled: active(bool(false, 'neither merge blocks nor delete old ones')),
     }),
     metrics_generator: section('overrides.MetricsGeneratorOverrides', {
       processors: texts([], 'service-graphs, span-metrics(-count/-latency/-size), host-info; 2.9 local-blocks'),

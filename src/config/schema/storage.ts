@@ -19,6 +19,11 @@ import {
 
 export const local = section('local.Config', { path: active(text('', 'directory of the blocks')) });
 
+const localBlocks = section('local.Config', {
+  ...local.fields,
+  max_disk_percent: active(float(0, 'the oldest blocks are deleted while the disk is fuller than this, 0 never')),
+});
+
 export const s3 = section('s3.Config', {
   bucket: active(text('', 'bucket')),
   prefix: active(text('', 'path before every object')),
@@ -90,7 +95,7 @@ export const azure = section('azure.Config', {
 export const storage = section('storage.Config', {
   trace: section('tempodb.Config', {
     backend: active(text('', 'local, s3, gcs or azure; local when the file names none')),
-    local,
+    local: localBlocks,
     pool: section('pool.Config', {
       max_workers: int(400, 'blocks looked at at a time'),
       queue_depth: int(20_000, 'blocks waiting to be looked at'),

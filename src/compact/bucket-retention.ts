@@ -1,0 +1,98 @@
+/**
+ * Retention in a bucket: the same two steps as in a folder. A step that was interrupted, or that two processes do at once,
+ * ends in the same state when it is done again. Blocks in formats that are not ours are left to their owner.
+ */
+import type { BucketList } from '../block/bucket-list.ts';
+import { type BlockMeta, parseMeta } from '../block/meta.ts';
+import { COMPACTED_META_FILE, DATA_FILE, META_FILE, objectKey, TRACES_FILE } from '../block/objects.ts';
+import { messageOf } from '../runtime/errors.ts';
+import { eachOf } from '../runtime/each-of.ts';
+import { type Bucket, isNotFound } from '../store/bucket.ts';
+import { isExpired, nothingDone, type RetentionDone, type Retentions, retentionOf } from './retention.ts';
+
+export interface BucketRetentionOptions {
+  retentions: Retentions;
+  compactedMs: number;
+  /** Blocks worked on at a time. */
+  concurrency: number;
+  nowMs: number;
+  signal?: AbortSignal;
+  /** Tests end the process there. */
+  reached?: (point: 'copied' | 'marked' | 'cleared') => void;
+}
+
+const META_BYTES_MAX = 1 << 20;
+
+/** One pass over what the list knows. Never rejects: what failed is in the answer and tried again by the next pass. */
+export async function retainBucket(
+  bucket: Bucket,
+  list: BucketList,
+  options: BucketRetentionOptions,
+): Promise<RetentionDone> {
+  const { signal, nowMs, reached } = options;
+  const done = nothingDone();
+  const began = performance.now();
+  const work: (() => Promise<void>)[] = [];
+  const attempt = (what: string, step: () => Promise<void>): void => {
+    work.push(async () => {
+      if (signal?.aborted) return;
+      await step().catch((error: unknown) => done.errors.push(`cannot ${what}: ${messageOf(error)}`));
+    });
+  };
+  for (const [tenant, { live, compacted }] of list.tenants) {
+    const retentionMs = retentionOf(options.retentions, tenant);
+    for (const [id, meta] of live)
+      if (isExpired(meta, nowMs, retentionMs))
+        attempt(`mark block ${id} of tenant ${tenant} as too old`, async () => {
+          await mark(bucket, tenant, meta, options);
+          list.markCompacted(tenant, id, nowMs);
+          done.marked++;
+        });
+    for (const [id, { meta, ms }] of compacted)
+      if (ms < nowMs - options.compactedMs)
+        attempt(`remove block ${id} of tenant ${tenant}`, async () => {
+          const key = objectKey(tenant, id, COMPACTED_META_FILE);
+          if (meta === undefined && !(await isOurs(bucket, key, signal))) return;
+          // Its meta last: as long as that is there, the next pass knows what to do.
+          for (const name of [DATA_FILE, TRACES_FILE, META_FILE])
+            await bucket.delete(objectKey(tenant, id, name), { signal });
+          reached?.('cleared');
+          await bucket.delete(key, { signal });
+          list.forgetCompacted(tenant, id);
+          done.deleted++;
+        });
+  }
+  await eachOf(work, Math.max(1, options.concurrency), (step) => step());
+  done.seconds = (performance.now() - began) / 1000;
+  return done;
+}
+
+/** While both metas are there, the block counts as merged. */
+async function mark(
+  bucket: Bucket,
+  tenant: string,
+  { blockID }: BlockMeta,
+  { signal, reached }: BucketRetentionOptions,
+): Promise<void> {
+  const key = objectKey(tenant, blockID, META_FILE);
+  try {
+    const { bytes } = await bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
+    await bucket.put(objectKey(tenant, blockID, COMPACTED_META_FILE), bytes, { signal });
+    reached?.('copied');
+    await bucket.delete(key, { signal });
+    reached?.('marked');
+  } catch (error) {
+    // Somebody else has done so.
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+async function isOurs(bucket: Bucket, key: string, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    const { bytes } = await bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
+    return parseMeta(Buffer.from(bytes).toString()) !== undefined;
+  } catch (error) {
+    if (isNotFound(error)) return true;
+    throw error;
+  }
+}
