@@ -20,6 +20,7 @@ import { admitted } from '../receive/admit.ts';
 import { type ForwarderSettings, forwarders } from '../receive/forward.ts';
 import { repairIds } from '../receive/id-repair.ts';
 import { type KafkaReceiver, kafkaReceiver } from '../receive/kafka.ts';
+import { logSpans } from '../receive/log-spans.ts';
 import { otlpGrpc } from '../receive/otlp-grpc.ts';
 import { otlpHttp } from '../receive/otlp-http.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
@@ -202,7 +203,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   gate.open!(readers.queries);
   const queries = withPeers(readers.queries, wal, instance);
 
+  const logged = config.distributor.logReceivedSpans;
   const push: Accept = async (tenant, body) => {
+    if (logged.enabled) logSpans(body, logged, (fields) => log.log('info', 'received', fields));
     try {
       return await writer.push(tenant, body);
     } catch (error) {

@@ -17,7 +17,10 @@ let server: ReceivingServer;
 let session: http2.ClientHttp2Session;
 
 before(async () => {
-  server = await startReceiving(suite, { directory });
+  server = await startReceiving(suite, {
+    directory,
+    more: '  log_received_spans: {enabled: true, include_all_attributes: true}\n',
+  });
   session = connect(server);
 });
 after(() => session.destroy());
@@ -78,6 +81,15 @@ it('golden vector comes back by id', async () => {
   assert.equal(more.length, 0);
   assert.deepEqual([one.name, one.kind, one.resource], ['op', 'SPAN_KIND_CLIENT', { 'service.name': 'svc' }]);
   assert.deepEqual([one.startTimeUnixNano, one.endTimeUnixNano], ['1700000000000000000', '1700000000001000000']);
+  const line = new RegExp(
+    `span_service_name=svc span_name=op .*traceid=${traceId} .*msg=received|msg=received.*traceid=${traceId}`,
+  );
+  await until(
+    'there is a line in the log',
+    () => line.test(server.stderr()),
+    5000,
+    () => server.stderr(),
+  );
 });
 
 describe('streams', () => {

@@ -17,9 +17,9 @@ export const distributor = section('distributor.Config', {
   }),
   override_ring_key: text('distributor', 'name of the ring'),
   log_received_spans: section('distributor.LogSpansConfig', {
-    enabled: bool(false, 'log each accepted span'),
-    include_all_attributes: bool(false, 'with its attributes'),
-    filter_by_status_error: bool(false, 'only spans whose status is an error'),
+    enabled: active(bool(false, 'log each accepted span')),
+    include_all_attributes: active(bool(false, 'with its attributes')),
+    filter_by_status_error: active(bool(false, 'only spans whose status is an error')),
   }),
   log_discarded_spans: section('distributor.LogSpansConfig', {
     enabled: bool(false, 'log each discarded span'),
