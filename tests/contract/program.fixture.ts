@@ -1,9 +1,7 @@
 /**
  * Servers that tests speak to, of other projects: got from their language's registry once a machine (a minute or two on two
  * cores) and kept in the user's cache folder, so that the project need not depend on them. `.ci/run` gets them before the
- * tests.
- *
- *   node tests/contract/program.fixture.ts    gets all of them
+ * tests (programs.ts).
  */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -77,11 +75,4 @@ async function run(file: string, args: string[], env: NodeJS.ProcessEnv, cwd?: s
   const child = spawn(file, args, { env: { ...environment(), ...env }, cwd, stdio, timeout: GET_MS_MAX });
   const code = await new Promise((resolve) => child.on('close', resolve).on('error', () => resolve(-1)));
   return code === 0 ? undefined : `${path.basename(file)} ${args.join(' ')} failed`;
-}
-
-if (import.meta.main) {
-  const { s3Program } = await import('./s3-server.fixture.ts');
-  const { azureProgram } = await import('./azure-server.fixture.ts');
-  const { gcsProgram } = await import('./gcs-server.fixture.ts');
-  for (const get of [s3Program, azureProgram, gcsProgram]) await get();
 }
