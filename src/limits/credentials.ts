@@ -109,6 +109,9 @@ export class Credentials {
   #read(): boolean {
     const text = this.#options.readFile();
     if (text === this.#text) return false;
+    // Whoever writes a file in place empties it first, and in that moment nobody would be let in.
+    if (text.trim() === '' && this.#text !== undefined)
+      throw new VivaceError('invalid', 'the file is empty; to let nobody in, write credentials: []');
     this.#entries = parseFile(text, this.#options.checkFilter);
     this.#text = text;
     this.#remembered.clear();

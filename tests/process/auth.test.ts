@@ -364,6 +364,9 @@ describe('the file', () => {
       async () => (await post(server.otlpUrl, makeBatch(next).body, mine)).status === 401,
     );
     assert.equal((await post(server.otlpUrl, makeBatch(next).body, bearer('another'))).status, 200);
+    fs.writeFileSync(credentials, '');
+    await until('the log tells', () => server.stderr().includes('the file is empty'));
+    assert.equal((await post(server.otlpUrl, makeBatch(next).body, bearer('another'))).status, 200);
     fs.writeFileSync(credentials, good.replace(hash, 'scrypt$1$2$3$secret$secret'));
     await until('the log tells', () => server.stderr().includes('password_scrypt is no scrypt'));
     const told = server.stderr() + server.stdout() + (await api('/status/config', bearer(tokens.operator))).body;
