@@ -31,6 +31,8 @@ interface TenantBlocks {
   remote: Map<string, BlockRef>;
   /** Blocks that were in the bucket and are not any more: what they held is in others, or too old. */
   removed: Set<string>;
+  /** Blocks in the folder whose spans are in a merged one. They come and go with it in one step. */
+  replaced: Set<string>;
 }
 
 export class BlockCatalog {
@@ -47,7 +49,7 @@ export class BlockCatalog {
   blocks(tenant: string): BlockRef[] {
     const known = this.#tenants.get(tenant);
     if (known === undefined) return [];
-    const all = [...known.blocks.values()].filter(({ id }) => !known.removed.has(id));
+    const all = [...known.blocks.values()].filter(({ id }) => !known.removed.has(id) && !known.replaced.has(id));
     for (const ref of known.remote.values()) if (!known.blocks.has(ref.id)) all.push(ref);
     return all.sort((a, b) => b.endSeconds - a.endSeconds);
   }
@@ -63,7 +65,7 @@ export class BlockCatalog {
   }
 
   add(ref: BlockRef): void {
-    this.#of(ref.tenant).blocks.set(ref.id, ref);
+    list(this.#of(ref.tenant), ref);
     this.version++;
   }
 
@@ -115,13 +117,14 @@ export class BlockCatalog {
   #of(tenant: string): TenantBlocks {
     let known = this.#tenants.get(tenant);
     if (known === undefined) {
-      known = { blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set() };
+      known = { blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() };
       this.#tenants.set(tenant, known);
     }
     return known;
   }
 
-  #refreshTenant(tenant: string, directory: string, { blocks, removed }: TenantBlocks, problems: string[]): void {
+  #refreshTenant(tenant: string, directory: string, known: TenantBlocks, problems: string[]): void {
+    const { blocks, removed, replaced } = known;
     const present = new Set(listDirectories(directory).filter((name) => BLOCK_ID.test(name)));
     for (const id of blocks.keys())
       if (!present.has(id)) {
@@ -129,16 +132,26 @@ export class BlockCatalog {
         removed.delete(id);
         this.version++;
       }
+    for (const id of replaced)
+      if (!present.has(id)) {
+        replaced.delete(id);
+        this.version++;
+      }
     for (const id of present) {
       if (blocks.has(id)) continue;
       const ref = readBlockRef(path.join(directory, id), tenant);
       if (typeof ref === 'string') problems.push(ref);
       else if (ref !== undefined) {
-        blocks.set(id, ref);
+        list(known, ref);
         this.version++;
       }
     }
   }
+}
+
+function list({ blocks, replaced }: TenantBlocks, ref: BlockRef): void {
+  blocks.set(ref.id, ref);
+  for (const id of ref.meta.vivace.replaces ?? []) replaced.add(id);
 }
 
 /** The block in a folder; undefined when it has no meta, a text when its meta cannot be read. */

@@ -27,9 +27,18 @@ export interface BlockMeta {
     tracesBytes: number;
     /** The log whose records up to `sequence` (of this tenant) are in this block or in earlier ones. */
     log?: { instance: string; sequence: number };
+    /** The same of a merged block, by log. */
+    logs?: { instance: string; sequence: number }[];
+    /** Blocks whose spans are in this one: they are not to be read. */
+    replaces?: string[];
     /** RFC 3339: when the last of its spans were cut. */
     cut?: string;
   };
+}
+
+/** How far each log is in this block or in earlier ones. */
+export function logsOf({ vivace: { log, logs = [] } }: BlockMeta): { instance: string; sequence: number }[] {
+  return log === undefined ? logs : [log, ...logs];
 }
 
 export const BLOCK_FORMAT = 'vivace1';

@@ -43,16 +43,22 @@ export interface SparseValues {
   bits?: Uint8Array;
 }
 
-export interface AttributeColumn {
-  space: ColumnSpace;
-  key: string;
-  type: ColumnType;
+/** A column that is not in memory yet. */
+export interface Loading {
+  /** Waited for before the column is loaded. */
+  prepare?(): Promise<void>;
   /** The arrays are good until the next column is loaded. */
   load(): SparseValues;
 }
 
+export interface AttributeColumn extends Loading {
+  space: ColumnSpace;
+  key: string;
+  type: ColumnType;
+}
+
 /** A span field that most spans do not have. */
-export interface RareColumn {
+export interface RareColumn extends Loading {
   field:
     | 'status_message'
     | 'trace_state'
@@ -61,7 +67,6 @@ export interface RareColumn {
     | 'dropped_events'
     | 'dropped_links'
     | 'more';
-  load(): SparseValues;
 }
 
 export interface CodedRows {
@@ -80,7 +85,7 @@ export interface EventTable {
   dropped: Int32Array;
   columns: AttributeColumn[];
   /** KeyValue messages that fit no column, with the tag of Event.attributes before each. */
-  more?: () => SparseValues;
+  more?: Loading;
 }
 
 export interface LinkTable {
@@ -93,7 +98,7 @@ export interface LinkTable {
   flags: Int32Array;
   dropped: Int32Array;
   columns: AttributeColumn[];
-  more?: () => SparseValues;
+  more?: Loading;
 }
 
 export interface SpanTable {

@@ -50,11 +50,15 @@ const RARE_TYPES: Record<RareColumn['field'], ColumnUse['t']> = {
 
 interface PlannedColumn {
   use: ColumnUse;
+  prepare?: () => Promise<void> | undefined;
   chunk: () => ChunkData;
 }
 
-/** Yields after every column; returns what meta.json needs. The table must have at least one row. */
-export function* writeBlock(table: SpanTable, options: BlockWriteOptions): Generator<void, WrittenBlock> {
+/** Yields after every column, and what must be waited for before the next one; returns what meta.json needs. The table must have at least one row. */
+export function* writeBlock(
+  table: SpanTable,
+  options: BlockWriteOptions,
+): Generator<Promise<void> | undefined, WrittenBlock> {
   const builder = new ChunkBuilder();
   const planned = [
     ...rareColumns(table, builder),
@@ -81,15 +85,15 @@ export function* writeBlock(table: SpanTable, options: BlockWriteOptions): Gener
   let index = 0;
   for (const chunk of fixedChunks(table, builder)) {
     writer.writeChunk(index++, chunk());
-    yield;
+    yield undefined;
   }
   for (const column of planned) {
+    yield column.prepare?.();
     writer.writeChunk(index++, column.chunk());
-    yield;
   }
   writer.endRowGroup();
   const { bytes, footerBytes } = writer.finish();
-  yield;
+  yield undefined;
   const lines = traceLines(table);
   return {
     dataBytes: bytes,
@@ -189,6 +193,7 @@ function durations(table: SpanTable): Int32Array {
 function rareColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
   return table.rare.map((rare) => ({
     use: { s: 'rare', k: rare.field, t: RARE_TYPES[rare.field] },
+    prepare: () => rare.prepare?.(),
     chunk: () => builder.sparse(table.rows, rare.load(), RARE_TYPES[rare.field]),
   }));
 }
@@ -196,6 +201,7 @@ function rareColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
 function attributeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
   return table.columns.map((column) => ({
     use: { s: 'span', k: column.key, t: column.type },
+    prepare: () => column.prepare?.(),
     chunk: () => builder.sparse(table.rows, column.load(), column.type),
   }));
 }
@@ -346,6 +352,7 @@ function childColumns(
 ): PlannedColumn[] {
   const columns: PlannedColumn[] = children.columns.map((column) => ({
     use: { s: column.space, k: column.key, t: column.type },
+    prepare: () => column.prepare?.(),
     chunk: () => {
       const values = column.load();
       return builder.valued(rows, values, column.type, list.levels(values.present));
@@ -356,8 +363,9 @@ function childColumns(
     const space = 'names' in children ? 'event' : 'link';
     columns.push({
       use: { s: space, k: 'more', t: 'any', f: true },
+      prepare: () => more.prepare?.(),
       chunk: () => {
-        const values = more();
+        const values = more.load();
         return builder.valued(rows, values, 'any', list.levels(values.present));
       },
     });

@@ -6,8 +6,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { BlockCatalog } from '../block/catalog.ts';
-import { BLOCK_ID, COMPACTED_META_FILE, META_FILE } from '../block/objects.ts';
+import { BLOCK_ID, COMPACTED_META_FILE } from '../block/objects.ts';
 import { messageOf } from '../runtime/errors.ts';
+import { markCompacted } from './mark.ts';
 import { isExpired, nothingDone, type RetentionDone, type Retentions, retentionOf } from './retention.ts';
 
 export interface LocalRetentionOptions {
@@ -50,7 +51,7 @@ export async function retainFolder(catalog: BlockCatalog, options: LocalRetentio
     for (const block of catalog.blocks(tenant)) {
       if (block.directory === undefined || !isExpired(block.meta, options.nowMs, retentionMs)) continue;
       await attempt(`mark block ${block.id} of tenant ${tenant} as too old`, async () => {
-        await mark(block.directory!, options.nowMs);
+        await markCompacted(block.directory!, options.nowMs);
         catalog.remove(tenant, block.id);
         options.reached?.('marked');
         done.marked++;
@@ -106,17 +107,6 @@ async function makeSpace(
     excess -= await folderBytes(directory);
     await remove(tenant, id);
     catalog.remove(tenant, id);
-  }
-}
-
-/** Takes the block out of every list that is made from now on. Its grace begins now, not when its meta was written. */
-async function mark(directory: string, nowMs: number): Promise<void> {
-  const to = path.join(directory, COMPACTED_META_FILE);
-  try {
-    await fs.promises.rename(path.join(directory, META_FILE), to);
-    await fs.promises.utimes(to, nowMs / 1000, nowMs / 1000);
-  } catch (error) {
-    unlessMissing(error);
   }
 }
 

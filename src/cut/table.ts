@@ -6,6 +6,7 @@ import {
   type ColumnType,
   type EventTable,
   type LinkTable,
+  type Loading,
   type RareColumn,
   type SpanTable,
   type SparseValues,
@@ -100,7 +101,7 @@ export function tableOf(view: LiveView, order: RowOrder): SpanTable {
     const head = heads.find((each) => each.space === SPACE_META && each.key === key);
     if (head !== undefined) rare.push({ field, load: () => gather(view, head, place, rows, strings, scratch) });
   }
-  if (spanMore !== undefined) rare.push({ field: 'more', load: spanMore });
+  if (spanMore !== undefined) rare.push({ field: 'more', ...spanMore });
   const events = eventTable(view, heads, kept, overflow, place, rows, strings, scratch);
   const links = linkTable(view, heads, kept, overflow, place, rows, strings, scratch);
   return {
@@ -247,11 +248,11 @@ function moreColumn(
   space: 0 | 1 | 2,
   place: Int32Array,
   rows: number,
-): (() => SparseValues) | undefined {
+): Loading | undefined {
   const repeated = heads.find((head) => head.space === SPACE_META && head.key === (META_REPEATED | (space << 8)));
   const rest = overflow.filter((head) => head.space === space);
   if (repeated === undefined && rest.length === 0) return undefined;
-  return () => {
+  const load = (): SparseValues => {
     const parts = new Map<number, Uint8Array[]>();
     const tag = ATTRIBUTE_TAGS[space];
     const add = (row: number, keyValue: Uint8Array): void => {
@@ -274,6 +275,7 @@ function moreColumn(
     }
     return byteStrings(parts, rows);
   };
+  return { load };
 }
 
 function byteStrings(parts: Map<number, Uint8Array[]>, rows: number): SparseValues {

@@ -5,6 +5,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { syncDirectory } from '../runtime/sync-directory.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import { RECORD_CUT, RECORD_SPANS, recordHead } from './record.ts';
 
@@ -223,16 +224,6 @@ export class LocalLog {
 
   #path(number: number): string {
     return path.join(this.#options.directory, `${String(number).padStart(8, '0')}.log`);
-  }
-}
-
-/** Makes names that were created or renamed in `directory` durable. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await fs.promises.open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -8,6 +8,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog, type BlockRef } from '../block/catalog.ts';
 import { retainFolder } from '../compact/local-retention.ts';
 import type { RetentionDone, Retentions } from '../compact/retention.ts';
+import { logsOf } from '../block/meta.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import { type LiveLog, LiveStore } from '../cut/live-store.ts';
 import type { AppendLimits } from '../cut/trace-limits.ts';
@@ -328,8 +329,8 @@ async function takeOver(): Promise<{ spans: number; damage: string[] }> {
     const cutTo = new Map<string, number>();
     for (const tenant of catalog.tenants())
       for (const block of catalog.blocks(tenant)) {
-        const of = block.meta.vivace.log;
-        if (of?.instance === instance) cutTo.set(tenant, Math.max(cutTo.get(tenant) ?? 0, of.sequence));
+        for (const of of logsOf(block.meta))
+          if (of.instance === instance) cutTo.set(tenant, Math.max(cutTo.get(tenant) ?? 0, of.sequence));
       }
     await replayLog(directory, (record) => {
       if (record.type !== RECORD_CUT || record.body.length !== 8) return;

@@ -1,0 +1,214 @@
+/** Whatever several blocks hold, the block that they are merged into holds, too, in the form of one that was cut as a whole. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import fc from '../property.ts';
+import { BlockCatalog, type LocalBlockRef } from '../../src/block/catalog.ts';
+import { finishMerges, MERGE_POINTS, mergeBlocks, type MergeOptions } from '../../src/compact/merge-blocks.ts';
+import { TooLarge } from '../../src/compact/merged-table.ts';
+import { canonical, encodeRequest, type Request, requestOf, shuffled } from '../../src/cut/otlp.fixture.ts';
+import { openDuckdb, rowsByDuckdb, rowsByHyparquet, rowsOfSpans } from './foreign-readers.fixture.ts';
+import { anyRequest, TRACE_IDS } from './otlp-arbitrary.fixture.ts';
+import { blockOf, cut, linesOf, merged, read, TestColumns, unflatten } from './segments.fixture.ts';
+
+const RUNS = Number(process.env['VIVACE_PROPERTY_RUNS'] ?? 120);
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-compaction-'));
+after(() => fs.rmSync(folder, { recursive: true }));
+
+function optionsFor(blocksDirectory: string, more: Partial<MergeOptions> = {}): MergeOptions {
+  return {
+    blocksDirectory,
+    pageRows: 3,
+    createdBy: 'vivace test',
+    fsync: 'never',
+    nowMs: Date.now(),
+    bounds: { columnsMax: 512, childrenMax: 1000 },
+    pause: async () => {},
+    checkLock: async () => {},
+    ...more,
+  };
+}
+
+/** Each list of requests in a block of its own; those without a span make none. */
+async function blocksOf(lists: Request[][], into: string, seed: number | null = null): Promise<LocalBlockRef[]> {
+  const refs: LocalBlockRef[] = [];
+  for (const requests of lists) {
+    const columns = new TestColumns();
+    for (const request of requests) columns.append(encodeRequest(request, seed === null ? canonical : shuffled(seed)));
+    if (columns.columns.rows.count === 0) continue;
+    const ref = await cut(columns, into);
+    // Cut one after the other, a second apart.
+    ref.meta.vivace.cut = new Date(1_700_000_000_000 + 1000 * refs.length).toISOString();
+    refs.push(ref);
+  }
+  return refs;
+}
+
+async function assertHolds(refs: readonly LocalBlockRef[], requests: Request[], what: string): Promise<void> {
+  const blocks = await Promise.all(refs.map((ref) => blockOf(ref)));
+  for (const traceId of TRACE_IDS) {
+    const expected = merged(requests).filter(({ span }) => span.traceId === traceId);
+    const found = await read(blocks, traceId);
+    if (expected.length === 0) assert.equal(found, undefined, what);
+    else assert.deepEqual(linesOf(found!), linesOf(unflatten(expected)), `${what}: ${traceId}`);
+  }
+  for (const block of blocks) block.close();
+}
+
+const anyLists = fc.array(fc.array(anyRequest, { maxLength: 2 }), { minLength: 2, maxLength: 4 });
+
+test('any requests in several blocks come back from the merged one, to us and to other programs', async () => {
+  const duckdb = await openDuckdb();
+  await fc.assert(
+    fc.asyncProperty(anyLists, fc.option(fc.integer()), async (lists, seed) => {
+      const own = fs.mkdtempSync(path.join(folder, 'case-'));
+      const refs = await blocksOf(lists, own, seed);
+      if (refs.length < 2) return fs.rmSync(own, { recursive: true });
+      const requests = lists.flat();
+      const { block } = await mergeBlocks(refs, optionsFor(own));
+      await assertHolds([block], requests, 'merged');
+      const spans = merged(requests);
+      assert.equal(block.meta.vivace.spans, spans.length);
+      const file = path.join(block.directory, 'data.parquet');
+      const expected = rowsOfSpans(spans);
+      assert.deepEqual((await rowsByHyparquet(file)).sort(), expected, 'hyparquet');
+      assert.deepEqual((await rowsByDuckdb(duckdb, file)).sort(), expected, 'duckdb');
+      await assertSameShape(block, lists, own);
+      fs.rmSync(own, { recursive: true });
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+/** Order of rows, distances to parents, lines of traces: as if everything had been cut to one block. */
+async function assertSameShape(ref: LocalBlockRef, lists: Request[][], own: string): Promise<void> {
+  const [whole] = await blocksOf([lists.flat()], own);
+  const [a, b] = await Promise.all([blockOf(ref), blockOf(whole)]);
+  const [linesA, linesB] = [await a.lines(), await b.lines()];
+  for (const key of ['ids', 'firstRow', 'startLow', 'startHigh', 'endLow', 'endHigh'] as const)
+    assert.deepEqual(Buffer.from(linesA[key]), Buffer.from(linesB[key]), key);
+  const stats = ({ firstStat, statService, statSpans, statErrors, strings }: typeof linesA, trace: number): string[] =>
+    Array.from({ length: firstStat[trace + 1] - firstStat[trace] }, (_, i) => {
+      const at = firstStat[trace] + i;
+      return `${strings[statService[at] - 1]} ${statSpans[at]} ${statErrors[at]}`;
+    }).sort();
+  for (let trace = 0; trace + 1 < linesA.firstRow.length; trace++) {
+    assert.deepEqual(stats(linesA, trace), stats(linesB, trace));
+    const roots = [linesA, linesB].map(
+      ({ rootService, strings }) => rootService[trace] && strings[rootService[trace] - 1],
+    );
+    assert.equal(roots[0] === 0, roots[1] === 0, 'whether there is a root');
+  }
+  const counts = async (block: typeof a): Promise<number[]> => {
+    const { parents } = await block.tree();
+    return [parents.filter((p) => p === 0).length, parents.filter((p) => p < 0).length, parents.length];
+  };
+  // Which of two spans with one id is the parent depends on their order.
+  const ids = merged(lists.flat()).map(({ span }) => `${span.traceId} ${span.spanId}`);
+  if (new Set(ids).size === ids.length) assert.deepEqual(await counts(a), await counts(b));
+  a.close();
+  b.close();
+}
+
+const TRACE = TRACE_IDS[2];
+const START = 1_700_000_000_000_000_000n;
+const idOf = (n: number): string => n.toString(16).padStart(16, '0');
+
+/** A chain of spans, each the child of the one before; span 0 is the root. */
+function chain(...numbers: number[]): Request {
+  return requestOf(
+    ...numbers.map((n) => ({
+      traceId: TRACE,
+      spanId: idOf(n + 1),
+      parentId: n === 0 ? '' : idOf(n),
+      name: `span ${n}`,
+      start: START + BigInt(n),
+      end: START + 1000n - BigInt(n),
+    })),
+  );
+}
+
+test('a trace that is split over three blocks becomes whole, and spans that came twice come once', async () => {
+  const own = fs.mkdtempSync(path.join(folder, 'split-'));
+  const refs = await blocksOf([[chain(4, 1)], [chain(0, 3)], [chain(2, 1, 5)]], own);
+  const { block, combined, duplicates, inputs, level } = await mergeBlocks(refs, optionsFor(own));
+  assert.deepEqual({ combined, duplicates, inputs, level }, { combined: 1, duplicates: 1, inputs: 3, level: 1 });
+  const opened = await blockOf(block);
+  const { parents } = await opened.tree();
+  assert.deepEqual([...parents], [0, 1, 1, 1, 1, 1], 'depth first, each the child of the one before');
+  const { rootName, strings } = await opened.lines();
+  assert.equal(strings[rootName[0] - 1], 'span 0');
+  opened.close();
+  await assertHolds([block], [chain(4, 1), chain(0, 3), chain(2, 1, 5)], 'split');
+  assert.deepEqual(block.meta.vivace.logs, [{ instance: '000000000000', sequence: 1 }]);
+});
+
+test('at every moment, and after an end at any step, a list has each span once', async () => {
+  for (const at of MERGE_POINTS) {
+    const own = fs.mkdtempSync(path.join(folder, `killed-${at}-`));
+    const requests = [[chain(0, 1)], [chain(2)], [chain(3, 4)]];
+    const refs = await blocksOf(requests, own);
+    const watching = new BlockCatalog(own);
+    watching.refresh();
+    const look = async (catalog: BlockCatalog, what: string): Promise<void> => {
+      catalog.refresh();
+      const listed = catalog.blocks('test') as LocalBlockRef[];
+      const spans = listed.reduce((sum, { meta }) => sum + meta.vivace.spans, 0);
+      assert.equal(spans, 5, `${what}: ${listed.length} blocks`);
+      await assertHolds(listed, requests.flat(), what);
+    };
+    const fresh = (): BlockCatalog => {
+      const catalog = new BlockCatalog(own);
+      catalog.refresh();
+      return catalog;
+    };
+    await assert.rejects(
+      mergeBlocks(refs, {
+        ...optionsFor(own),
+        reached(point) {
+          if (point === at) throw new Error('killed');
+        },
+      }),
+      /killed/,
+    );
+    await look(watching, `${at}, seen before`);
+    await look(fresh(), `${at}, seen after`);
+    assert.equal(await finishMerges(fresh(), Date.now()), at === 'listed' ? 3 : 0);
+    await look(watching, `${at}, finished, seen before`);
+    await look(fresh(), `${at}, finished, seen after`);
+    const left = fresh().blocks('test') as LocalBlockRef[];
+    assert.equal(left.length, at === 'written' ? 3 : 1);
+    if (at !== 'written') continue;
+    await mergeBlocks(left, optionsFor(own));
+    await look(watching, 'merged at last');
+    assert.equal(watching.blocks('test').length, 1);
+  }
+});
+
+test('who has lost the lock, or whose blocks have gone, changes nothing', async () => {
+  const own = fs.mkdtempSync(path.join(folder, 'lost-'));
+  const refs = await blocksOf([[chain(0)], [chain(1)]], own);
+  const lost = async (): Promise<void> => {
+    throw new Error('somebody else merges');
+  };
+  await assert.rejects(mergeBlocks(refs, optionsFor(own, { checkLock: lost })), /somebody else/);
+  const bounds = { columnsMax: 512, childrenMax: 0 };
+  const event = { time: START, name: 'e', attributes: [], dropped: 0 };
+  const withEvent = requestOf({ traceId: TRACE, spanId: idOf(9), start: START, end: START, events: [event] });
+  const [third] = await blocksOf([[withEvent]], own);
+  await assert.rejects(mergeBlocks([...refs, third], optionsFor(own, { bounds })), TooLarge);
+  const both = await Promise.allSettled([mergeBlocks(refs, optionsFor(own)), mergeBlocks(refs, optionsFor(own))]);
+  assert.ok(both.some(({ status }) => status === 'fulfilled'));
+  const catalog = new BlockCatalog(own);
+  catalog.refresh();
+  assert.equal(catalog.blocks('test').length, 2);
+  await assertHolds(catalog.blocks('test') as LocalBlockRef[], [chain(0), chain(1), withEvent], 'after all');
+  assert.deepEqual(
+    fs.readdirSync(path.join(own, 'test')).filter((name) => name.startsWith('.')),
+    [],
+  );
+  await assert.rejects(mergeBlocks(refs, optionsFor(own)), /ENOENT/);
+});
