@@ -8,10 +8,10 @@ import { COMPACTED_META_FILE, DATA_FILE, META_FILE, objectKey, TRACES_FILE } fro
 import { messageOf } from '../runtime/errors.ts';
 import { eachOf } from '../runtime/each-of.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
-import { isExpired, nothingDone, type RetentionDone, type Retentions, retentionOf } from './retention.ts';
+import { isExpired, nothingDone, type RetentionDone, type ByTenant, ofTenant } from './retention.ts';
 
 export interface BucketRetentionOptions {
-  retentions: Retentions;
+  retentions: ByTenant;
   compactedMs: number;
   /** Blocks worked on at a time. */
   concurrency: number;
@@ -40,7 +40,7 @@ export async function retainBucket(
     });
   };
   for (const [tenant, { live, compacted }] of list.tenants) {
-    const retentionMs = retentionOf(options.retentions, tenant);
+    const retentionMs = ofTenant(options.retentions, tenant);
     for (const [id, meta] of live)
       if (isExpired(meta, nowMs, retentionMs))
         attempt(`mark block ${id} of tenant ${tenant} as too old`, async () => {

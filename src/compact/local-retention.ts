@@ -9,10 +9,10 @@ import type { BlockCatalog } from '../block/catalog.ts';
 import { BLOCK_ID, COMPACTED_META_FILE } from '../block/objects.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { markCompacted } from './mark.ts';
-import { isExpired, nothingDone, type RetentionDone, type Retentions, retentionOf } from './retention.ts';
+import { isExpired, nothingDone, type RetentionDone, type ByTenant, ofTenant } from './retention.ts';
 
 export interface LocalRetentionOptions {
-  retentions: Retentions;
+  retentions: ByTenant;
   /** How long the files of a block stay that is in no list any more. */
   compactedMs: number;
   /** The disk may be so full, in percent; 0: as full as it gets. */
@@ -47,7 +47,7 @@ export async function retainFolder(catalog: BlockCatalog, options: LocalRetentio
     }
   };
   for (const tenant of catalog.tenants()) {
-    const retentionMs = retentionOf(options.retentions, tenant);
+    const retentionMs = ofTenant(options.retentions, tenant);
     for (const block of catalog.blocks(tenant)) {
       if (block.directory === undefined || !isExpired(block.meta, options.nowMs, retentionMs)) continue;
       await attempt(`mark block ${block.id} of tenant ${tenant} as too old`, async () => {

@@ -9,11 +9,11 @@ import { type BlockMeta, rfc3339Seconds } from '../block/meta.ts';
 import { memoryBucket } from '../store/memory.ts';
 import { retainBucket } from './bucket-retention.ts';
 import { retainFolder } from './local-retention.ts';
-import { isExpired, type Retentions } from './retention.ts';
+import { isExpired, type ByTenant } from './retention.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z');
-const KEEP: Retentions = { base: 10 * HOUR_MS, own: new Map([['short', HOUR_MS]]) };
+const KEEP: ByTenant = { base: 10 * HOUR_MS, own: new Map([['short', HOUR_MS]]) };
 
 const blockId = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 

@@ -8,10 +8,10 @@
  */
 import type { BlockMeta } from '../block/meta.ts';
 
-/** How long blocks are kept, in milliseconds; Infinity: for ever. */
-export interface Retentions {
+/** Milliseconds by tenant: how long blocks are kept (Infinity: for ever), or the window of time whose blocks are merged. */
+export interface ByTenant {
   base: number;
-  /** Of tenants with a retention of their own. */
+  /** Of tenants that have their own. */
   own: ReadonlyMap<string, number>;
 }
 
@@ -29,7 +29,7 @@ export function nothingDone(): RetentionDone {
   return { marked: 0, deleted: 0, deletedForSpace: 0, errors: [], seconds: 0 };
 }
 
-export function retentionOf({ base, own }: Retentions, tenant: string): number {
+export function ofTenant({ base, own }: ByTenant, tenant: string): number {
   return own.get(tenant) ?? base;
 }
 

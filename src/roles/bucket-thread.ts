@@ -15,7 +15,7 @@ import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { type BlockSource, fetchingSource } from '../block/source.ts';
 import { TraceFilters } from '../block/trace-filters.ts';
 import { retainBucket } from '../compact/bucket-retention.ts';
-import type { RetentionDone, Retentions } from '../compact/retention.ts';
+import type { RetentionDone, ByTenant } from '../compact/retention.ts';
 import { isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
@@ -25,7 +25,7 @@ import { hedged } from '../store/hedged.ts';
 import { RangeCache } from '../store/range-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { LocalBlocks } from './local-blocks.ts';
-import type { RetentionSettings } from './retention-settings.ts';
+import type { RetentionSettings } from './lifetime-settings.ts';
 
 export interface BucketSettings {
   storage: StorageSettings;
@@ -60,7 +60,7 @@ export interface BucketSettings {
 export type ToBucket =
   | { type: 'writer'; port: MessagePort }
   | { type: 'reader'; port: MessagePort }
-  | { type: 'retentions'; retentions: Retentions }
+  | { type: 'retentions'; retentions: ByTenant }
   /** Upload what is left until then, and end. */
   | { type: 'close'; msMax: number };
 

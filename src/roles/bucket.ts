@@ -1,7 +1,7 @@
 /** The main thread's side of the bucket thread, and what reader threads see of it. */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { fetchingSource, type RemoteSource } from '../block/source.ts';
-import type { Retentions } from '../compact/retention.ts';
+import type { ByTenant } from '../compact/retention.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type {
   BucketAnswer,
@@ -26,7 +26,7 @@ export interface BucketSide {
   /** A port for the writer thread, which hears of blocks that come and go. */
   writerPort(): MessagePort;
   /** How long blocks are kept from now on. */
-  retain(retentions: Retentions): void;
+  retain(retentions: ByTenant): void;
   /** Lets a reader thread ask for ranges. */
   connect(reader: Worker): void;
   /** Uploads what is only on this machine, for at most so long, and ends the thread; whether nothing is left. */

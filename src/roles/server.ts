@@ -47,7 +47,7 @@ import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import { bucketSettings } from './bucket-settings.ts';
-import { retentionSettings, retentionsOf } from './retention-settings.ts';
+import { compactionSettings, retentionSettings, retentionsOf, windowsOf } from './lifetime-settings.ts';
 import { startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
 import type { TenantCounts, WriterStats } from './writer-thread.ts';
@@ -138,6 +138,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       limits: limitTable(config, tenants),
       blocklistPollMs: config.storage.trace.blocklistPollMs,
       retention: remote ? undefined : retention,
+      compaction: remote ? undefined : compactionSettings(config, tenants),
     },
     {
       onStats(stats) {
@@ -168,7 +169,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   tenants.onChange(() => {
     writer.limit(limitTable(config, tenants));
     const retentions = retentionsOf(config, tenants);
-    writer.retain(retentions);
+    writer.retain(retentions, windowsOf(config, tenants));
     bucket?.retain(retentions);
   });
   const nowListed = (): void => {
@@ -353,6 +354,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
     for (const done of stats.retention) countRetention(done);
+    if (stats.compaction !== undefined) {
+      metrics.compaction(stats.compaction);
+      for (const error of stats.compaction.errors) log.log('error', `${error}; it is tried again later`, {});
+    }
   }
 
   function countRetention(done: RetentionDone): void {

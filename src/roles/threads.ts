@@ -1,6 +1,6 @@
 /** The main thread's side of the writer and reader threads: requests with numbers, answers as promises. */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import type { Retentions } from '../compact/retention.ts';
+import type { ByTenant } from '../compact/retention.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type {
   Listener,
@@ -31,8 +31,8 @@ export interface Writer {
   flush(tenant: string | undefined): Promise<void>;
   /** Other limits, for all requests that follow. */
   limit(limits: LimitTable): void;
-  /** How long blocks in the folder are kept from now on. */
-  retain(retentions: Retentions): void;
+  /** How long blocks in the folder are kept, and which of them are merged, from now on. */
+  retain(retentions: ByTenant, windows: ByTenant): void;
   /** Cuts everything and ends the thread; whether all is in blocks. */
   close(): Promise<boolean>;
   connect(reader: Worker): void;
@@ -114,7 +114,7 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
         throw new VivaceError('not-found', `cannot flush tenant ${tenant}: nothing of it is known`);
     },
     limit: (limits) => post({ type: 'limits', limits }),
-    retain: (retentions) => post({ type: 'retentions', retentions }),
+    retain: (retentions, windows) => post({ type: 'lifetimes', retentions, windows }),
     async close() {
       const ok = await call((id) => ({ type: 'close', id }));
       closing = true;

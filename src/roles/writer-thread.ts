@@ -7,7 +7,7 @@ import path from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog, type BlockRef } from '../block/catalog.ts';
 import { retainFolder } from '../compact/local-retention.ts';
-import type { RetentionDone, Retentions } from '../compact/retention.ts';
+import type { RetentionDone, ByTenant } from '../compact/retention.ts';
 import { logsOf } from '../block/meta.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import { type LiveLog, LiveStore } from '../cut/live-store.ts';
@@ -19,9 +19,10 @@ import { replayLog } from '../log/replay.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { messageOf } from '../runtime/errors.ts';
+import { Compaction, type CompactionDone, type CompactionSettings } from './compaction.ts';
 import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
-import type { RetentionSettings } from './retention-settings.ts';
+import type { RetentionSettings } from './lifetime-settings.ts';
 
 export interface WriterSettings {
   /** undefined: this process takes no spans and only lists blocks. */
@@ -41,6 +42,8 @@ export interface WriterSettings {
   blocklistPollMs: number;
   /** undefined: this process deletes no old blocks in the folder. */
   retention: RetentionSettings | undefined;
+  /** undefined: this process merges no blocks. */
+  compaction: CompactionSettings | undefined;
 }
 
 /** Limits of tenants that have their own, and of all others. */
@@ -51,7 +54,7 @@ export interface LimitTable {
 
 export type ToWriter =
   | { type: 'limits'; limits: LimitTable }
-  | { type: 'retentions'; retentions: Retentions }
+  | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant }
   | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
   | { type: 'reader'; port: MessagePort }
   | { type: 'bucket'; port: MessagePort }
@@ -94,6 +97,7 @@ export interface WriterStats {
   cuts: { ms: number; bytes: number }[];
   failedCuts: number;
   retention: RetentionDone[];
+  compaction: CompactionDone | undefined;
 }
 
 /** What a reader thread asks over its port, and the answers. */
@@ -118,6 +122,9 @@ const catalog = new BlockCatalog(settings.blocksDirectory);
 /** The store of this process first, then those of replayed logs until they are cut. */
 const stores: LiveStore[] = [];
 let limits = settings.limits;
+const { pageRows, createdBy, fsync, blocksDirectory } = settings;
+const compaction =
+  settings.compaction && new Compaction(catalog, settings.compaction, { pageRows, createdBy, fsync, blocksDirectory });
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
@@ -165,6 +172,7 @@ async function start(): Promise<void> {
     for (const problem of catalog.refresh()) log('warn', problem, {});
   });
   if (settings.retention !== undefined) retainLater(settings.retention, settings.retention.firstMs);
+  if (settings.compaction !== undefined) every(settings.compaction.cycleMs, compact);
   send({ type: 'ready', replayedSpans, damage });
 }
 
@@ -188,8 +196,9 @@ main.on('message', (message: ToWriter) => {
     case 'limits':
       limits = message.limits;
       break;
-    case 'retentions':
+    case 'lifetimes':
       retentions = message.retentions;
+      if (compaction !== undefined) compaction.windows = message.windows;
       break;
     case 'reader':
       serveReader(message.port);
@@ -382,6 +391,7 @@ const NO_LOG: LiveLog = {
 async function close(): Promise<boolean> {
   closing = true;
   for (const timer of timers) clearInterval(timer);
+  await compaction?.close();
   let ok = true;
   for (const store of [...stores].reverse()) ok = (await store.close()) && ok;
   if (own !== undefined) {
@@ -390,6 +400,10 @@ async function close(): Promise<boolean> {
   }
   sendStats();
   return ok;
+}
+
+function compact(): void {
+  compaction!.cycle(Date.now()).catch((error: unknown) => log('error', `cannot merge blocks: ${messageOf(error)}`, {}));
 }
 
 function retainLater(retention: RetentionSettings, pauseMs: number): void {
@@ -428,6 +442,7 @@ function sendStats(): void {
   stats.logBytes = own?.log.bytes ?? 0;
   stats.logSegments = own?.log.segments ?? 0;
   for (const tenant of catalog.tenants()) stats.blocks.set(tenant, catalog.blocks(tenant).length);
+  stats.compaction = compaction?.take();
   send({ type: 'stats', stats });
   stats = emptyStats();
 }
@@ -443,6 +458,7 @@ function emptyStats(): WriterStats {
     cuts: [],
     failedCuts: 0,
     retention: [],
+    compaction: undefined,
   };
 }
 

@@ -67,7 +67,7 @@ export function ownMetrics(build: BuildLabels) {
     ...receivingMetrics(make),
     ...storingMetrics(make),
     ...bucketMetrics(make),
-    ...retentionMetrics(make),
+    ...lifetimeMetrics(make),
     ...queryMetrics(make),
     ...limitMetrics(make),
     /** Where levels come from; later calls add to earlier ones. */
@@ -262,7 +262,7 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
   };
 }
 
-function retentionMetrics({ counter, histogram }: Makers) {
+function lifetimeMetrics({ counter, gauge, histogram }: Makers) {
   const marked = counter('tempodb_retention_marked_for_deletion_total', 'Blocks that were too old.');
   const deleted = counter('tempodb_retention_deleted_total', 'Blocks whose files were deleted.');
   const errors = counter('tempodb_retention_errors_total', 'Blocks that could not be deleted.');
@@ -275,7 +275,43 @@ function retentionMetrics({ counter, histogram }: Makers) {
     'vivace_retention_deleted_for_space_total',
     'Blocks deleted because the disk was fuller than storage.trace.local.max_disk_percent.',
   );
+  const perLevel = (after: string, help: string) => counter(`tempodb_compaction_${after}_total`, help, ['level']);
+  const merged = perLevel('blocks', 'Blocks that were merged into others.');
+  const traces = perLevel('objects_written', 'Traces of merged blocks.');
+  const combined = perLevel('objects_combined', 'Traces that were in several blocks and are in one.');
+  const bytes = perLevel('bytes_written', 'Bytes of merged blocks.');
+  const mergeErrors = counter('tempodb_compaction_errors_total', 'Merges that failed.');
+  const duplicates = counter('tempodb_compaction_spans_deduped_total', 'Spans that several blocks had.', [
+    'replication_factor',
+  ]);
+  const outstanding = gauge('tempodb_compaction_outstanding_blocks', 'Blocks that wait to be merged.', ['tenant']);
   return {
+    /** What was merged since the last call. */
+    compaction: (done: {
+      merged: {
+        level: number;
+        inputs: number;
+        traces: number;
+        bytes: number;
+        combined: number;
+        duplicates: number;
+      }[];
+      errors: string[];
+      outstanding: Map<string, number>;
+    }) => {
+      for (const each of done.merged) {
+        // Levels are those of the blocks that went in.
+        const level = String(each.level - 1);
+        merged.inc({ level }, each.inputs);
+        traces.inc({ level }, each.traces);
+        combined.inc({ level }, each.combined);
+        bytes.inc({ level }, each.bytes);
+        duplicates.inc({ replication_factor: '1' }, each.duplicates);
+      }
+      mergeErrors.inc(done.errors.length);
+      outstanding.reset();
+      for (const [tenant, blocks] of done.outstanding) outstanding.set({ tenant }, blocks);
+    },
     /** One look for old blocks. */
     retention: (done: {
       marked: number;

@@ -6,16 +6,16 @@ const compaction = section('tempodb.CompactorConfig', {
   v2_in_buffer_bytes: int(5_242_880, 'setting of an old block format'),
   v2_out_buffer_bytes: int(20_971_520, 'setting of an old block format'),
   v2_prefetch_traces_count: int(1000, 'setting of an old block format'),
-  compaction_window: duration('1h', 'span of time whose blocks are merged'),
-  max_compaction_objects: int(6_000_000, 'traces of a merged block'),
-  max_block_bytes: uint(107_374_182_400, 'size of a merged block'),
+  compaction_window: active(duration('1h', 'span of time whose blocks are merged')),
+  max_compaction_objects: active(int(6_000_000, 'traces of a merged block')),
+  max_block_bytes: active(uint(107_374_182_400, 'size of a merged block')),
   block_retention: active(duration('336h', 'older blocks are deleted, 0 never')),
   compacted_block_retention: active(
     duration('1h', 'how long the files of a block stay after it was merged into another or became too old'),
   ),
   retention_concurrency: active(uint(10, 'blocks of a bucket that are deleted at a time')),
   max_time_per_tenant: duration('5m', 'time given to a tenant before the next'),
-  compaction_cycle: duration('30s', 'pause between rounds'),
+  compaction_cycle: active(duration('30s', 'pause between rounds')),
 });
 
 export const compactor = section('compactor.Config', {
@@ -52,9 +52,9 @@ export const backend_scheduler = section('backendscheduler.Config', {
     compaction: section('provider.CompactionConfig', {
       measure_interval: duration('1m', 'how often blocks are counted'),
       max_jobs_per_tenant: int(1000, 'jobs of a tenant at a time'),
-      min_input_blocks: int(2, 'fewest blocks merged at once'),
-      max_input_blocks: int(4, 'most blocks merged at once'),
-      max_compaction_level: int(0, 'blocks merged this often are left, 0 none'),
+      min_input_blocks: active(int(2, 'fewest blocks merged at once')),
+      max_input_blocks: active(int(4, 'most blocks merged at once')),
+      max_compaction_level: active(int(0, 'blocks merged this often are left, 0 none')),
       min_cycle_interval: duration('30s', 'pause between looks at a tenant'),
       compaction,
     }),

@@ -46,9 +46,8 @@ export const overrides = section('overrides.Config', {
     }),
     compaction: section('overrides.CompactionOverrides', {
       block_retention: active(promDuration('0', 'older blocks are deleted, 0 takes the setting of the compactor')),
-      compaction_window: promDuration(
-        '0',
-        'span of time whose blocks are merged, 0 takes the setting of the compactor',
+      compaction_window: active(
+        promDuration('0', 'span of time whose blocks are merged, 0 takes the setting of the compactor'),
       ),
       compaction_disabled: active(bool(false, 'neither merge blocks nor delete old ones')),
     }),

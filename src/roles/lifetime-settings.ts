@@ -1,12 +1,13 @@
-/** What the threads that delete old blocks are told of the configuration and of the limits of tenants. */
-import type { Retentions } from '../compact/retention.ts';
+/** What the threads that delete and merge blocks are told of the configuration and of the limits of tenants. */
+import type { ByTenant } from '../compact/retention.ts';
 import type { Configuration } from '../config/load.ts';
 import type { TenantLimits } from '../config/overrides-file.ts';
 import type { Tenants } from '../limits/tenants.ts';
+import type { CompactionSettings } from './compaction.ts';
 import { tenantsWithOwnLimits } from './tenant-limits.ts';
 
 export interface RetentionSettings {
-  retentions: Retentions;
+  retentions: ByTenant;
   compactedMs: number;
   /** Time until the first look and between two. */
   firstMs: number;
@@ -20,6 +21,9 @@ export interface RetentionSettings {
 const TARGETS = new Set(['all', 'scalable-single-binary', 'compactor', 'backend-scheduler', 'backend-worker']);
 /** A disk fills faster than blocks grow old. */
 const DISK_CYCLE_MS = 10_000;
+/** What orders the rows of a merge is in memory as a whole: these bounds keep it below 96 MiB. */
+const MERGED_SPANS_MAX = 500_000;
+const MERGED_BYTES_MAX = 32 * 1024 * 1024;
 const FIRST_MS_MAX = 30_000;
 
 /** undefined: this process deletes nothing. */
@@ -42,8 +46,37 @@ export function retentionSettings(config: Configuration, tenants: Tenants): Rete
   };
 }
 
+/** undefined: this process merges no blocks. */
+export function compactionSettings(config: Configuration, tenants: Tenants): CompactionSettings | undefined {
+  if (config.compactor.disabled || !TARGETS.has(config.target)) return undefined;
+  const { compaction } = config.backendWorker;
+  const jobs = config.backendScheduler.provider.compaction;
+  return {
+    windows: windowsOf(config, tenants),
+    cycleMs: Math.max(100, compaction.compactionCycleMs),
+    choose: {
+      inputsMin: jobs.minInputBlocks,
+      inputsMax: jobs.maxInputBlocks,
+      levelMax: jobs.maxCompactionLevel,
+      tracesMax: compaction.maxCompactionObjects,
+      bytesMax: Math.min(compaction.maxBlockBytes, MERGED_BYTES_MAX),
+      spansMax: MERGED_SPANS_MAX,
+    },
+  };
+}
+
+/** The window of time whose blocks are merged, by tenant; 0: none. */
+export function windowsOf(config: Configuration, tenants: Tenants): ByTenant {
+  const of = ({ compaction }: TenantLimits): number =>
+    compaction.compactionDisabled
+      ? 0
+      : compaction.compactionWindowMs || config.backendWorker.compaction.compactionWindowMs;
+  const own = tenantsWithOwnLimits(tenants).map((tenant) => [tenant, of(tenants.of(tenant))] as const);
+  return { base: of(tenants.base), own: new Map(own) };
+}
+
 /** How long the blocks of each tenant are kept. */
-export function retentionsOf(config: Configuration, tenants: Tenants): Retentions {
+export function retentionsOf(config: Configuration, tenants: Tenants): ByTenant {
   const of = ({ compaction }: TenantLimits): number => {
     if (compaction.compactionDisabled) return Number.POSITIVE_INFINITY;
     const retentionMs = compaction.blockRetentionMs || config.backendWorker.compaction.blockRetentionMs;

@@ -1,0 +1,111 @@
+/** Compaction as the writer thread runs it: chooses blocks in every cycle and has a thread merge them, if there are any. */
+import { Worker } from 'node:worker_threads';
+import type { BlockCatalog } from '../block/catalog.ts';
+import { type ChooseOptions, chooseMerges } from '../compact/choose.ts';
+import { finishMerges } from '../compact/merge-blocks.ts';
+import { type ByTenant, ofTenant } from '../compact/retention.ts';
+import { messageOf } from '../runtime/errors.ts';
+import type { CompactorWork, FromCompactor, MergedBlock } from './compactor-thread.ts';
+
+export interface CompactionSettings {
+  /** Milliseconds, by tenant; 0: its blocks are not merged. */
+  windows: ByTenant;
+  cycleMs: number;
+  choose: Omit<ChooseOptions, 'windowMs' | 'nowMs'>;
+}
+
+/** Since the last time it was asked for. */
+export interface CompactionDone {
+  merged: MergedBlock[];
+  errors: string[];
+  /** Blocks that wait to be merged, by tenant. */
+  outstanding: Map<string, number>;
+}
+
+/** Blocks that could not be merged are left alone for so long. */
+const FAILED_MS = 10 * 60_000;
+/** A thread that merges is started for so many merges at most. */
+const MERGES_MAX = 16;
+
+export class Compaction {
+  windows: ByTenant;
+  readonly #catalog: BlockCatalog;
+  readonly #settings: CompactionSettings;
+  readonly #work: Omit<CompactorWork, 'merges'>;
+  /** Blocks that stay as they are, and until when. */
+  readonly #left = new Map<string, number>();
+  #worker: Worker | undefined;
+  #isFinished = false;
+  #done: CompactionDone = { merged: [], errors: [], outstanding: new Map() };
+
+  constructor(catalog: BlockCatalog, settings: CompactionSettings, work: Omit<CompactorWork, 'merges'>) {
+    this.#catalog = catalog;
+    this.#settings = settings;
+    this.#work = work;
+    this.windows = settings.windows;
+  }
+
+  /** Chooses, and starts merging unless that is going on. */
+  async cycle(nowMs: number): Promise<void> {
+    if (this.#worker !== undefined) return;
+    if (!this.#isFinished) {
+      await finishMerges(this.#catalog, nowMs);
+      this.#isFinished = true;
+    }
+    const merges = this.#choose(nowMs).slice(0, MERGES_MAX);
+    if (merges.length === 0) return;
+    const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), {
+      workerData: { ...this.#work, merges } satisfies CompactorWork,
+    });
+    this.#worker = worker;
+    worker.on('message', (message: FromCompactor) => {
+      if (message.type === 'merged') {
+        this.#done.merged.push(message.merged);
+        this.#catalog.refresh();
+        return;
+      }
+      const untilMs = message.failed ? Date.now() + FAILED_MS : Number.POSITIVE_INFINITY;
+      for (const id of message.ids) this.#left.set(id, untilMs);
+      if (message.failed) this.#done.errors.push(message.message);
+      this.#isFinished = false;
+    });
+    worker.on('error', (error) => this.#done.errors.push(`cannot merge blocks: ${messageOf(error)}`));
+    worker.on('exit', (code) => {
+      this.#worker = undefined;
+      if (code !== 0) this.#isFinished = false;
+    });
+  }
+
+  /** What was done since the last call. */
+  take(): CompactionDone {
+    const done = this.#done;
+    this.#done = { merged: [], errors: [], outstanding: done.outstanding };
+    return done;
+  }
+
+  /** A merge that is going on is given up; the blocks stay as they are. */
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #choose(nowMs: number) {
+    const listed = new Set<string>();
+    const merges = [];
+    this.#done.outstanding = new Map();
+    for (const tenant of this.#catalog.tenants()) {
+      const blocks = this.#catalog.blocks(tenant);
+      for (const { id } of blocks) listed.add(id);
+      const windowMs = ofTenant(this.windows, tenant);
+      if (windowMs === 0) continue;
+      const free = blocks.filter(({ id }) => (this.#left.get(id) ?? 0) <= nowMs);
+      const own = chooseMerges(free, { ...this.#settings.choose, windowMs, nowMs });
+      this.#done.outstanding.set(
+        tenant,
+        own.reduce((sum, refs) => sum + refs.length, 0),
+      );
+      merges.push(...own);
+    }
+    for (const [id, untilMs] of this.#left) if (untilMs <= nowMs || !listed.has(id)) this.#left.delete(id);
+    return merges;
+  }
+}
