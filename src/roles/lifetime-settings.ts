@@ -22,7 +22,7 @@ const TARGETS = new Set(['all', 'scalable-single-binary', 'compactor', 'backend-
 /** A disk fills faster than blocks grow old. */
 const DISK_CYCLE_MS = 10_000;
 /** What orders the rows of a merge is in memory as a whole: these bounds keep it below 96 MiB. */
-const MERGED_SPANS_MAX = 500_000;
+const MERGED_SPANS_MAX = 350_000;
 const MERGED_BYTES_MAX = 32 * 1024 * 1024;
 const FIRST_MS_MAX = 30_000;
 
