@@ -84,6 +84,10 @@ export async function mergeBlocks(inputs: readonly LocalBlockRef[], options: Mer
         await options.checkLock();
         // A block that has gone meanwhile, because it was too old or merged by somebody else, must not come back.
         for (const { directory } of refs) await fs.promises.access(path.join(directory, META_FILE));
+        // What they replace is hidden by their metas, which are about to go.
+        for (const { meta } of refs)
+          for (const replaced of meta.vivace.replaces ?? [])
+            await markCompacted(path.join(options.blocksDirectory, tenant, replaced), options.nowMs);
       },
     });
     options.reached?.('listed');

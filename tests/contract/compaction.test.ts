@@ -188,6 +188,27 @@ test('at every moment, and after an end at any step, a list has each span once',
   }
 });
 
+test('a merged block that is merged before its own blocks are marked takes those along', async () => {
+  const own = fs.mkdtempSync(path.join(folder, 'twice-'));
+  const refs = await blocksOf([[chain(0)], [chain(1)], [chain(2)]], own);
+  const killed = (): never => {
+    throw new Error('killed');
+  };
+  const reached = (point: string): void => (point === 'listed' ? killed() : undefined);
+  await assert.rejects(mergeBlocks(refs.slice(0, 2), optionsFor(own, { reached })), /killed/);
+  const catalog = new BlockCatalog(own);
+  catalog.refresh();
+  const listed = catalog.blocks('test') as LocalBlockRef[];
+  assert.equal(listed.length, 2);
+  await mergeBlocks(listed, optionsFor(own));
+  const fresh = new BlockCatalog(own);
+  for (const each of [catalog, fresh]) {
+    each.refresh();
+    assert.equal(each.blocks('test').length, 1);
+    await assertHolds(each.blocks('test') as LocalBlockRef[], [chain(0), chain(1), chain(2)], 'twice');
+  }
+});
+
 test('who has lost the lock, or whose blocks have gone, changes nothing', async () => {
   const own = fs.mkdtempSync(path.join(folder, 'lost-'));
   const refs = await blocksOf([[chain(0)], [chain(1)]], own);
