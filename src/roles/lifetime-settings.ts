@@ -24,6 +24,12 @@ const DISK_CYCLE_MS = 10_000;
 /** What orders the rows of a merge is in memory as a whole: these bounds keep it below 96 MiB. */
 const MERGED_SPANS_MAX = 350_000;
 const MERGED_BYTES_MAX = 32 * 1024 * 1024;
+/** What a merge takes for each of its spans (87 MiB for 350,000). */
+const MERGED_SPAN_BYTES = 270;
+/** Smaller merges would not take two blocks as a busy process cuts them. */
+const MERGED_SPANS_MIN = 100_000;
+/** What a process in full swing takes besides its live columns. */
+const OTHER_BYTES = 192 * 1024 * 1024;
 const FIRST_MS_MAX = 30_000;
 
 /** undefined: this process deletes nothing. */
@@ -46,9 +52,24 @@ export function retentionSettings(config: Configuration, tenants: Tenants): Rete
   };
 }
 
-/** undefined: this process merges no blocks. */
-export function compactionSettings(config: Configuration, tenants: Tenants): CompactionSettings | undefined {
+/**
+ * Spans that may be merged at a time by a process that may take `memoryBytes` in all: with receiving in full swing a merge must
+ * not be what a container is killed for. 0: none, in a container of 256 MiB with the default live columns, for example.
+ */
+export function mergedSpansMax(memoryBytes: number, liveBytes: number): number {
+  const spans = Math.floor((memoryBytes - OTHER_BYTES - liveBytes) / MERGED_SPAN_BYTES);
+  return spans < MERGED_SPANS_MIN ? 0 : Math.min(spans, MERGED_SPANS_MAX);
+}
+
+/** undefined: this process merges no blocks. `memoryBytes`: what it may take in all. */
+export function compactionSettings(
+  config: Configuration,
+  tenants: Tenants,
+  memoryBytes: number,
+): CompactionSettings | undefined {
   if (config.compactor.disabled || !TARGETS.has(config.target)) return undefined;
+  const spansMax = mergedSpansMax(memoryBytes, config.vivace.liveBytes);
+  if (spansMax === 0) return undefined;
   const { compaction } = config.backendWorker;
   const jobs = config.backendScheduler.provider.compaction;
   return {
@@ -60,7 +81,7 @@ export function compactionSettings(config: Configuration, tenants: Tenants): Com
       levelMax: jobs.maxCompactionLevel,
       tracesMax: compaction.maxCompactionObjects,
       bytesMax: Math.min(compaction.maxBlockBytes, MERGED_BYTES_MAX),
-      spansMax: MERGED_SPANS_MAX,
+      spansMax,
     },
   };
 }

@@ -121,6 +121,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           metricsPartial: async (r, s, l) => (await opened).metricsPartial(r, s, l),
         });
   const retention = retentionSettings(config, tenants);
+  const compaction = remote ? undefined : compactionSettings(config, tenants, memoryLimitBytes());
+  if (compaction === undefined && retention !== undefined && !remote)
+    log.log('info', 'blocks are not merged: for that the process must be allowed some 64 MiB more memory', {
+      memory_mib: Math.floor(memoryLimitBytes() / 1024 / 1024),
+    });
   const writer = startWriter(
     {
       instance,
@@ -138,7 +143,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       limits: limitTable(config, tenants),
       blocklistPollMs: config.storage.trace.blocklistPollMs,
       retention: remote ? undefined : retention,
-      compaction: remote ? undefined : compactionSettings(config, tenants),
+      compaction,
     },
     {
       onStats(stats) {
@@ -604,4 +609,10 @@ function makeDirectory(directory: string): void {
 
 function isInUse(error: unknown): boolean {
   return /EADDRINUSE|in use/i.test(messageOf(error));
+}
+
+/** What this process may take: the machine's memory, or less where a container says so. */
+function memoryLimitBytes(): number {
+  const container = process.constrainedMemory();
+  return container > 0 ? Math.min(container, os.totalmem()) : os.totalmem();
 }
