@@ -57,9 +57,12 @@ it('readers see every span once while blocks are merged, level by level', async 
   reading = false;
   assert.ok((await reader) > 0);
   await assertOnce(server, sent);
-  const metrics = (await ask(`${server.url}/metrics`)).body.toString();
+  let metrics = '';
+  await until('the metrics tell', async () => {
+    metrics = (await ask(`${server.url}/metrics`)).body.toString();
+    return /^tempodb_compaction_blocks_total\{level="1"\} 4$/m.test(metrics);
+  });
   assert.match(metrics, /^tempodb_compaction_blocks_total\{level="0"\} 16$/m);
-  assert.match(metrics, /^tempodb_compaction_blocks_total\{level="1"\} 4$/m);
   assert.match(metrics, /^tempodb_compaction_errors_total 0$/m);
 });
 
