@@ -111,7 +111,7 @@ export async function attributeRows(
 ): Promise<void> {
   for (const type of segment.typesOf(space, key)) {
     if (!mayMatch(type, test)) continue;
-    const options = type === 'string' && test.strings !== undefined ? { equals: test.strings } : {};
+    const options = type === 'string' && test.string?.only !== undefined ? { equals: test.string.only } : {};
     const column = await segment.column({ of: 'attribute', space, key, type }, undefined, options);
     if (column !== undefined) matchColumn(column, test, rows);
   }

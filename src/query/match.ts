@@ -145,14 +145,20 @@ function checkedTest(column: Column, test: StringTest): StringTest {
 function matchEntries(dictionary: Dictionary, test: StringTest, codes: Uint32Array, count: number): boolean {
   const out = reserve(count);
   const { bytes } = dictionary;
-  if (test.only !== undefined && test.only.length > 0 && dictionary.isOfColumn) {
-    const code = entryOf(dictionary, test.only, 0);
+  const only = oneString(test);
+  if (only !== undefined && dictionary.isOfColumn) {
+    const code = entryOf(dictionary, only, 0);
     if (code < 0) return false;
   }
   let any = 0;
   for (let i = 0; i < count; i++)
     any |= out[i] = test(bytes, dictionary.start(codes[i]), dictionary.end(codes[i])) ? 1 : 0;
   return any !== 0;
+}
+
+/** The one string that satisfies the test, where it is one; the empty one cannot be searched for. */
+function oneString({ only }: StringTest): Uint8Array | undefined {
+  return only?.length === 1 && only[0].length > 0 ? only[0] : undefined;
 }
 
 /** The first entry at or after `from` that is this string, or -1. All bytes are searched at once, which the platform does fast. */
@@ -194,8 +200,8 @@ class EntryFlags {
   /** Tests every entry; whether one of them passes. */
   testAll(): boolean {
     const { count, bytes } = this.#dictionary;
-    const { only } = this.#test;
-    if (only !== undefined && only.length > 0) {
+    const only = oneString(this.#test);
+    if (only !== undefined) {
       const code = entryOf(this.#dictionary, only, 0);
       this.#flags.fill(1);
       if (code >= 0) this.#flags[code] = 2;

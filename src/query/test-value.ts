@@ -15,8 +15,8 @@ export type OrderMask = number;
 /** Whether the string in bytes[from, to) satisfies a condition. */
 export interface StringTest {
   (bytes: Uint8Array, from: number, to: number): boolean;
-  /** The one string that does, where it is one: it can be searched for among many. */
-  only?: Uint8Array;
+  /** The only strings that do, where they are known: they can be searched for among many. */
+  only?: readonly Uint8Array[];
   /** What a byte costs at worst, about 10 ns each: tests of regular expressions may be slow. */
   cost?: number;
 }
@@ -24,8 +24,6 @@ export interface StringTest {
 export interface ValueTest {
   /** Called once a distinct string. */
   string?: StringTest;
-  /** The only strings that satisfy it, where they are known. */
-  strings?: readonly Uint8Array[];
   /** int64 values compared with this one. */
   int?: { low: number; high: number; mask: OrderMask };
   /** int64 values, told by their words; the low one is unsigned. */
@@ -43,7 +41,7 @@ const MASKS: Record<ComparisonOp, OrderMask> = { '<': 1, '<=': 3, '=': 2, '>=': 
 export function attributeTest(op: ComparisonOp | RegexOp, value: StaticValue): ValueTest {
   switch (value.type) {
     case 'string':
-      return { string: stringTest(op, value.value), ...(op === '=' && { strings: [Buffer.from(value.value)] }) };
+      return { string: stringTest(op, value.value) };
     case 'int':
       return op === '=~' || op === '!~' ? {} : { int: intTest(op, value.value) };
     case 'float':
@@ -71,13 +69,16 @@ export function anyOfTest(values: readonly StaticValue[]): ValueTest {
     }
   }
   return {
-    ...(strings.size > 0 && {
-      string: (bytes, from, to) => strings.has(decode(bytes, from, to)),
-      strings: [...strings].map((text) => Buffer.from(text)),
-    }),
+    ...(strings.size > 0 && { string: anyStringTest(strings) }),
     ...(doubles.size > 0 && { doubleAnyOf: doubles }),
     ...(lows.size > 0 && { intAnyOf: (low, high) => lows.get(high)?.has(low) === true }),
   };
+}
+
+function anyStringTest(strings: ReadonlySet<string>): StringTest {
+  const test: StringTest = (bytes, from, to) => strings.has(decode(bytes, from, to));
+  test.only = Array.from(strings, (text) => Buffer.from(text));
+  return test;
 }
 
 /** The test of an int64 in nanoseconds or of a plain whole number: int and duration literals alike, floats by value. */
@@ -106,7 +107,7 @@ export function stringTest(op: ComparisonOp | RegexOp, text: string): StringTest
       for (let i = 0; i < wanted.length; i++) if (bytes[from + i] !== wanted[i]) return !equal;
       return equal;
     };
-    if (equal) test.only = wanted;
+    if (equal) test.only = [wanted];
     return test;
   }
   const mask = MASKS[op];
