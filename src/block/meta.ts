@@ -1,5 +1,7 @@
 /** `meta.json` of a block: Tempo's fields (spec/storage.md §2.1) and, under `vivace`, what only we need. */
 
+import type { BlockFacts } from './sink.ts';
+
 export interface BlockMeta {
   format: string;
   blockID: string;
@@ -33,6 +35,36 @@ export interface BlockMeta {
     replaces?: string[];
     /** RFC 3339: when the last of its spans were cut. */
     cut?: string;
+  };
+}
+
+export interface MetaOptions {
+  id: string;
+  tenant: string;
+  compactionLevel: number;
+  pageRows: number;
+  /** What `vivace` says besides what the facts say. */
+  more: Omit<BlockMeta['vivace'], 'spans' | 'pageRows' | 'tracesBytes'>;
+}
+
+/** The meta of a block that was written. */
+export function metaOf(facts: BlockFacts, { id, tenant, compactionLevel, pageRows, more }: MetaOptions): BlockMeta {
+  return {
+    format: BLOCK_FORMAT,
+    blockID: id,
+    tenantID: tenant,
+    startTime: rfc3339Seconds(facts.startSeconds),
+    endTime: rfc3339Seconds(facts.endSeconds),
+    totalObjects: facts.traces,
+    size: facts.dataBytes,
+    compactionLevel,
+    encoding: 'none',
+    indexPageSize: 0,
+    totalRecords: facts.rowGroups,
+    dataEncoding: '',
+    bloomShards: 0,
+    footerSize: facts.footerBytes,
+    vivace: { spans: facts.spans, pageRows, tracesBytes: facts.tracesBytes, ...more },
   };
 }
 

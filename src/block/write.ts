@@ -16,16 +16,13 @@ import {
   type Strings,
   stringsOf,
 } from './table.ts';
+import type { BlockFacts } from './sink.ts';
 import { type TraceLines, writeTraces } from './traces-file.ts';
 
 export interface WrittenBlock {
-  dataBytes: number;
-  footerBytes: number;
+  facts: BlockFacts;
+  /** The file `traces`. */
   traces: Uint8Array;
-  traceCount: number;
-  /** Whole seconds since 1970 that contain every span. */
-  startSeconds: number;
-  endSeconds: number;
 }
 
 export interface BlockWriteOptions {
@@ -95,13 +92,17 @@ export function* writeBlock(
   const { bytes, footerBytes } = writer.finish();
   yield undefined;
   const lines = traceLines(table);
-  return {
+  const traces = writeTraces(lines);
+  const facts = {
     dataBytes: bytes,
     footerBytes,
-    traces: writeTraces(lines),
-    traceCount: lines.ids.length / 16,
+    tracesBytes: traces.length,
+    rowGroups: 1,
+    traces: lines.ids.length / 16,
+    spans: table.rows,
     ...secondsOf(lines),
   };
+  return { facts, traces };
 }
 
 function fixedChunks(table: SpanTable, builder: ChunkBuilder): (() => ChunkData)[] {

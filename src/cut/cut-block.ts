@@ -2,8 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import type { LocalBlockRef } from '../block/catalog.ts';
 import { rfc3339Seconds } from '../block/meta.ts';
-import type { SpanTable } from '../block/table.ts';
+import type { BlockFacts, BlockSink } from '../block/sink.ts';
 import { writeBlockFolder } from '../block/write-folder.ts';
+import { writeTable } from '../block/write-table.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
 import { orderRows } from './order.ts';
@@ -24,13 +25,15 @@ export interface CutOptions {
 /** Writes the block; resolves with it once it is durable and visible. The snapshot must have rows. */
 export async function cutBlock(snapshot: LiveSnapshot, options: CutOptions): Promise<LocalBlockRef> {
   const { cutMs, log, ...folder } = options;
-  const table = async (): Promise<SpanTable> => {
+  const write = async (sink: BlockSink): Promise<BlockFacts> => {
     const view = new LiveView(snapshot);
     const order = orderRows(view);
     await options.pause();
-    return tableOf(view, order);
+    const table = tableOf(view, order);
+    await options.pause();
+    return writeTable(table, sink, options);
   };
-  return writeBlockFolder(table, {
+  return writeBlockFolder(write, {
     ...folder,
     id: randomUUID(),
     tenant: snapshot.tenant,

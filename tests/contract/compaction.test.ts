@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import fc from '../property.ts';
 import { BlockCatalog, type LocalBlockRef } from '../../src/block/catalog.ts';
-import { finishMerges, MERGE_POINTS, mergeBlocks, type MergeOptions } from '../../src/compact/merge-blocks.ts';
+import { finishMerges, MERGE_POINTS, mergeBlocks, type FolderMergeOptions } from '../../src/compact/merge-blocks.ts';
 import { TooLarge } from '../../src/compact/merged-table.ts';
 import { canonical, encodeRequest, type Request, requestOf, shuffled } from '../../src/cut/otlp.fixture.ts';
 import { openDuckdb, rowsByDuckdb, rowsByHyparquet, rowsOfSpans } from './foreign-readers.fixture.ts';
@@ -18,7 +18,7 @@ const RUNS = Number(process.env['VIVACE_PROPERTY_RUNS'] ?? 120);
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-compaction-'));
 after(() => fs.rmSync(folder, { recursive: true }));
 
-function optionsFor(blocksDirectory: string, more: Partial<MergeOptions> = {}): MergeOptions {
+function optionsFor(blocksDirectory: string, more: Partial<FolderMergeOptions> = {}): FolderMergeOptions {
   return {
     blocksDirectory,
     pageRows: 3,

@@ -1,0 +1,85 @@
+/**
+ * Several blocks of a tenant into one, wherever they are and wherever it goes: what is opened is read by ranges, what is made
+ * goes to a sink. Who merges in a folder or in a bucket opens the blocks, makes the sink, and writes `mergedMeta` when both
+ * files are there.
+ */
+import { createHash } from 'node:crypto';
+import type { BlockRef } from '../block/catalog.ts';
+import { type BlockMeta, logsOf, type MetaOptions, rfc3339Seconds } from '../block/meta.ts';
+import type { OpenBlock } from '../block/open.ts';
+import type { BlockFacts, BlockSink } from '../block/sink.ts';
+import { writeTable } from '../block/write-table.ts';
+import { mergedTable, type MergeBounds } from './merged-table.ts';
+
+export interface MergeOptions {
+  pageRows: number;
+  createdBy: string;
+  bounds: MergeBounds;
+  /** Gives the thread to others; called every few milliseconds of work. */
+  pause: () => Promise<void>;
+}
+
+export interface Merged extends BlockFacts {
+  /** Traces that were in several blocks, and spans that were there more than once. */
+  combined: number;
+  duplicates: number;
+}
+
+/** How much is kept of the blocks while they are read: `createBlockCaches(MERGE_CACHE_BYTES)`. */
+export const MERGE_CACHE_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Merges the blocks, which come in the order of `byCut`: of a span that several of them have, the first one's stays. The caller
+ * closes them. Rejects with TooLarge when they must stay as they are.
+ */
+export async function mergeInto(
+  sink: BlockSink,
+  blocks: readonly OpenBlock[],
+  { bounds, ...options }: MergeOptions,
+): Promise<Merged> {
+  const { table, order } = await mergedTable(blocks, bounds, options.pause);
+  await options.pause();
+  const facts = await writeTable(table, sink, options);
+  return { ...facts, combined: order.combined, duplicates: order.duplicates };
+}
+
+/** The blocks in the order in which they were cut. */
+export function byCut<Ref extends BlockRef>(refs: readonly Ref[]): Ref[] {
+  return [...refs].sort((a, b) => cutMsOf(a.meta) - cutMsOf(b.meta));
+}
+
+/** What the meta of the block into which these are merged says; the same blocks make the same id, whoever merges them. */
+export function mergedMeta(refs: readonly BlockRef[], pageRows: number): MetaOptions {
+  const metas = refs.map(({ meta }) => meta);
+  return {
+    id: mergedId(refs.map(({ id }) => id)),
+    tenant: refs[0].tenant,
+    compactionLevel: 1 + Math.max(...metas.map(({ compactionLevel }) => compactionLevel)),
+    pageRows,
+    more: {
+      logs: mergedLogs(metas),
+      cut: rfc3339Seconds(Math.max(...metas.map(cutMsOf)) / 1000),
+      replaces: refs.map(({ id }) => id),
+    },
+  };
+}
+
+function cutMsOf({ vivace, endTime }: BlockMeta): number {
+  return Date.parse(vivace.cut ?? endTime);
+}
+
+function mergedId(ids: string[]): string {
+  const hex = createHash('sha256')
+    .update([...ids].sort().join())
+    .digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+/** How far each log is in the blocks. */
+function mergedLogs(metas: BlockMeta[]): { instance: string; sequence: number }[] {
+  const sequences = new Map<string, number>();
+  for (const meta of metas)
+    for (const { instance, sequence } of logsOf(meta))
+      sequences.set(instance, Math.max(sequence, sequences.get(instance) ?? 0));
+  return [...sequences].map(([instance, sequence]) => ({ instance, sequence }));
+}
