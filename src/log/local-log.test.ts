@@ -81,12 +81,12 @@ test('what arrives during a commit is the next commit', async () => {
 });
 
 test('segments end by size and by order, and are released when all in them is cut', async () => {
-  const { log, directory } = await openLog({ segmentBytesMax: 1000 });
+  const { log, directory } = await openLog({ segmentBytesMax: 100_000 });
   for (let i = 0; i < 6; i++) {
-    log.add('t', Buffer.alloc(600, i));
+    log.add('t', Buffer.alloc(60_000, i));
     await log.commit();
   }
-  // Two records of 600 bytes fill a segment of 1000.
+  // Two records of 60,000 bytes fill a segment of 100,000.
   assert.deepEqual(files(directory), ['00000001.log', '00000002.log', '00000003.log']);
   log.rotate();
   log.add('t', Buffer.from('7'));

@@ -1,6 +1,6 @@
 /**
  * The durable log of one process: numbered segment files in a folder of its own, written by group commit. While one
- * writev + fdatasync is under way, what arrives meanwhile gathers for the next one, so the cost of a sync is shared by all
+ * write to the disk is under way, what arrives meanwhile gathers for the next one, so the cost of a sync is shared by all
  * requests that wait for it.
  */
 import fs from 'node:fs';
@@ -8,6 +8,7 @@ import path from 'node:path';
 import { syncDirectory } from '../runtime/sync-directory.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import { RECORD_CUT, RECORD_SPANS, recordHead } from './record.ts';
+import { alignedBlocks, SegmentFile } from './segment-file.ts';
 
 export const SEGMENT_MAGIC = new TextEncoder().encode('VIVLOG1\n');
 
@@ -31,7 +32,10 @@ interface Segment {
 
 export class LocalLog {
   readonly #options: LocalLogOptions;
-  #file: fs.promises.FileHandle | undefined;
+  #file: SegmentFile | undefined;
+  readonly #blocks = alignedBlocks();
+  /** Bytes of a segment without records. */
+  #headBytes = 0;
   #current: Segment;
   #closed: Segment[] = [];
   #sequence: number;
@@ -82,7 +86,7 @@ export class LocalLog {
 
   /** The next commit begins a new segment. */
   rotate(): void {
-    if (this.#current.bytes + this.#pendingBytes > SEGMENT_MAGIC.length) this.#rotate = true;
+    if (this.#current.bytes + this.#pendingBytes > this.#headBytes) this.#rotate = true;
   }
 
   /** Forgets what is queued; its sequence numbers are not used again. */
@@ -109,13 +113,12 @@ export class LocalLog {
     try {
       await this.#requireRoom(bytes);
       if (this.#rotate || this.#current.bytes > this.#options.segmentBytesMax) await this.#nextSegment();
-      await writeAll(this.#file!, buffers, this.#current.bytes);
-      if (this.#options.fsync === 'always') await this.#file!.datasync();
+      await this.#file!.append(buffers);
     } catch (error) {
       await this.#cutTail();
       throw this.#failure(error);
     }
-    this.#current.bytes += bytes;
+    this.#current.bytes = this.#file!.bytes;
     this.#current.lastSequence = last;
   }
 
@@ -184,16 +187,17 @@ export class LocalLog {
   }
 
   async #openSegment(): Promise<void> {
-    const file = await fs.promises.open(this.#path(this.#current.number), 'w', 0o600);
+    const durable = this.#options.fsync === 'always';
+    const file = await SegmentFile.create(this.#path(this.#current.number), durable, this.#blocks);
     try {
-      await writeAll(file, [SEGMENT_MAGIC], 0);
+      await file.append([SEGMENT_MAGIC]);
     } catch (error) {
       await file.close();
       throw error;
     }
     this.#file = file;
-    this.#current.bytes = SEGMENT_MAGIC.length;
-    if (this.#options.fsync === 'always') await syncDirectory(this.#options.directory);
+    this.#current.bytes = this.#headBytes = file.bytes;
+    if (durable) await syncDirectory(this.#options.directory);
   }
 
   /** After a failed write: nothing of it may stay before the next record. */
@@ -201,10 +205,7 @@ export class LocalLog {
     this.#freeCheckedAfterBytes = 0;
     try {
       if (this.#file === undefined) await this.#openSegment();
-      else {
-        await this.#file.truncate(this.#current.bytes);
-        if (this.#options.fsync === 'always') await this.#file.datasync();
-      }
+      else await this.#file.takeBack();
     } catch {
       // The segment is left as it is: what was written of the failed commit is a torn tail or unacknowledged; go on in a new one.
       this.#rotate = true;
@@ -225,25 +226,4 @@ export class LocalLog {
   #path(number: number): string {
     return path.join(this.#options.directory, `${String(number).padStart(8, '0')}.log`);
   }
-}
-
-/** writev may write less than asked, and takes at most IOV_MAX buffers. */
-async function writeAll(file: fs.promises.FileHandle, buffers: Uint8Array[], position: number): Promise<void> {
-  const iovMax = 512;
-  for (let first = 0; first < buffers.length; first += iovMax) {
-    let rest = buffers.slice(first, first + iovMax);
-    while (rest.length > 0) {
-      const { bytesWritten } = await file.writev(rest, position);
-      position += bytesWritten;
-      rest = after(rest, bytesWritten);
-    }
-  }
-}
-
-function after(buffers: Uint8Array[], written: number): Uint8Array[] {
-  let index = 0;
-  while (index < buffers.length && written >= buffers[index].length) written -= buffers[index++].length;
-  const rest = buffers.slice(index);
-  if (written > 0 && rest.length > 0) rest[0] = rest[0].subarray(written);
-  return rest;
 }

@@ -118,6 +118,31 @@ test('damage at every place around the end of a window is overcome', async () =>
   }
 });
 
+test('zeros up to the end of a block are no damage, whatever stands before and after them', async () => {
+  const filled = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc(-bytes.length & 4095)]);
+  const whole = (...parts: Uint8Array[]): Buffer =>
+    parts.reduce<Buffer>((before, part) => filled(Buffer.concat([before, part])), filled(segment()));
+  assert.deepEqual(await replay(whole(ONE, TWO, Buffer.concat([THREE, FOUR]))), {
+    sequences: [1, 2, 3, 4],
+    damage: [],
+  });
+  // A window of the file ends inside the zeros.
+  const window = 4 * 1024 * 1024;
+  const filler = record(8, bodyOf(8, window - 4096 - 21 - 100));
+  assert.deepEqual(await replay(whole(filler, ONE)), { sequences: [8, 1], damage: [] });
+  // Zeros that go on into the next block, or end before it, are damage.
+  const missing = whole(ONE, TWO, THREE).fill(0, 2 * 4096, 3 * 4096);
+  assert.deepEqual(await replay(missing), {
+    sequences: [1, 3],
+    damage: ['offset 8192: record skipped: its length is 0'],
+  });
+  const stray = whole(ONE, TWO);
+  stray[4096 + ONE.length + 50] = 1;
+  const { sequences, damage } = await replay(stray);
+  assert.deepEqual(sequences, [1, 2]);
+  assert.equal(damage.length, 1);
+});
+
 test('files that are no segments are told and skipped; an empty one is nothing', async () => {
   const { sequences, damage } = await replay(
     Buffer.from('not a log'),

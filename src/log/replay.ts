@@ -15,6 +15,7 @@ import {
   RECORD_HEAD_BYTES,
   RECORD_SPANS,
 } from './record.ts';
+import { BLOCK_BYTES } from './segment-file.ts';
 
 export interface ReplayReport {
   segments: number;
@@ -56,6 +57,11 @@ async function replaySegment(
       return;
     }
     while (base + at < size) {
+      const padding = paddingAt(window, at, base);
+      if (padding > 0) {
+        at += padding;
+        continue;
+      }
       const parsed = parseRecord(window, at);
       if (parsed.kind === 'record') {
         report.records++;
@@ -87,6 +93,14 @@ async function replaySegment(
   } finally {
     await handle.close();
   }
+}
+
+/** How many zeros stand from `at` to the end of its block, or to the end of the file in it; 0 when not all of them are zeros. */
+function paddingAt(window: Uint8Array, at: number, base: number): number {
+  const rest = -(base + at) & (BLOCK_BYTES - 1);
+  const end = Math.min(window.length, at + rest);
+  for (let index = at; index < end; index++) if (window[index] !== 0) return 0;
+  return end - at;
 }
 
 /** What looks like a record is read and checked up to this many times the bytes of the file, so that no content makes it long. */
