@@ -14,7 +14,7 @@
 import { type Bucket, isNotFound, isPrecondition, type ListedObject } from '../store/bucket.ts';
 import { eachOf } from '../runtime/each-of.ts';
 import { messageOf } from '../runtime/errors.ts';
-import { type BlockMeta, checkedMeta } from './meta.ts';
+import { type BlockMeta, readMeta } from './meta.ts';
 import { BLOCK_ID, COMPACTED_META_FILE, META_FILE, objectKey } from './objects.ts';
 import { INDEX_FILE, readTenantIndex, renderTenantIndex, type TenantIndex } from './tenant-index.ts';
 
@@ -234,13 +234,12 @@ export class BucketList {
       const key = objectKey(tenant, id, META_FILE);
       try {
         const { bytes } = await this.#bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
-        const meta = checkedMeta(JSON.parse(Buffer.from(bytes).toString()));
-        if (typeof meta === 'string') onForeign(id);
+        const meta = readMeta(Buffer.from(bytes).toString());
+        if (meta === 'foreign') onForeign(id);
+        else if (meta === 'damaged') this.#options.onProblem(tenant, 'poll', `${key} is damaged`);
         else metas.push(meta);
       } catch (error) {
-        if (error instanceof SyntaxError)
-          this.#options.onProblem(tenant, 'poll', `${key} is damaged: ${messageOf(error)}`);
-        else if (!isNotFound(error)) throw error;
+        if (!isNotFound(error)) throw error;
       }
     });
     return metas;

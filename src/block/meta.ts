@@ -1,5 +1,5 @@
 /** `meta.json` of a block: Tempo's fields (spec/storage.md §2.1) and, under `vivace`, what only we need. */
-
+import { crc32 } from 'node:zlib';
 import type { BlockFacts } from './sink.ts';
 
 export interface BlockMeta {
@@ -35,6 +35,11 @@ export interface BlockMeta {
     replaces?: string[];
     /** RFC 3339: when the last of its spans were cut. */
     cut?: string;
+    /** The last bytes of data.parquet, from its checks on, and their CRC-32. */
+    tailBytes?: number;
+    tailCrc?: number;
+    /** Of this meta without this field. */
+    metaCrc?: number;
   };
 }
 
@@ -44,12 +49,13 @@ export interface MetaOptions {
   compactionLevel: number;
   pageRows: number;
   /** What `vivace` says besides what the facts say. */
-  more: Omit<BlockMeta['vivace'], 'spans' | 'pageRows' | 'tracesBytes'>;
+  more: Omit<BlockMeta['vivace'], 'spans' | 'pageRows' | 'tracesBytes' | 'tailBytes' | 'tailCrc' | 'metaCrc'>;
 }
 
 /** The meta of a block that was written. */
 export function metaOf(facts: BlockFacts, { id, tenant, compactionLevel, pageRows, more }: MetaOptions): BlockMeta {
-  return {
+  const { spans, tracesBytes, tailBytes, tailCrc } = facts;
+  const meta: BlockMeta = {
     format: BLOCK_FORMAT,
     blockID: id,
     tenantID: tenant,
@@ -64,8 +70,10 @@ export function metaOf(facts: BlockFacts, { id, tenant, compactionLevel, pageRow
     dataEncoding: '',
     bloomShards: 0,
     footerSize: facts.footerBytes,
-    vivace: { spans: facts.spans, pageRows, tracesBytes: facts.tracesBytes, ...more },
+    vivace: { spans, pageRows, tracesBytes, ...more, tailBytes, tailCrc },
   };
+  meta.vivace.metaCrc = crcOf(meta);
+  return meta;
 }
 
 /** How far each log is in this block or in earlier ones. */
@@ -77,19 +85,40 @@ export const BLOCK_FORMAT = 'vivace1';
 
 /** The meta of a JSON text; undefined when it is not that of a block of ours. */
 export function parseMeta(text: string): BlockMeta | undefined {
+  const checked = readMeta(text);
+  return typeof checked === 'string' ? undefined : checked;
+}
+
+/** The meta of a JSON text, or why it is none, as for `checkedMeta`. */
+export function readMeta(text: string): BlockMeta | MetaProblem {
   try {
-    const checked = checkedMeta(JSON.parse(text));
-    return typeof checked === 'string' ? undefined : checked;
+    return checkedMeta(JSON.parse(text));
   } catch {
-    return undefined;
+    return 'damaged';
   }
 }
 
-/** `foreign`: not a block of ours; `incomplete`: what only we need is missing. */
-export function checkedMeta(value: unknown): BlockMeta | 'foreign' | 'incomplete' {
-  const meta = value as BlockMeta;
-  if (meta?.format !== BLOCK_FORMAT || typeof meta.blockID !== 'string') return 'foreign';
-  return typeof meta.vivace?.pageRows === 'number' ? meta : 'incomplete';
+/** `foreign`: a block of Tempo; `damaged`: what we need is missing, or the checksum differs. */
+export type MetaProblem = 'foreign' | 'damaged';
+
+export function checkedMeta(value: unknown): BlockMeta | MetaProblem {
+  const meta = value as BlockMeta | null;
+  if (typeof meta?.format !== 'string' || typeof meta.blockID !== 'string') return 'damaged';
+  if (FOREIGN_FORMAT.test(meta.format)) return 'foreign';
+  const { vivace } = meta;
+  if (meta.format !== BLOCK_FORMAT || typeof vivace?.pageRows !== 'number') return 'damaged';
+  // Blocks of the first versions have no checksums at all.
+  if (vivace.metaCrc === undefined)
+    return vivace.tailCrc === undefined && vivace.tailBytes === undefined ? meta : 'damaged';
+  return vivace.metaCrc === crcOf(meta) ? meta : 'damaged';
+}
+
+/** One flipped byte makes none of these out of ours. */
+const FOREIGN_FORMAT = /^(?:v2|vParquet\d*)$/;
+
+function crcOf(meta: BlockMeta): number {
+  const { metaCrc: _, ...vivace } = meta.vivace;
+  return crc32(JSON.stringify({ ...meta, vivace }));
 }
 
 /** Seconds since 1970 as meta.json writes them. */

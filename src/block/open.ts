@@ -2,7 +2,9 @@
  * A block that is open for reading: its footer, its page locations, and decoded columns in a cache that all blocks share.
  * Only the pages that a query wants are read.
  */
+import { crc32 } from 'node:zlib';
 import { type BloomFilter, mayContain, mayContainHash, parseBloomFilter } from '../parquet/bloom.ts';
+import { Checks, checksOffset } from '../parquet/checks.ts';
 import type { Values } from '../parquet/column.ts';
 import { type ChunkMetadata, type FileMetadata, parseFooter } from '../parquet/footer.ts';
 import { type OffsetIndex, parseOffsetIndex } from '../parquet/indexes.ts';
@@ -107,8 +109,8 @@ export async function openBlock(ref: BlockRef, caches: BlockCaches): Promise<Ope
 }
 
 /** What stands before the footer is unknown before it is read; this much is read with it, and is nearly always enough. */
-function tailBytes({ size, footerSize }: BlockRef['meta']): number {
-  return Math.min(size, 2 * footerSize + 64 * 1024);
+function tailBytes({ size, footerSize, vivace }: BlockRef['meta']): number {
+  return Math.min(size, Math.max(vivace.tailBytes ?? 0, 2 * footerSize + 64 * 1024));
 }
 
 const FIXED_INDEX: Record<FixedField, number> = {
@@ -139,6 +141,8 @@ export class OpenBlock implements Segment {
   readonly #byUse = new Map<string, number>();
   readonly #types = new Map<string, AttributeType[]>();
   readonly #indexes = new Map<number, OffsetIndex>();
+  /** Of what the pages' own checksums leave out; undefined in blocks that have none. */
+  readonly #checks: Checks | undefined;
   /** Pages of each column whose checksum was right. */
   readonly #verified = new Map<number, Uint8Array>();
   /** The indexes of all columns, as they stand before the footer. */
@@ -156,15 +160,18 @@ export class OpenBlock implements Segment {
       const tailAt = size - tailBytes(ref.meta);
       const footerAt = size - 8 - footerSize;
       const tail = await source.fetch([{ offset: tailAt, length: size - tailAt }]);
+      checkTail(ref, tail);
       const metadata = parseFooter(tail(footerAt, footerSize));
-      const indexAt = Math.min(...metadata.rowGroups[0].columns.map((column) => column.offsetIndexOffset ?? footerAt));
+      const indexAt =
+        checksOffset(metadata) ??
+        Math.min(...metadata.rowGroups[0].columns.map((column) => column.offsetIndexOffset ?? footerAt));
       const range = { offset: indexAt, length: footerAt - indexAt };
       const read = indexAt >= tailAt ? tail : await source.fetch([range]);
       const block = new OpenBlock(ref, caches, source, metadata, indexAt, read(range.offset, range.length));
       // From far away the filter has often come along.
       const { bloomOffset = 0, bloomLength } = block.#chunk(COLUMN_TRACE_ID);
       if (ref.directory === undefined && bloomOffset >= tailAt)
-        block.#bloom = parseBloomFilter(tail(bloomOffset, bloomLength));
+        block.#bloom = block.#parseFilter(COLUMN_TRACE_ID, tail(bloomOffset, bloomLength));
       return block;
     } catch (error) {
       source.close();
@@ -191,6 +198,7 @@ export class OpenBlock implements Segment {
     this.rows = metadata.rows;
     this.#indexAt = indexAt;
     this.#indexBytes = indexBytes;
+    if (checksOffset(metadata) !== undefined) this.#checks = new Checks(metadata, indexBytes);
     this.bytesRead = indexBytes.length + ref.meta.footerSize;
     this.#uses = JSON.parse(this.#metadata.keyValue.get(COLUMNS_KEY) ?? '[]');
     this.#uses.forEach((use, index) => {
@@ -257,7 +265,13 @@ export class OpenBlock implements Segment {
     const { bloomOffset: offset, bloomLength: length } = this.#chunk(index);
     if (offset === undefined) return undefined;
     const range = { offset, length };
-    return parseBloomFilter(this.#take(await this.#source.fetch([range]), range));
+    return this.#parseFilter(index, this.#take(await this.#source.fetch([range]), range));
+  }
+
+  #parseFilter(index: number, bytes: Uint8Array): BloomFilter {
+    if (this.#checks !== undefined && crc32(bytes) !== this.#checks.bloom(0, index))
+      throw damaged(this.ref, `the checksum of the bloom filter of column ${this.#chunk(index).name} differs`);
+    return parseBloomFilter(bytes);
   }
 
   /** Whether one of the strings may be in the column; false is certain. */
@@ -446,6 +460,7 @@ export class OpenBlock implements Segment {
           const decoded = decodePage(bytes.subarray(pageAt, pageAt + offsets.bytes[page]), chunk, scratch.page, {
             offset: offsets.offsets[page],
             verifyChecksum: verified[page] === 0,
+            check: verified[page] === 0 ? this.#checks?.page(0, index, page) : undefined,
             wanted: wantedOf?.(page),
           });
           // Only now: a damaged page must be refused every time.
@@ -494,7 +509,11 @@ export class OpenBlock implements Segment {
   #page(index: number, page: number, read: ReadBytes): DecodedPage {
     const offsets = this.#offsets(index);
     const bytes = this.#take(read, { offset: offsets.offsets[page], length: offsets.bytes[page] });
-    return decodePage(bytes, this.#chunk(index), undefined, { offset: offsets.offsets[page], verifyChecksum: true });
+    return decodePage(bytes, this.#chunk(index), undefined, {
+      offset: offsets.offsets[page],
+      verifyChecksum: true,
+      check: this.#checks?.page(0, index, page),
+    });
   }
 
   #partOf(
@@ -613,6 +632,7 @@ export class OpenBlock implements Segment {
     const values = decodeDictionary(this.#take(read, range), this.#chunk(index), {
       offset: range.offset,
       verifyChecksum: true,
+      check: this.#checks?.dictionary(0, index),
     });
     this.#caches.columns.set(`${this.name} ${index} dictionary`, values, valuesBytes(values));
     return values;
@@ -670,6 +690,18 @@ export class OpenBlock implements Segment {
     this.bytesRead += length;
     return read(offset, length, into);
   }
+}
+
+/** The bytes from the checks to the end of the file must be those that the meta tells of. */
+function checkTail(ref: BlockRef, tail: ReadBytes): void {
+  const { size, vivace } = ref.meta;
+  if (vivace.tailBytes === undefined) return;
+  if (crc32(tail(size - vivace.tailBytes, vivace.tailBytes)) !== vivace.tailCrc)
+    throw damaged(ref, 'the checksum of its footer differs');
+}
+
+function damaged({ id, tenant }: BlockRef, why: string): VivaceError {
+  return new VivaceError('undecodable', `cannot read block ${id} of tenant ${tenant}: ${why}`);
 }
 
 function useKey(use: ColumnUse): string {

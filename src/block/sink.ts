@@ -13,6 +13,9 @@ export interface BlockSink {
 export interface BlockFacts {
   dataBytes: number;
   footerBytes: number;
+  /** Of data.parquet, from its checks to its end. */
+  tailBytes: number;
+  tailCrc: number;
   tracesBytes: number;
   rowGroups: number;
   traces: number;

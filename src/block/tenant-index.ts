@@ -58,7 +58,7 @@ export function parseTenantIndex(bytes: Uint8Array): TenantIndex {
   for (const each of meta ?? []) {
     const checked = checkedMeta(each);
     if (checked === 'foreign') index.foreign.push((each as BlockMeta)?.blockID);
-    else if (checked === 'incomplete') index.bare.push((each as BlockMeta).blockID);
+    else if (checked === 'damaged') index.bare.push((each as BlockMeta).blockID);
     else index.live.push(checked);
   }
   return { ...index, compacted: (compacted ?? []).map(({ blockID }) => blockID) };

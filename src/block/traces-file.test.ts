@@ -25,12 +25,12 @@ const LINES: TraceLines = {
 
 test('the bytes are those of the format page', () => {
   const file = Buffer.from(writeTraces(LINES));
-  assert.equal(file.toString('latin1', 0, 8), 'VIVTRC1\n');
+  assert.equal(file.toString('latin1', 0, 8), 'VIVTRC2\n');
   assert.deepEqual([file.readUInt32LE(8), file.readUInt32LE(12)], [3, 7]);
   assert.deepEqual(file.subarray(28, 76), Buffer.from(LINES.ids));
   const body = file.subarray(76);
   assert.equal(file.readUInt32LE(20), body.length);
-  assert.equal(file.readUInt32LE(24), crc32(body));
+  assert.equal(file.readUInt32LE(24), crc32(file.subarray(28), crc32(file.subarray(0, 24))));
   const raw = zstdDecompressSync(body);
   assert.equal(file.readUInt32LE(16), raw.length);
   const words = Array.from({ length: 4 + 6 * 3 + 4 + 3 * 3 + 1 + 4 }, (_, i) => raw.readUInt32LE(4 * i));
@@ -51,7 +51,7 @@ test('what is written is read', () => {
   for (const key of Object.keys(LINES) as (keyof TraceLines)[]) assert.deepEqual([...read[key]], [...LINES[key]], key);
 });
 
-test('a file that was cut or changed anywhere but in its ids is refused', () => {
+test('a file that was cut or changed anywhere is refused', () => {
   const file = writeTraces(LINES);
   for (let length = 0; length < file.length; length++)
     assert.throws(
@@ -59,7 +59,7 @@ test('a file that was cut or changed anywhere but in its ids is refused', () => 
       { name: 'VivaceError', code: 'internal' },
       `${length} bytes`,
     );
-  for (const at of [0, 7, 8, 16, 20, 24, 76, file.length - 1]) {
+  for (let at = 0; at < file.length; at++) {
     const changed = file.slice();
     changed[at] ^= 0x11;
     assert.throws(

@@ -5,8 +5,8 @@
  * ```
  *  0         8        12     16          20        24          28
  *  ┌─────────┬────────┬──────┬───────────┬─────────┬───────────┬──────────────────┬─────────────────────────────┐
- *  │VIVTRC1\n│ traces │ rows │ body raw  │ body    │ crc-32    │ ids, 16 bytes    │ body, zstd                  │
- *  │         │ T      │      │ bytes     │ bytes   │ of body   │ each, ascending  │                             │
+ *  │VIVTRC2\n│ traces │ rows │ body raw  │ body    │ crc-32 of │ ids, 16 bytes    │ body, zstd                  │
+ *  │         │ T      │      │ bytes     │ bytes   │ all else  │ each, ascending  │                             │
  *  └─────────┴────────┴──────┴───────────┴─────────┴───────────┴──────────────────┴─────────────────────────────┘
  *  body: first row u32[T+1] · start low, high u32[T] each · end low, high u32[T] each · root service u32[T] · root name u32[T]
  *        · first stat u32[T+1] · stat service u32[S] · stat spans u32[S] · stat errors u32[S]
@@ -19,7 +19,9 @@ import { decompressZstd } from '../parquet/page-zstd.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { utf8 } from './any-value.ts';
 
-const MAGIC = 'VIVTRC1\n';
+const MAGIC = 'VIVTRC2\n';
+/** The same with a checksum of the body alone. */
+const MAGIC_BEFORE = 'VIVTRC1\n';
 export const TRACES_HEAD_BYTES = 28;
 
 /** What is known of the traces of a block. Arrays have one entry a trace unless said otherwise. */
@@ -73,22 +75,24 @@ export function writeTraces(lines: TraceLines): Uint8Array {
   view.setUint32(12, lines.firstRow[traces], true);
   view.setUint32(16, bodyBytes.length, true);
   view.setUint32(20, body.length, true);
-  view.setUint32(24, crc32(body), true);
   out.set(lines.ids, TRACES_HEAD_BYTES);
   out.set(body, TRACES_HEAD_BYTES + lines.ids.length);
+  view.setUint32(24, crcOf(out), true);
   return out;
 }
 
 /** Throws VivaceError 'internal' when the file is damaged. */
 export function readTraces(file: Uint8Array): TraceLines {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (file.length < TRACES_HEAD_BYTES || Buffer.from(file.subarray(0, 8)).toString('latin1') !== MAGIC)
+  const magic = Buffer.from(file.subarray(0, 8)).toString('latin1');
+  if (file.length < TRACES_HEAD_BYTES || (magic !== MAGIC && magic !== MAGIC_BEFORE))
     throw damaged('it does not begin as a traces file');
   const traces = view.getUint32(8, true);
   const rawBytes = view.getUint32(16, true);
   const bodyAt = TRACES_HEAD_BYTES + 16 * traces;
   const body = file.subarray(bodyAt, bodyAt + view.getUint32(20, true));
-  if (body.length !== view.getUint32(20, true) || crc32(body) !== view.getUint32(24, true))
+  const crc = magic === MAGIC ? crcOf(file) : crc32(body);
+  if (body.length !== view.getUint32(20, true) || crc !== view.getUint32(24, true))
     throw damaged('its checksum differs');
   const raw = decompressed(body, rawBytes);
   if (raw.length !== rawBytes) throw damaged('its length differs');
@@ -134,6 +138,11 @@ export function readTraces(file: Uint8Array): TraceLines {
     statErrors,
     strings,
   };
+}
+
+/** Of all but itself. */
+function crcOf(file: Uint8Array): number {
+  return crc32(file.subarray(TRACES_HEAD_BYTES), crc32(file.subarray(0, 24)));
 }
 
 /** The number of the trace with this id, or -1. */

@@ -89,13 +89,13 @@ export function* writeBlock(
     writer.writeChunk(index++, column.chunk());
   }
   writer.endRowGroup();
-  const { bytes, footerBytes } = writer.finish();
+  const { bytes, ...tail } = writer.finish();
   yield undefined;
   const lines = traceLines(table);
   const traces = writeTraces(lines);
   const facts = {
     dataBytes: bytes,
-    footerBytes,
+    ...tail,
     tracesBytes: traces.length,
     rowGroups: 1,
     traces: lines.ids.length / 16,

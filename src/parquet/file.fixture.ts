@@ -2,8 +2,11 @@
  * Whole files for tests: rows of plain JavaScript values in, a file's bytes out, and the same rows back through our
  * reader. Slow and obvious, unlike what it tests.
  */
+import { crc32 } from 'node:zlib';
+import { Checks, checksOffset } from './checks.ts';
 import { type ChunkData, type ColumnSchema, levelsOf, type Values } from './column.ts';
 import { type ChunkMetadata, type FileMetadata, footerLength, parseFooter, TAIL_BYTES } from './footer.ts';
+import { VivaceError } from '../runtime/errors.ts';
 import { type OffsetIndex, parseOffsetIndex } from './indexes.ts';
 import { type DecodedPage, decodeDictionary, decodePage, type PageScratch } from './read.ts';
 import { ParquetWriter } from './write.ts';
@@ -43,9 +46,10 @@ export function writeFile(columns: readonly TestColumn[], pageRows: number, grou
     writer.endRowGroup();
   }
   writer.addKeyValue('second', 'zwei');
-  const { bytes } = writer.finish();
+  const { bytes, tailBytes, tailCrc } = writer.finish();
   const file = new Uint8Array(Buffer.concat(parts));
   if (file.length !== bytes) throw new Error(`wrote ${file.length} bytes, said ${bytes}`);
+  if (crc32(file.subarray(-tailBytes)) !== tailCrc) throw new Error(`the tail does not have the CRC ${tailCrc}`);
   return file;
 }
 
@@ -154,19 +158,29 @@ export function pageBytes(file: Uint8Array, index: OffsetIndex, page: number): U
   return file.subarray(index.offsets[page], index.offsets[page] + index.bytes[page]);
 }
 
-/** The rows of every column, through our reader, page by page. */
+/** The rows of every column, through our reader, page by page; every check is compared. */
 export function readFile(file: Uint8Array, scratch?: PageScratch): Row[][] {
   const metadata = metadataOf(file);
   const columns: Row[][] = metadata.leaves.map(() => []);
-  for (const group of metadata.rowGroups) {
+  const checks = new Checks(metadata, file.subarray(checksOffset(metadata)));
+  const compare = (what: string, offset: number | undefined, length: number, check: () => number): void => {
+    if (offset !== undefined && crc32(file.subarray(offset, offset + length)) !== check())
+      throw new VivaceError('undecodable', `the check of ${what} differs`);
+  };
+  metadata.rowGroups.forEach((group, g) => {
     group.columns.forEach((chunk, i) => {
+      compare('a bloom filter', chunk.bloomOffset, chunk.bloomLength, () => checks.bloom(g, i));
+      compare('a column index', chunk.columnIndexOffset, chunk.columnIndexLength, () => checks.columnIndex(g, i));
       const index = offsetIndexOf(file, chunk);
       const dictionary =
         chunk.dictionaryPageOffset === undefined
           ? undefined
-          : decodeDictionary(file.subarray(chunk.dictionaryPageOffset, chunk.dataPageOffset), chunk);
+          : decodeDictionary(file.subarray(chunk.dictionaryPageOffset, chunk.dataPageOffset), chunk, {
+              verifyChecksum: true,
+              check: checks.dictionary(g, i),
+            });
       for (let page = 0; page < index.pages; page++) {
-        const options = { offset: index.offsets[page], verifyChecksum: true };
+        const options = { offset: index.offsets[page], verifyChecksum: true, check: checks.page(g, i, page) };
         const decoded = decodePage(pageBytes(file, index, page), chunk, scratch, options);
         if (index.firstRows[page] !== columns[i].length % (1 << 30) && metadata.rowGroups.length === 1) {
           throw new Error(
@@ -176,7 +190,7 @@ export function readFile(file: Uint8Array, scratch?: PageScratch): Row[][] {
         columns[i].push(...rowsOf(decoded, chunk, dictionary));
       }
     });
-  }
+  });
   return columns;
 }
 

@@ -63,6 +63,8 @@ export interface DecodeOptions {
   offset?: number;
   /** Compare the page with the CRC-32 in its header, where there is one. */
   verifyChecksum?: boolean;
+  /** What `Checks` says of the page; compared, its header included, where `verifyChecksum` is set. */
+  check?: number;
   /** Ascending numbers of the only values that are wanted: others are left out where that is quicker (`DecodedPage.wanted`). */
   wanted?: Uint32Array;
   /** The most that a page may take decompressed, or its values decoded; 256 MiB by default. */
@@ -188,8 +190,12 @@ function openPage(bytes: Uint8Array, options: DecodeOptions): { header: PageHead
   if (uncompressedBytes > pageBytesMax) throw undecodable(`${uncompressedBytes} bytes are above ${pageBytesMax}`);
   if (count > entriesMax) throw undecodable(`${count} entries are above ${entriesMax}`);
   const body = bytes.subarray(headerBytes, headerBytes + compressedBytes);
-  if (options.verifyChecksum === true && header.crc !== undefined && crc32(body) !== header.crc) {
-    throw undecodable('its checksum differs');
+  const { check } = options;
+  if (options.verifyChecksum === true && (header.crc !== undefined || check !== undefined)) {
+    const crc = crc32(body);
+    if (header.crc !== undefined && crc !== header.crc) throw undecodable('its checksum differs');
+    if (check !== undefined && crc32(bytes.subarray(0, headerBytes), crc) !== check)
+      throw undecodable('the checksum of its header differs');
   }
   return { header, body };
 }

@@ -26,6 +26,8 @@ export interface WrittenChunk {
   uncompressedBytes: number;
   compressedBytes: number;
   dictionaryOffset: number | undefined;
+  /** CRC-32 of the dictionary page's bytes and then its header. */
+  dictionaryCheck: number | undefined;
   dataOffset: number;
   min: { bytes: Uint8Array; exact: boolean } | undefined;
   max: { bytes: Uint8Array; exact: boolean } | undefined;
@@ -51,6 +53,8 @@ export interface WrittenPages {
   maxs: Uint8Array[] | undefined;
   allNull: boolean[];
   boundaryOrder: number;
+  /** CRC-32 of each page's bytes and then its header. */
+  checks: number[];
 }
 
 export interface WrittenRowGroup {

@@ -7,6 +7,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import fc from '../../tests/property.ts';
 import { parquetMetadata, parquetReadObjects, readColumnIndex, readOffsetIndex } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
+import { checksOffset } from './checks.ts';
 import type { ColumnSchema } from './column.ts';
 import { type Cell, metadataOf, type Row, readFile, type TestColumn, writeFile } from './file.fixture.ts';
 import { createPageScratch } from './read.ts';
@@ -248,6 +249,7 @@ test('hyparquet finds the indexes where the footer says', () => {
     [
       ['first', '1'],
       ['second', 'zwei'],
+      ['vivace.checks', `${checksOffset(metadataOf(bytes))} 10`],
     ],
   );
   const column = metadata.row_groups[0].columns[0];

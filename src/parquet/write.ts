@@ -1,7 +1,7 @@
 /**
  * Writes a Parquet file from typed arrays, a column chunk at a time. `docs/formats/parquet.md` draws the file.
  *
- *   PAR1 · row group… · bloom filters · column indexes · offset indexes · footer · footer length · PAR1
+ *   PAR1 · row group… · bloom filters · column indexes · checks · offset indexes · footer · footer length · PAR1
  *   row group := column chunk…      column chunk := [dictionary page] data page (version 2)…
  *
  * Page p of every column covers the same rows, [p × pageRows, (p + 1) × pageRows) of its row group: a reader computes the
@@ -9,6 +9,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { putBloomFilter } from './bloom.ts';
+import { CHECKS_KEY, putChecks } from './checks.ts';
 import { type ChunkData, type ColumnSchema, levelsOf, type Values } from './column.ts';
 import { compressZstd } from './compress.ts';
 import { encodeDeltaInt32, encodeDeltaInt64, encodeDeltaLength } from './delta.ts';
@@ -118,8 +119,11 @@ export class ParquetWriter {
     this.#keyValue.push([key, value]);
   }
 
-  /** Writes bloom filters, indexes and footer. `footerBytes` is the footer's own length, as its last field states it. */
-  finish(): { bytes: number; footerBytes: number } {
+  /**
+   * Writes bloom filters, indexes, checks and footer. `footerBytes` is the footer's own length, as its last field states it;
+   * `tailCrc` the CRC-32 of the last `tailBytes` bytes, from the checks to the end.
+   */
+  finish(): { bytes: number; footerBytes: number; tailBytes: number; tailCrc: number } {
     if (this.#group !== undefined) throw new Error('cannot finish a file: its last row group has not ended');
     const sink = this.#scratch.chunk;
     sink.length = 0;
@@ -130,12 +134,18 @@ export class ParquetWriter {
       chunk.bloomOffset = start + sink.length;
       putBytes(sink, chunk.bloom);
     }
+    const indexes = new Map<WrittenChunk, number>();
     for (const chunk of chunks) {
       if (chunk.pages.mins === undefined) continue;
-      chunk.columnIndexOffset = start + sink.length;
+      const from = sink.length;
+      chunk.columnIndexOffset = start + from;
       putColumnIndex(sink, chunk.pages);
-      chunk.columnIndexBytes = start + sink.length - chunk.columnIndexOffset;
+      chunk.columnIndexBytes = sink.length - from;
+      indexes.set(chunk, crc32(written(sink).subarray(from)));
     }
+    const checksAt = sink.length;
+    putChecks(sink, chunks, indexes);
+    this.#keyValue.push([CHECKS_KEY, `${start + checksAt} ${this.#options.pageRows}`]);
     for (const chunk of chunks) {
       chunk.offsetIndexOffset = start + sink.length;
       putOffsetIndex(sink, chunk.pages);
@@ -147,7 +157,8 @@ export class ParquetWriter {
     putUint32(sink, footerBytes);
     putBytes(sink, MAGIC);
     this.#emit(written(sink).slice());
-    return { bytes: this.#bytes, footerBytes };
+    const tail = written(sink).subarray(checksAt);
+    return { bytes: this.#bytes, footerBytes, tailBytes: tail.length, tailCrc: crc32(tail) };
   }
 
   #emit(bytes: Uint8Array): void {
@@ -194,6 +205,7 @@ function encodeChunk(
     uncompressedBytes: 0,
     compressedBytes: 0,
     dictionaryOffset: undefined,
+    dictionaryCheck: undefined,
     dataOffset: 0,
     min: undefined,
     max: undefined,
@@ -206,6 +218,7 @@ function encodeChunk(
       maxs: undefined,
       allNull: [],
       boundaryOrder: 0,
+      checks: [],
     },
     bloom: undefined,
     bloomOffset: 0,
@@ -283,7 +296,9 @@ function putDictionaryPage(data: ChunkData, zstdLevel: number, chunk: WrittenChu
   // A dictionary page has no flag that it is stored as it is.
   const stored = data.codec === 'none' ? plain : compressZstd(plain, zstdLevel);
   const start = sink.length;
-  putDictionaryHeader(sink, data.values.count, plain.length, stored.length, crc32(stored));
+  const crc = crc32(stored);
+  putDictionaryHeader(sink, data.values.count, plain.length, stored.length, crc);
+  chunk.dictionaryCheck = crc32(written(sink).subarray(start), crc);
   chunk.uncompressedBytes += sink.length - start + plain.length;
   putBytes(sink, stored);
 }
@@ -325,10 +340,11 @@ function putDataPage(
   }
   const sink = scratch.chunk;
   const start = sink.length;
+  const crc = crc32(stored, crc32(written(levels)));
   putDataHeader(sink, {
     uncompressedBytes: levels.length + plain.length,
     compressedBytes: levels.length + stored.length,
-    crc: crc32(stored, crc32(written(levels))),
+    crc,
     count: entryEnd - entry,
     nulls: entryEnd - entry - (valueEnd - value),
     rows: range.rows,
@@ -337,6 +353,7 @@ function putDataPage(
     repetitionBytes,
     compressed: stored !== plain,
   });
+  chunk.pages.checks.push(crc32(written(sink).subarray(start), crc));
   chunk.uncompressedBytes += sink.length - start + levels.length + plain.length;
   putBytes(sink, written(levels));
   putBytes(sink, stored);
