@@ -4,6 +4,7 @@
  * tests (programs.ts).
  */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -16,17 +17,33 @@ const GET_MS_MAX = 15 * 60_000;
 
 /** Built from source by the Go module proxy. */
 export function goProgram(what: string, name: string, module: string, version: string): Promise<Program> {
-  return got(what, `${name}-${version}`, name, async (folder) => {
-    const go = ['/usr/local/go/bin', ...(process.env.PATH ?? '').split(':')]
-      .map((each) => path.join(each, 'go'))
-      .find((each) => fs.existsSync(each));
-    if (go === undefined) return 'Go is not installed, which builds its server';
-    const kept = Object.entries(process.env).filter(([key]) =>
-      /^(?:GO\w*|\w+_proxy|\w+_PROXY|XDG_CACHE_HOME)$/.test(key),
-    );
-    const env = { ...Object.fromEntries(kept), GOBIN: folder, GOFLAGS: '-trimpath' };
-    return run(go, ['install', `${module}@${version}`], env);
-  });
+  return got(what, `${name}-${version}`, name, (folder) =>
+    runGo(['install', `${module}@${version}`], { GOBIN: folder }),
+  );
+}
+
+/**
+ * Built from a Go module of ours, whose go.mod and go.sum name all that it needs: the program of the module itself and,
+ * in the same folder, those of the packages given, which share its modules.
+ */
+export function goProgramHere(what: string, module: string, packages: readonly string[]): Promise<Program> {
+  const name = path.basename(module);
+  const sources = ['go.mod', 'go.sum', 'main.go'].map((file) => fs.readFileSync(path.join(module, file)));
+  const hash = createHash('sha256').update(Buffer.concat(sources)).digest('hex').slice(0, 12);
+  return got(what, `${name}-${hash}`, name, (folder) =>
+    runGo(['build', '-buildvcs=false', '-ldflags=-s -w', '-o', `${folder}/`, '.', ...packages], {}, module),
+  );
+}
+
+function runGo(args: string[], env: Record<string, string>, cwd?: string): Promise<string | undefined> {
+  const go = ['/usr/local/go/bin', ...(process.env.PATH ?? '').split(':')]
+    .map((each) => path.join(each, 'go'))
+    .find((each) => fs.existsSync(each));
+  if (go === undefined) return Promise.resolve('Go is not installed, which builds it');
+  const kept = Object.entries(process.env).filter(([key]) =>
+    /^(?:GO\w*|\w+_proxy|\w+_PROXY|XDG_CACHE_HOME)$/.test(key),
+  );
+  return run(go, args, { ...Object.fromEntries(kept), GOFLAGS: '-trimpath', ...env }, cwd);
 }
 
 /** Installed by npm, apart from the project's packages. */
