@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { type BlockMeta, parseMeta } from './meta.ts';
+import { DELETED_FOLDER, listDeleted } from './deleted-traces.ts';
 import { BLOCK_ID, META_FILE } from './objects.ts';
 
 /** What a reader needs to open a block and to know whether it wants to. */
@@ -33,6 +34,9 @@ interface TenantBlocks {
   removed: Set<string>;
   /** Blocks in the folder whose spans are in a merged one. They come and go with it in one step. */
   replaced: Set<string>;
+  /** Traces that are to be gone, and those of them that may not be gone yet. */
+  deleted: { hidden: string[]; pending: string[] };
+  deletedChangedMs: number;
 }
 
 export class BlockCatalog {
@@ -52,6 +56,21 @@ export class BlockCatalog {
     const all = [...known.blocks.values()].filter(({ id }) => !known.removed.has(id) && !known.replaced.has(id));
     for (const ref of known.remote.values()) if (!known.blocks.has(ref.id)) all.push(ref);
     return all.sort((a, b) => b.endSeconds - a.endSeconds);
+  }
+
+  /** Ids of the traces that nobody may see, whatever the blocks hold. */
+  deleted(tenant: string): readonly string[] {
+    return this.#tenants.get(tenant)?.deleted.hidden ?? [];
+  }
+
+  /** Those of them of which something may be left. */
+  pendingDeletions(tenant: string): readonly string[] {
+    return this.#tenants.get(tenant)?.deleted.pending ?? [];
+  }
+
+  /** Where the deleted traces of a tenant are noted. */
+  deletedFolder(tenant: string): string {
+    return path.join(this.root, tenant, DELETED_FOLDER);
   }
 
   tenants(): string[] {
@@ -95,6 +114,7 @@ export class BlockCatalog {
       const directory = path.join(this.root, tenant);
       const changedMs = fs.statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? 0;
       const known = this.#of(tenant);
+      this.#refreshDeleted(tenant, known);
       // A rename within the clock's grain of the last look would be missed by its time alone.
       if (changedMs === known.changedMs && Date.now() - changedMs > 2000) continue;
       known.changedMs = changedMs;
@@ -107,9 +127,10 @@ export class BlockCatalog {
   refreshIfChanged(tenant: string): void {
     const directory = path.join(this.root, tenant);
     const changedMs = fs.statSync(directory, { throwIfNoEntry: false })?.mtimeMs;
-    const known = this.#tenants.get(tenant);
-    if (changedMs === undefined || (changedMs === known?.changedMs && Date.now() - changedMs > 2000)) return;
+    if (changedMs === undefined) return;
     const of = this.#of(tenant);
+    this.#refreshDeleted(tenant, of);
+    if (changedMs === of.changedMs && Date.now() - changedMs > 2000) return;
     of.changedMs = changedMs;
     this.#refreshTenant(tenant, directory, of, []);
   }
@@ -117,10 +138,24 @@ export class BlockCatalog {
   #of(tenant: string): TenantBlocks {
     let known = this.#tenants.get(tenant);
     if (known === undefined) {
-      known = { blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() };
+      known = {
+        ...{ blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() },
+        ...{ deleted: { hidden: [], pending: [] }, deletedChangedMs: -1 },
+      };
       this.#tenants.set(tenant, known);
     }
     return known;
+  }
+
+  #refreshDeleted(tenant: string, known: TenantBlocks): void {
+    const folder = this.deletedFolder(tenant);
+    const changedMs = fs.statSync(folder, { throwIfNoEntry: false })?.mtimeMs;
+    if (changedMs === undefined && known.deleted.hidden.length === 0) return;
+    if (changedMs === known.deletedChangedMs && Date.now() - changedMs > 2000) return;
+    const deleted = listDeleted(folder);
+    if (deleted.hidden.join() !== known.deleted.hidden.join()) this.version++;
+    known.deleted = deleted;
+    known.deletedChangedMs = changedMs ?? -1;
   }
 
   #refreshTenant(tenant: string, directory: string, known: TenantBlocks, problems: string[]): void {

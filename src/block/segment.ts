@@ -127,6 +127,8 @@ export interface Segment {
   /** Types that an attribute key has. */
   typesOf(space: Space, key: string): AttributeType[];
   keys(space: Space): string[];
+  /** Those that a row has, where `keys` may have more. */
+  keysInUse?(space: Space): Promise<string[]>;
   /**
    * Every attribute column that has values in the range of rows (of event or link numbers), where those are found without
    * looking at all keys. Only those values are in the columns.

@@ -464,7 +464,10 @@ function traceLines(table: SpanTable): TraceLines {
     }
     return found;
   };
-  const serviceOf = Uint32Array.from(table.resources, (resource) => number(serviceName(resource)));
+  const used = usedOf(table.resourceOf, table.resources.length);
+  const serviceOf = Uint32Array.from(table.resources, (resource, index) =>
+    used[index] === 1 ? number(serviceName(resource)) : 0,
+  );
   const names = new Uint32Array(table.names.strings.count);
   const tally: Tally = {
     spans: new Uint32Array(strings.size + 1),

@@ -166,7 +166,7 @@ async function addColumnNames(
   names: Distinct,
   stop: () => void,
 ): Promise<void> {
-  for (const key of segment.keys(space).sort()) {
+  for (const key of ((await segment.keysInUse?.(space)) ?? segment.keys(space)).sort()) {
     if (names.full) return;
     if (within !== undefined) {
       stop();

@@ -19,6 +19,8 @@ import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
+import { type WantedTraces, wantedTraces } from '../query/trace-numbers.ts';
+import { withoutTraces } from '../query/without-traces.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type {
@@ -97,7 +99,7 @@ const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
 let writer: MessagePort | undefined;
 let remote: RemoteBlocks | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
-const blockLists = new Map<string, { version: number; blocks: BlockRef[] }>();
+const blockLists = new Map<string, { version: number; blocks: BlockRef[]; hidden: WantedTraces }>();
 /** Blocks that could not be read, why, and until when that is believed. */
 const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
@@ -185,7 +187,8 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     work.restart();
     const known = blockLists.get(tenant);
     const blocks = lease.blocks ?? known!.blocks;
-    if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks });
+    const hidden = lease.deleted === undefined ? known!.hidden : wantedTraces(lease.deleted.map(bytesOfId));
+    if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks, hidden });
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
     const wanted = wantedBlocks(question, blocks);
@@ -195,7 +198,9 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const ahead = readAhead(held);
     const opened = held.map((block, at) => work.watch(block, ahead(at)));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
-    const result = await run(question, parsed, [...live, ...opened], work, tell, receipt);
+    const segments: Segment[] = [];
+    for (const segment of [...live, ...opened]) segments.push(await withoutTraces(segment, hidden));
+    const result = await run(question, parsed, segments, work, tell, receipt);
     const explanation = (): Explanation =>
       work.explanation(parsed === undefined ? [] : planOf(parsed), blocks.length, wanted, missing);
     return { result, receipt: receipt(), explanation };
@@ -295,6 +300,10 @@ function parse(text: string): Query {
   const query = parseQuery(text === '' ? '{}' : text);
   checkQuery(query, text);
   return query;
+}
+
+function bytesOfId(hex: string): Uint8Array {
+  return Buffer.from(hex, 'hex');
 }
 
 function takeLease(tenant: string): Promise<LeaseAnswer> {

@@ -113,6 +113,8 @@ export interface LeaseAnswer {
   version: number;
   /** undefined when the reader's version is current. */
   blocks: BlockRef[] | undefined;
+  /** Ids of traces that are not to be seen; undefined likewise. */
+  deleted: readonly string[] | undefined;
 }
 
 const settings = workerData as WriterSettings;
@@ -275,6 +277,7 @@ function serveReader(port: MessagePort): void {
       segments,
       version: catalog.version,
       blocks: current ? undefined : catalog.blocks(message.tenant),
+      deleted: current ? undefined : catalog.deleted(message.tenant),
     };
     port.postMessage(reply);
   });
