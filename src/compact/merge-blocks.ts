@@ -14,7 +14,7 @@ import { META_FILE } from '../block/objects.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { writeBlockFolder } from '../block/write-folder.ts';
 import { markCompacted } from './mark.ts';
-import { byCut, MERGE_CACHE_BYTES, type Merged, mergedMeta, mergeInto, type MergeOptions } from './merge.ts';
+import { byCut, keepsAny, MERGE_CACHE_BYTES, type Merged, mergedMeta, mergeInto, type MergeOptions } from './merge.ts';
 
 export interface FolderMergeOptions extends MergeOptions {
   blocksDirectory: string;
@@ -39,9 +39,14 @@ export interface MergeDone {
   /** Traces that were in several blocks, and spans that were there more than once. */
   combined: number;
   duplicates: number;
+  /** Traces that were left out. */
+  dropped: number;
 }
 
-/** Rejects with TooLarge when the blocks must stay as they are. */
+/** No trace of the blocks is to stay: see `retireBlocks`. */
+export class NothingStays extends Error {}
+
+/** Rejects with TooLarge when the blocks must stay as they are, and with NothingStays. */
 export async function mergeBlocks(inputs: readonly LocalBlockRef[], options: FolderMergeOptions): Promise<MergeDone> {
   const refs = byCut(inputs);
   const meta = mergedMeta(refs, options.pageRows);
@@ -51,6 +56,7 @@ export async function mergeBlocks(inputs: readonly LocalBlockRef[], options: Fol
   let merged: Merged;
   try {
     for (const ref of refs) opened.push(await OpenBlock.open(ref, caches));
+    if (options.drops !== undefined && !(await keepsAny(opened, options.drops))) throw new NothingStays();
     await fs.promises.rm(path.join(tenantDirectory, `.${meta.id}`), { recursive: true, force: true });
     const block = await writeBlockFolder(async (sink) => (merged = await mergeInto(sink, opened, options)), {
       ...meta,
@@ -61,21 +67,38 @@ export async function mergeBlocks(inputs: readonly LocalBlockRef[], options: Fol
         await options.checkLock();
         // A block that has gone meanwhile, because it was too old or merged by somebody else, must not come back.
         for (const { directory } of refs) await fs.promises.access(path.join(directory, META_FILE));
-        // What they replace is hidden by their metas, which are about to go.
-        for (const { meta } of refs)
-          for (const replaced of meta.vivace.replaces ?? [])
-            await markCompacted(path.join(tenantDirectory, replaced), options.nowMs);
+        await markReplaced(refs, options);
       },
     });
     options.reached?.('listed');
     for (const { directory } of refs) await markCompacted(directory, options.nowMs);
     options.reached?.('marked');
-    const { traces, spans, dataBytes, tracesBytes, combined, duplicates } = merged!;
-    const bytes = dataBytes + tracesBytes;
-    return { block, level: meta.compactionLevel, inputs: refs.length, traces, spans, bytes, combined, duplicates };
+    const { dataBytes, tracesBytes, traces, spans, combined, duplicates, dropped } = merged!;
+    const counts = { traces, spans, bytes: dataBytes + tracesBytes, combined, duplicates, dropped };
+    return { block, level: meta.compactionLevel, inputs: refs.length, ...counts };
   } finally {
     for (const block of opened) block.close();
   }
+}
+
+/** Takes blocks out of every list of which nothing is to stay. */
+export async function retireBlocks(
+  refs: readonly LocalBlockRef[],
+  options: Pick<FolderMergeOptions, 'blocksDirectory' | 'nowMs' | 'checkLock'>,
+): Promise<void> {
+  await options.checkLock();
+  await markReplaced(refs, options);
+  for (const { directory } of refs) await markCompacted(directory, options.nowMs);
+}
+
+/** What blocks replace is hidden by their metas: it goes before them. */
+async function markReplaced(
+  refs: readonly LocalBlockRef[],
+  { blocksDirectory, nowMs }: Pick<FolderMergeOptions, 'blocksDirectory' | 'nowMs'>,
+): Promise<void> {
+  for (const { tenant, meta } of refs)
+    for (const replaced of meta.vivace.replaces ?? [])
+      await markCompacted(path.join(blocksDirectory, tenant, replaced), nowMs);
 }
 
 /** Marks the blocks that merged ones replace and that an interrupted merge has left; says how many. */

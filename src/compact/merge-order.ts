@@ -35,9 +35,14 @@ export interface MergedOrder {
   /** Traces that were in several blocks, and spans that were there more than once. */
   combined: number;
   duplicates: number;
+  /** Traces that were left out because they are not wanted any more. */
+  dropped: number;
 }
 
-export function mergeOrder(blocks: readonly SourceTraces[], spans: SourceSpans): MergedOrder {
+/** Says of the trace whose id stands at `ids[at]` that it is not wanted any more. */
+export type Drops = (ids: Uint8Array, at: number) => boolean;
+
+export function mergeOrder(blocks: readonly SourceTraces[], spans: SourceSpans, drops?: Drops): MergedOrder {
   const total = spans.kinds.length;
   const rows = new Uint32Array(total);
   const parents = new Int32Array(total);
@@ -49,6 +54,7 @@ export function mergeOrder(blocks: readonly SourceTraces[], spans: SourceSpans):
   let filled = 0;
   let combined = 0;
   let duplicates = 0;
+  let dropped = 0;
   for (;;) {
     let least = -1;
     let holders: number[] = [];
@@ -62,6 +68,11 @@ export function mergeOrder(blocks: readonly SourceTraces[], spans: SourceSpans):
     });
     if (least < 0) break;
     const { ids } = blocks[least];
+    if (drops?.(ids, 16 * next[least])) {
+      dropped++;
+      for (const block of holders) next[block]++;
+      continue;
+    }
     traceIds.set(ids.subarray(16 * next[least], 16 * next[least] + 16), 16 * traces);
     traceStarts[traces++] = filled;
     if (holders.length === 1) {
@@ -92,6 +103,7 @@ export function mergeOrder(blocks: readonly SourceTraces[], spans: SourceSpans):
     parents: parents.subarray(0, filled),
     combined,
     duplicates,
+    dropped,
   };
 }
 

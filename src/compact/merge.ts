@@ -9,12 +9,15 @@ import { type BlockMeta, logsOf, type MetaOptions, rfc3339Seconds } from '../blo
 import type { OpenBlock } from '../block/open.ts';
 import type { BlockFacts, BlockSink } from '../block/sink.ts';
 import { writeTable } from '../block/write-table.ts';
+import type { Drops } from './merge-order.ts';
 import { mergedTable, type MergeBounds } from './merged-table.ts';
 
 export interface MergeOptions {
   pageRows: number;
   createdBy: string;
   bounds: MergeBounds;
+  /** Traces that are left out; at least one must stay (`keepsAny`). */
+  drops?: Drops;
   /** Gives the thread to others; called every few milliseconds of work. */
   pause: () => Promise<void>;
 }
@@ -23,6 +26,8 @@ export interface Merged extends BlockFacts {
   /** Traces that were in several blocks, and spans that were there more than once. */
   combined: number;
   duplicates: number;
+  /** Traces that were left out. */
+  dropped: number;
 }
 
 /** How much is kept of the blocks while they are read: `createBlockCaches(MERGE_CACHE_BYTES)`. */
@@ -35,12 +40,21 @@ export const MERGE_CACHE_BYTES = 8 * 1024 * 1024;
 export async function mergeInto(
   sink: BlockSink,
   blocks: readonly OpenBlock[],
-  { bounds, ...options }: MergeOptions,
+  { bounds, drops, ...options }: MergeOptions,
 ): Promise<Merged> {
-  const { table, order } = await mergedTable(blocks, bounds, options.pause);
+  const { table, order } = await mergedTable(blocks, bounds, options.pause, drops);
   await options.pause();
   const facts = await writeTable(table, sink, options);
-  return { ...facts, combined: order.combined, duplicates: order.duplicates };
+  return { ...facts, combined: order.combined, duplicates: order.duplicates, dropped: order.dropped };
+}
+
+/** Whether a trace of the blocks stays. */
+export async function keepsAny(blocks: readonly OpenBlock[], drops: Drops): Promise<boolean> {
+  for (const block of blocks) {
+    const { ids } = await block.lines();
+    for (let at = 0; at < ids.length; at += 16) if (!drops(ids, at)) return true;
+  }
+  return false;
 }
 
 /** The blocks in the order in which they were cut. */
@@ -48,13 +62,16 @@ export function byCut<Ref extends BlockRef>(refs: readonly Ref[]): Ref[] {
   return [...refs].sort((a, b) => cutMsOf(a.meta) - cutMsOf(b.meta));
 }
 
-/** What the meta of the block into which these are merged says; the same blocks make the same id, whoever merges them. */
+/**
+ * What the meta of the block into which these are merged says; the same blocks make the same id, whoever merges them. One block
+ * alone is written again, which is no merge.
+ */
 export function mergedMeta(refs: readonly BlockRef[], pageRows: number): MetaOptions {
   const metas = refs.map(({ meta }) => meta);
   return {
     id: mergedId(refs.map(({ id }) => id)),
     tenant: refs[0].tenant,
-    compactionLevel: 1 + Math.max(...metas.map(({ compactionLevel }) => compactionLevel)),
+    compactionLevel: (refs.length > 1 ? 1 : 0) + Math.max(...metas.map(({ compactionLevel }) => compactionLevel)),
     pageRows,
     more: {
       logs: mergedLogs(metas),

@@ -14,7 +14,7 @@ import type {
   SpanTable,
 } from '../block/table.ts';
 import { ColumnScratch, type Gathered, gatherColumn, inOrder } from './gather-column.ts';
-import { type MergedOrder, mergeOrder, type SourceTraces } from './merge-order.ts';
+import { type Drops, type MergedOrder, mergeOrder, type SourceTraces } from './merge-order.ts';
 
 /** The blocks cannot be merged within the bounds; they stay as they are. */
 export class TooLarge extends Error {}
@@ -41,6 +41,7 @@ export async function mergedTable(
   blocks: readonly OpenBlock[],
   { columnsMax, childrenMax }: MergeBounds,
   pause: () => Promise<void>,
+  drops?: Drops,
 ): Promise<{ table: SpanTable; order: MergedOrder }> {
   const bases: number[] = [];
   let total = 0;
@@ -63,7 +64,7 @@ export async function mergedTable(
     traces.push({ ids, firstRow, base: bases[index] });
   }
   const parents = await ints(readers, 'parent_distance');
-  const order = mergeOrder(traces, { spanIds, parentIds, parents, starts, kinds });
+  const order = mergeOrder(traces, { spanIds, parentIds, parents, starts, kinds }, drops);
   await pause();
   const { rows } = order;
   const ends = await endsOf(readers, starts, rows);
@@ -86,8 +87,11 @@ export async function mergedTable(
       },
     };
   };
-  const attributes = (space: Space, over: Readers, to: Uint32Array): AttributeColumn[] => {
-    const uses = attributeUses(blocks, space);
+  const attributes = async (space: Space, over: Readers, to: Uint32Array): Promise<AttributeColumn[]> => {
+    const uses: { key: string; type: AttributeType }[] = [];
+    // Of what only traces have that are left out, not even the name stays.
+    for (const use of attributeUses(blocks, space))
+      if (order.dropped === 0 || (await hasValues(over, { of: 'attribute', space, ...use }, to))) uses.push(use);
     if (uses.length > columnsMax) throw new TooLarge(`they have ${uses.length} attributes of ${space}s`);
     return uses.map(({ key, type }) => ({
       space,
@@ -123,18 +127,18 @@ export async function mergedTable(
     scopeOf: scopes.of,
     scopes: scopes.messages,
     rare,
-    columns: attributes('span', readers, rows),
+    columns: await attributes('span', readers, rows),
     ...(events && {
       events: {
         ...(await eventFields(events)),
-        columns: attributes('event', events.readers, events.order),
+        columns: await attributes('event', events.readers, events.order),
         ...(await more('event', events)),
       },
     }),
     ...(links && {
       links: {
         ...(await linkFields(links)),
-        columns: attributes('link', links.readers, links.order),
+        columns: await attributes('link', links.readers, links.order),
         ...(await more('link', links)),
       },
     }),
@@ -301,6 +305,10 @@ async function linkFields({ readers, order, starts }: Children): Promise<Omit<Li
 async function exists(blocks: readonly OpenBlock[], want: Want): Promise<boolean> {
   for (const block of blocks) if ((await block.column(want)) !== undefined) return true;
   return false;
+}
+
+async function hasValues(readers: Readers, want: Want, to: Uint32Array): Promise<boolean> {
+  return inOrder(await gathered(readers, want), to, readers.scratch).count > 0;
 }
 
 /** Every (key, type) of a space, in the order in which the blocks have them. */

@@ -4,9 +4,16 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import { filesHolding } from '../held-bytes.fixture.ts';
 import fc from '../property.ts';
 import { BlockCatalog, type LocalBlockRef } from '../../src/block/catalog.ts';
-import { finishMerges, MERGE_POINTS, mergeBlocks, type FolderMergeOptions } from '../../src/compact/merge-blocks.ts';
+import {
+  finishMerges,
+  MERGE_POINTS,
+  mergeBlocks,
+  NothingStays,
+  type FolderMergeOptions,
+} from '../../src/compact/merge-blocks.ts';
 import { TooLarge } from '../../src/compact/merged-table.ts';
 import { canonical, encodeRequest, type Request, requestOf, shuffled } from '../../src/cut/otlp.fixture.ts';
 import { openDuckdb, rowsByDuckdb, rowsByHyparquet, rowsOfSpans } from './foreign-readers.fixture.ts';
@@ -112,6 +119,76 @@ async function assertSameShape(ref: LocalBlockRef, lists: Request[][], own: stri
   a.close();
   b.close();
 }
+
+test('traces that are left out are in none of the bytes', async () => {
+  await fc.assert(
+    fc.asyncProperty(anyLists, fc.subarray(TRACE_IDS), async (lists, gone) => {
+      const own = fs.mkdtempSync(path.join(folder, 'drops-'));
+      const refs = await blocksOf(lists, own);
+      const stays = ({ traceId }: { traceId: string }): boolean => !gone.includes(traceId);
+      const requests = lists.flat().map((request) =>
+        request.map((resource) => ({
+          ...resource,
+          scopes: resource.scopes.map((scope) => ({ ...scope, spans: scope.spans.filter(stays) })),
+        })),
+      );
+      const drops = (ids: Uint8Array, at: number): boolean =>
+        gone.includes(Buffer.from(ids.buffer, ids.byteOffset + at, 16).toString('hex'));
+      if (refs.length === 0) return;
+      if (merged(requests).length === 0)
+        await assert.rejects(mergeBlocks(refs, optionsFor(own, { drops })), NothingStays);
+      else {
+        const { block } = await mergeBlocks(refs, optionsFor(own, { drops }));
+        await assertHolds([block], requests, 'what stays');
+        await assertSameShape(block, [requests], own);
+        const [opened, whole] = [await blockOf(block), await blockOf((await blocksOf([requests], own))[0])];
+        for (const space of ['span', 'event', 'link'] as const)
+          assert.deepEqual(opened.keys(space).sort(), whole.keys(space).sort(), 'names of attributes');
+        opened.close();
+        whole.close();
+      }
+      fs.rmSync(own, { recursive: true });
+    }),
+    { numRuns: RUNS / 2 },
+  );
+});
+
+test('one block is written again without a trace that had everything to itself', async () => {
+  const own = fs.mkdtempSync(path.join(folder, 'marker-'));
+  const marker = 'a-marker-that-nothing-else-has';
+  const value = { type: 'string', value: marker } as const;
+  const attributes = [{ key: `${marker}.key`, value }];
+  const [ref] = await blocksOf(
+    [
+      [
+        requestOf(
+          ...Array.from({ length: 40 }, (_, i) => ({ traceId: TRACE_IDS[0], spanId: idOf(i + 1), name: 'stays' })),
+        ),
+        requestOf({
+          ...{ traceId: TRACE_IDS[1], spanId: idOf(77), name: marker, attributes, statusMessage: marker },
+          events: [{ time: START, name: marker, attributes, dropped: 0 }],
+          links: [{ traceId: TRACE_IDS[1], spanId: idOf(1), traceState: marker, attributes, dropped: 0, flags: 0 }],
+        }).map((resource) => ({
+          ...resource,
+          ...{
+            resource: { attributes: [{ key: 'service.name', value }, ...attributes], dropped: 0 },
+            schemaUrl: marker,
+          },
+          scopes: resource.scopes.map((scope) => ({
+            ...scope,
+            scope: { ...scope.scope, name: marker, version: marker },
+          })),
+        })),
+      ],
+    ],
+    own,
+  );
+  assert.deepEqual(filesHolding(ref.directory, marker), ['data.parquet', 'traces']);
+  const drops = (ids: Uint8Array, at: number): boolean => ids[at] === Number.parseInt(TRACE_IDS[1].slice(0, 2), 16);
+  const { block, dropped, level, traces } = await mergeBlocks([ref], optionsFor(own, { drops }));
+  assert.deepEqual({ dropped, level, traces }, { dropped: 1, level: 0, traces: 1 });
+  assert.deepEqual(filesHolding(block.directory, marker), []);
+});
 
 const TRACE = TRACE_IDS[2];
 const START = 1_700_000_000_000_000_000n;
