@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { constants, gunzipSync, type ZstdOptions, zstdCompressSync } from 'node:zlib';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { Codec } from './format.ts';
-import { decompressZstd } from './page-zstd.ts';
+import { decompressZstd, type PlainScratch } from './page-zstd.ts';
 
 /** Output is inflated in pieces of at most this size, so that a header that lies about its page costs no more. */
 const INFLATE_PIECE_BYTES = 1 << 20;
@@ -27,11 +27,11 @@ export function compressZstd(bytes: Uint8Array, level: number): Uint8Array {
 }
 
 /**
- * The `size` bytes that a page holds.
+ * The `size` bytes that a page holds. Those of zstd pages are in `into`, when it is given, until the next page.
  * @throws VivaceError `undecodable` when the bytes are not that many or not of that codec, `unsupported` for a codec that
  * no known writer of traces uses
  */
-export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8Array {
+export function decompress(codec: Codec, bytes: Uint8Array, size: number, into?: PlainScratch): Uint8Array {
   if (codec === 'none') return checkSize(bytes, size);
   if (size === 0) return new Uint8Array(0);
   if (!(codec in decompressors)) {
@@ -39,7 +39,7 @@ export function decompress(codec: Codec, bytes: Uint8Array, size: number): Uint8
   }
   let inflated: Uint8Array;
   try {
-    inflated = decompressors[codec as keyof typeof decompressors](bytes, size);
+    inflated = decompressors[codec as keyof typeof decompressors](bytes, size, into);
   } catch (error) {
     if (error instanceof VivaceError) throw error;
     throw new VivaceError('undecodable', `${codec}: ${messageOf(error)}`, { cause: error });

@@ -31,10 +31,18 @@ let decoders = 0;
 /** Where decoders fail again and again, pages or Node are not what this is for. */
 const DECODERS_MAX = 100;
 
-/** The bytes of a page that is to have `size` of them. Throws what zlib throws; the length is for the caller to check. */
-export function decompressZstd(bytes: Uint8Array, size: number): Uint8Array {
+/** An array that pages are decompressed into, one after the other; it grows with them. */
+export interface PlainScratch {
+  plain: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * The bytes of a page that is to have `size` of them, in the front of `into` when that is given. Throws what zlib throws; the
+ * length is for the caller to check.
+ */
+export function decompressZstd(bytes: Uint8Array, size: number, into?: PlainScratch): Uint8Array {
   return (
-    reused(bytes, size) ??
+    reused(bytes, size, into) ??
     zstdDecompressSync(bytes, {
       // A little more than the size: the stream's end is then seen in the same call.
       maxOutputLength: size,
@@ -43,12 +51,12 @@ export function decompressZstd(bytes: Uint8Array, size: number): Uint8Array {
   );
 }
 
-function reused(bytes: Uint8Array, size: number): Uint8Array | undefined {
+function reused(bytes: Uint8Array, size: number, into: PlainScratch | undefined): Uint8Array | undefined {
   if (size > REUSED_BYTES_MAX || bytes.length === 0) return undefined;
   decoder ??= decoders++ < DECODERS_MAX ? createDecoder() : undefined;
   if (decoder === undefined) return undefined;
   // One byte more than there may be: whoever fills it lied about the size.
-  const out = new Uint8Array(size + 1);
+  const out = into === undefined ? new Uint8Array(size + 1) : roomIn(into, size + 1);
   try {
     decoder.write(constants.ZSTD_e_end, bytes, 0, bytes.length, out, 0, size + 1);
   } catch {
@@ -59,6 +67,11 @@ function reused(bytes: Uint8Array, size: number): Uint8Array | undefined {
   // What it is in the middle of must not become part of the next page.
   decoder = undefined;
   return undefined;
+}
+
+function roomIn(scratch: PlainScratch, bytes: number): Uint8Array {
+  if (scratch.plain.length < bytes) scratch.plain = new Uint8Array(Math.max(bytes, 2 * scratch.plain.length));
+  return scratch.plain;
 }
 
 function createDecoder(): Decoder | undefined {

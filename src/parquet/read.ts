@@ -56,6 +56,8 @@ export interface PageScratch {
   codes: Uint32Array;
   numbers: Int32Array;
   runs: Runs;
+  /** The page decompressed; values that need no decoding are views of it. */
+  plain: Uint8Array<ArrayBuffer>;
 }
 
 export interface DecodeOptions {
@@ -83,6 +85,7 @@ export function createPageScratch(): PageScratch {
     codes: new Uint32Array(0),
     numbers: new Int32Array(0),
     runs: { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) },
+    plain: new Uint8Array(0),
   };
 }
 
@@ -226,13 +229,13 @@ function openDataV2(header: PageHeader, body: Uint8Array, column: PageColumn, in
   if (page.rows !== header.rows) throw undecodable(`its levels hold ${page.rows} rows, its header ${header.rows}`);
   const codec = header.compressed ? column.codec : 'none';
   const stored = body.subarray(levelBytes);
-  const plain = decompress(codec, stored, header.uncompressedBytes - levelBytes);
+  const plain = decompress(codec, stored, header.uncompressedBytes - levelBytes, into);
   return { ...page, encoding: header.encoding, plain, from: 0, to: plain.length };
 }
 
 /** Version 1: everything compressed together, each kind of levels after its length in four bytes. */
 function openDataV1(header: PageHeader, body: Uint8Array, column: PageColumn, into: PageScratch | undefined): DataPage {
-  const plain = decompress(column.codec, body, header.uncompressedBytes);
+  const plain = decompress(column.codec, body, header.uncompressedBytes, into);
   const view = viewOf(plain);
   let at = 0;
   const lengthOf = (max: number): number => {
