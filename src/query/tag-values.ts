@@ -237,6 +237,12 @@ function eachEntry(
   found: TypedValues,
   each: (bytes: Uint8Array, from: number, to: number) => void,
 ): void {
+  const { dictionary: own } = column;
+  if (rows === undefined && own?.isOfColumn) {
+    // All of its strings occur, so no row has to be looked at.
+    for (let code = 0; code < own.count && !found.full; code++) each(own.bytes, own.start(code), own.end(code));
+    return;
+  }
   const known = new Map<Dictionary, Uint8Array>();
   let dictionary: Dictionary | undefined;
   let seen: Uint8Array = new Uint8Array(0);
