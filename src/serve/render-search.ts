@@ -5,6 +5,5 @@ import { searchProtobuf } from './search-protobuf.ts';
 
 export function renderSearch(answer: SearchAnswer, form: SearchForm): Uint8Array {
   if (form.type === 'protobuf') return searchProtobuf(answer, form.leftPadTraceIds);
-  const body = searchJson(answer, form.leftPadTraceIds);
-  return typeof body === 'string' ? Buffer.from(body) : body;
+  return searchJson(answer, form.leftPadTraceIds);
 }

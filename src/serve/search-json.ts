@@ -1,4 +1,6 @@
-/** `SearchAnswer` as the JSON of `/api/search` (api.md §4.5), put together from strings: no tree, no stringify. */
+/** `SearchAnswer` as the JSON of `/api/search` (api.md §4.5), written as bytes: strings of megabytes, put together
+ * from pieces, cost four times as much (49 instead of 12 ms for 2.5 MB). */
+import { JsonBytes } from '../wire/json-bytes.ts';
 import { int32Member, int64Member, jsonDouble, jsonObject, jsonString } from './json-text.ts';
 import type {
   AttributeValue,
@@ -13,14 +15,19 @@ import type {
 export const ROOT_UNKNOWN = '<root span not yet received>';
 
 /** Trace ids lose their leading zeros unless `leftPadTraceIds`. */
-export function searchJson(answer: SearchAnswer, leftPadTraceIds: boolean): string {
-  let text = '{"traces":[';
+export function searchJson(answer: SearchAnswer, leftPadTraceIds: boolean): Uint8Array {
+  const json = new JsonBytes(TRACE_BYTES * answer.traces.length + 1024);
+  json.ascii('{"traces":[');
   for (let i = 0; i < answer.traces.length; i++) {
-    if (i > 0) text += ',';
-    text += traceJson(answer.traces[i], leftPadTraceIds);
+    if (i > 0) json.ascii(',');
+    putTrace(json, answer.traces[i], leftPadTraceIds);
   }
-  return `${text}],"metrics":${searchMetricsJson(answer.metrics)}}`;
+  json.ascii(`],"metrics":${searchMetricsJson(answer.metrics)}}`);
+  return json.finish();
 }
+
+/** Of a usual trace with a span. */
+const TRACE_BYTES = 1024;
 
 export function searchMetricsJson(metrics: SearchMetrics): string {
   return jsonObject([
@@ -39,57 +46,105 @@ export function shownTraceId(traceId: string, leftPadTraceIds: boolean): string 
   return leftPadTraceIds ? traceId.padStart(32, '0') : traceId.replace(/^0+(?=.)/, '');
 }
 
-function traceJson(trace: TraceResult, leftPadTraceIds: boolean): string {
-  let text = `{"traceID":"${shownTraceId(trace.traceId, leftPadTraceIds)}"`;
+function putTrace(json: JsonBytes, trace: TraceResult, leftPadTraceIds: boolean): void {
+  json.ascii('{"traceID":"');
+  json.ascii(shownTraceId(trace.traceId, leftPadTraceIds));
+  json.ascii('"');
   const service = trace.rootServiceName ?? ROOT_UNKNOWN;
-  if (service !== '') text += `,"rootServiceName":${jsonString(service)}`;
-  if (trace.rootTraceName) text += `,"rootTraceName":${jsonString(trace.rootTraceName)}`;
-  if (trace.startUnixNano > 0n) text += `,"startTimeUnixNano":"${trace.startUnixNano}"`;
+  if (service !== '') putText(json, ',"rootServiceName":', service);
+  if (trace.rootTraceName) putText(json, ',"rootTraceName":', trace.rootTraceName);
+  putPositive(json, ',"startTimeUnixNano":', trace.startUnixNano);
   const durationMs = Math.trunc(trace.durationMs);
-  if (durationMs > 0) text += `,"durationMs":${durationMs}`;
+  if (durationMs > 0) json.ascii(`,"durationMs":${durationMs}`);
   if (trace.spanSets !== undefined && trace.spanSets.length > 0) {
-    const sets = trace.spanSets.map(spanSetJson);
     // Older clients read the first set under its former name.
-    text += `,"spanSet":${sets[0]},"spanSets":[${sets.join(',')}]`;
+    json.ascii(',"spanSet":');
+    const from = json.length;
+    putSpanSet(json, trace.spanSets[0]);
+    const to = json.length;
+    json.ascii(',"spanSets":[');
+    json.again(from, to);
+    for (let i = 1; i < trace.spanSets.length; i++) {
+      json.ascii(',');
+      putSpanSet(json, trace.spanSets[i]);
+    }
+    json.ascii(']');
   }
-  if (trace.serviceStats !== undefined && trace.serviceStats.size > 0) text += statsJson(trace.serviceStats);
-  return text + '}';
+  if (trace.serviceStats !== undefined && trace.serviceStats.size > 0) putStats(json, trace.serviceStats);
+  json.ascii('}');
 }
 
-function statsJson(stats: Map<string, { spanCount: number; errorCount: number }>): string {
-  let text = '';
+function putStats(json: JsonBytes, stats: Map<string, { spanCount: number; errorCount: number }>): void {
+  json.ascii(',"serviceStats":{');
+  let first = true;
   for (const [service, { spanCount, errorCount }] of stats) {
-    text += `${text === '' ? '' : ','}${jsonString(service)}:{`;
-    if (spanCount > 0) text += `"spanCount":${spanCount}`;
-    if (errorCount > 0) text += `${spanCount > 0 ? ',' : ''}"errorCount":${errorCount}`;
-    text += '}';
+    if (!first) json.ascii(',');
+    first = false;
+    json.text(service);
+    json.ascii(':{');
+    if (spanCount > 0) {
+      json.ascii('"spanCount":');
+      json.uint32(spanCount);
+    }
+    if (errorCount > 0) {
+      json.ascii(spanCount > 0 ? ',"errorCount":' : '"errorCount":');
+      json.uint32(errorCount);
+    }
+    json.ascii('}');
   }
-  return `,"serviceStats":{${text}}`;
+  json.ascii('}');
 }
 
-function spanSetJson(set: SpanSetResult): string {
-  let text = '';
-  for (const span of set.spans) {
-    text += `${text === '' ? '' : ','}{"spanID":"${span.spanId}"`;
-    if (span.name) text += `,"name":${jsonString(span.name)}`;
-    if (span.startUnixNano > 0n) text += `,"startTimeUnixNano":"${span.startUnixNano}"`;
-    if (span.durationNs > 0n) text += `,"durationNanos":"${span.durationNs}"`;
-    if (span.attributes.length > 0) text += `,"attributes":${attributesJson(span.attributes)}`;
-    text += '}';
+function putSpanSet(json: JsonBytes, set: SpanSetResult): void {
+  json.ascii('{"spans":[');
+  for (let i = 0; i < set.spans.length; i++) {
+    const span = set.spans[i];
+    json.ascii(i > 0 ? ',{"spanID":"' : '{"spanID":"');
+    json.ascii(span.spanId);
+    json.ascii('"');
+    if (span.name) putText(json, ',"name":', span.name);
+    putPositive(json, ',"startTimeUnixNano":', span.startUnixNano);
+    putPositive(json, ',"durationNanos":', span.durationNs);
+    if (span.attributes.length > 0) putAttributes(json, span.attributes);
+    json.ascii('}');
   }
-  text = `{"spans":[${text}]`;
-  if (set.matched > 0) text += `,"matched":${set.matched}`;
-  if (set.attributes !== undefined && set.attributes.length > 0)
-    text += `,"attributes":${attributesJson(set.attributes)}`;
-  return text + '}';
+  json.ascii(']');
+  if (set.matched > 0) json.ascii(`,"matched":${set.matched}`);
+  if (set.attributes !== undefined && set.attributes.length > 0) putAttributes(json, set.attributes);
+  json.ascii('}');
 }
 
-function attributesJson(attributes: ResultAttribute[]): string {
-  let text = '';
-  for (const { key, value } of attributes) {
-    text += `${text === '' ? '' : ','}{"key":${jsonString(key)},"value":${valueJson(value)}}`;
+function putAttributes(json: JsonBytes, attributes: ResultAttribute[]): void {
+  json.ascii(',"attributes":[');
+  for (let i = 0; i < attributes.length; i++) {
+    const { key, value } = attributes[i];
+    putText(json, i > 0 ? ',{"key":' : '{"key":', key);
+    if (value.type === 'string') {
+      putText(json, ',"value":{"stringValue":', value.value);
+      json.ascii('}}');
+    } else {
+      json.ascii(',"value":');
+      json.raw(valueJson(value));
+      json.ascii('}');
+    }
   }
-  return `[${text}]`;
+  json.ascii(']');
+}
+
+function putText(json: JsonBytes, before: string, text: string): void {
+  json.ascii(before);
+  json.text(text);
+}
+
+const bits64 = new BigUint64Array(1);
+const words = new Uint32Array(bits64.buffer);
+
+/** A quoted number of 64 bits, unless it is 0 or less. */
+function putPositive(json: JsonBytes, before: string, value: bigint): void {
+  if (value <= 0n) return;
+  json.ascii(before);
+  bits64[0] = value;
+  json.uint64(words[0], words[1]);
 }
 
 export function valueJson(value: AttributeValue): string {

@@ -54,6 +54,12 @@ export class JsonBytes {
     this.#length = at;
   }
 
+  /** JSON as it is, without a comma. */
+  raw(json: string): void {
+    this.#reserve(3 * json.length);
+    this.#length += this.#bytes.write(json, this.#length);
+  }
+
   /** `{` or `[`, given as its code. */
   open(bracket: number): void {
     this.#byte(bracket);
@@ -88,6 +94,38 @@ export class JsonBytes {
       at = this.#piece(source, at, pieceEnd, end);
     }
     this.#byte(QUOTE);
+  }
+
+  /** The same of a string; lone surrogates become U+FFFD. */
+  text(text: string): void {
+    const { length } = text;
+    this.#reserve(length + 2);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    bytes[at++] = QUOTE;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 0x80 || ACTIONS[code] !== COPY) {
+        const encoded = Buffer.from(text);
+        this.string(encoded, 0, encoded.length);
+        return;
+      }
+      bytes[at++] = code;
+    }
+    bytes[at++] = QUOTE;
+    this.#length = at;
+  }
+
+  /** How many bytes there are so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The bytes from `from` on once more. */
+  again(from: number, to: number): void {
+    this.#reserve(to - from);
+    this.#bytes.copyWithin(this.#length, from, to);
+    this.#length += to - from;
   }
 
   /** Any bytes as quoted base64. */
