@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fc } from '../../tests/property.ts';
+import fc from '../../tests/property.ts';
 import { JsonBytes } from './json-bytes.ts';
 
 test('a string is the same text in JSON', () => {
