@@ -105,6 +105,7 @@ async function bench(options: Partial<LiveStoreOptions> = {}): Promise<Bench> {
   const blocks: LocalBlockRef[] = [];
   const cutFailures: Error[] = [];
   const clock = { ms: 1_000_000 };
+  let segments = 1;
   const store = new LiveStore({
     log,
     instance: '000000000000',
@@ -119,6 +120,7 @@ async function bench(options: Partial<LiveStoreOptions> = {}): Promise<Bench> {
     fsync: 'never',
     limits: () => ({ attributeBytesMax: 0, traceBytesMax: 0 }),
     now: () => clock.ms,
+    nextSegment: () => segments++,
     onBlock: (block) => blocks.push(block),
     onCutFailed: (error) => cutFailures.push(error),
     onAppended: () => {},

@@ -47,6 +47,8 @@ export interface LiveStoreOptions {
   /** The same object as long as they are the same. */
   limits: (tenant: string) => AppendLimits;
   now: () => number;
+  /** A number that no other segment of the process has. */
+  nextSegment: () => number;
   /** A block is durable and listed before its segment is forgotten. */
   onBlock: (block: LocalBlockRef, cutMs: number) => void;
   onCutFailed: (error: Error) => void;
@@ -101,7 +103,6 @@ export class LiveStore {
   #dirty = new Set<Segment>();
   #committing: Promise<void> | undefined;
   #cutting: Promise<void> | undefined;
-  #nextSegment = 1;
   #nextLease = 1;
   readonly #leases = new Map<number, Segment[]>();
   #closed = false;
@@ -313,7 +314,7 @@ export class LiveStore {
     const now = this.#options.now();
     this.#begunMs = now;
     const segment: Segment = {
-      id: this.#nextSegment++,
+      id: this.#options.nextSegment(),
       tenant,
       columns,
       appender: new Appender(columns, this.#options.limits(tenant)),

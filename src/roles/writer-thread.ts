@@ -132,6 +132,7 @@ let bucket: MessagePort | undefined;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
 let nextLease = 1;
+let nextSegment = 1;
 let answers: PushAnswer[] = [];
 let stats = emptyStats();
 const timers: NodeJS.Timeout[] = [];
@@ -298,6 +299,7 @@ function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters
     fsync: settings.fsync,
     limits: (tenant) => limits.own.get(tenant) ?? limits.base,
     now: Date.now,
+    nextSegment: () => nextSegment++,
     onBlock(block, cutMs) {
       catalog.add(block);
       tellBucket({ type: 'cut' });
