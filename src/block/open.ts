@@ -48,7 +48,7 @@ import type {
   Want,
 } from './segment.ts';
 import { type ByteRange, openSource, type BlockSource, type ReadBytes, type RemoteSource } from './source.ts';
-import { readTraces, type TraceLines } from './traces-file.ts';
+import { readTraceIds, readTraces, type TraceLines } from './traces-file.ts';
 
 /** What the readers of one thread share. */
 export interface BlockCaches {
@@ -290,6 +290,17 @@ export class OpenBlock implements Segment {
       this.bytesRead += file.length;
       const lines = readTraces(file);
       return { value: lines, bytes: 2 * file.length + 80 * lines.strings.length };
+    });
+  }
+
+  async traceIds(): Promise<Uint8Array> {
+    const lines = this.#caches.columns.get(`${this.name} lines`) as TraceLines | undefined;
+    if (lines !== undefined) return lines.ids;
+    return this.#cached('ids', async () => {
+      const file = await this.#source.traces();
+      this.bytesRead += file.length;
+      const ids = readTraceIds(file);
+      return { value: ids, bytes: ids.length };
     });
   }
 

@@ -104,8 +104,11 @@ export interface Segment {
   readonly endSeconds: number;
   /** Bytes of the whole segment, for metrics. */
   readonly bytes: number;
-  /** The earliest and latest start of a span, where that is known: who counts by time need not read starts that all count alike. */
-  startBounds?(): { minLow: number; minHigh: number; maxLow: number; maxHigh: number } | undefined;
+  /**
+   * The earliest and latest start of a span, where that is known: who counts by time need not read starts that all count
+   * alike. `isUsed`: unless they are only compared with those of other segments.
+   */
+  startBounds?(isUsed?: boolean): { minLow: number; minHigh: number; maxLow: number; maxHigh: number } | undefined;
   /** Bytes read from files so far, of all queries together; absent where nothing is read. */
   readonly bytesRead?: number;
 
@@ -114,6 +117,10 @@ export interface Segment {
   /** The same without waiting, for many traces: `hash` is the xxHash64 of the id. */
   mayHoldHash?(): Promise<(hash: Int32Array) => boolean>;
   lines(): Promise<TraceLines>;
+  /** The ids of `lines` alone, 16 bytes each; of blocks they ascend. */
+  traceIds(): Promise<Uint8Array>;
+  /** Rows of spans that earlier rows have as well, ascending; absent where there are none. `lines` and `tree` leave them out. */
+  repeatedRows?(): readonly number[];
   /** Says that all columns of these rows will be read: where that is far away, they are fetched together, and once. */
   prepare?(range: RowRange): Promise<void>;
   /** Says that this whole column, or the lines of traces, will probably be read soon. */

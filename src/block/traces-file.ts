@@ -83,17 +83,7 @@ export function writeTraces(lines: TraceLines): Uint8Array {
 
 /** Throws VivaceError 'internal' when the file is damaged. */
 export function readTraces(file: Uint8Array): TraceLines {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const magic = Buffer.from(file.subarray(0, 8)).toString('latin1');
-  if (file.length < TRACES_HEAD_BYTES || (magic !== MAGIC && magic !== MAGIC_BEFORE))
-    throw damaged('it does not begin as a traces file');
-  const traces = view.getUint32(8, true);
-  const rawBytes = view.getUint32(16, true);
-  const bodyAt = TRACES_HEAD_BYTES + 16 * traces;
-  const body = file.subarray(bodyAt, bodyAt + view.getUint32(20, true));
-  const crc = magic === MAGIC ? crcOf(file) : crc32(body);
-  if (body.length !== view.getUint32(20, true) || crc !== view.getUint32(24, true))
-    throw damaged('its checksum differs');
+  const { traces, rawBytes, ids, body } = checkedFile(file);
   const raw = decompressed(body, rawBytes);
   if (raw.length !== rawBytes) throw damaged('its length differs');
   const bytes = raw.byteOffset % 4 === 0 ? raw : new Uint8Array(raw);
@@ -124,7 +114,7 @@ export function readTraces(file: Uint8Array): TraceLines {
     from = base + end;
   }
   return {
-    ids: file.subarray(TRACES_HEAD_BYTES, bodyAt),
+    ids,
     firstRow,
     startLow,
     startHigh,
@@ -138,6 +128,28 @@ export function readTraces(file: Uint8Array): TraceLines {
     statErrors,
     strings,
   };
+}
+
+/** The ids alone, which ascend. Throws VivaceError 'internal' when the file is damaged. */
+export function readTraceIds(file: Uint8Array): Uint8Array {
+  const { ids } = checkedFile(file);
+  // A copy: the rest need not stay.
+  return ids.slice();
+}
+
+/** The parts of a file whose checksum is right. */
+function checkedFile(file: Uint8Array): { traces: number; rawBytes: number; ids: Uint8Array; body: Uint8Array } {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const magic = Buffer.from(file.subarray(0, 8)).toString('latin1');
+  if (file.length < TRACES_HEAD_BYTES || (magic !== MAGIC && magic !== MAGIC_BEFORE))
+    throw damaged('it does not begin as a traces file');
+  const traces = view.getUint32(8, true);
+  const bodyAt = TRACES_HEAD_BYTES + 16 * traces;
+  const body = file.subarray(bodyAt, bodyAt + view.getUint32(20, true));
+  const crc = magic === MAGIC ? crcOf(file) : crc32(body);
+  if (body.length !== view.getUint32(20, true) || crc !== view.getUint32(24, true))
+    throw damaged('its checksum differs');
+  return { traces, rawBytes: view.getUint32(16, true), ids: file.subarray(TRACES_HEAD_BYTES, bodyAt), body };
 }
 
 /** Of all but itself. */

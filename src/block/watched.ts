@@ -61,6 +61,7 @@ class WatchedSegment implements Segment {
   readonly prepare?: Segment['prepare'];
   readonly attributesOf?: Segment['attributesOf'];
   readonly startBounds?: Segment['startBounds'];
+  readonly repeatedRows?: Segment['repeatedRows'];
   readonly #base: Segment;
   readonly #watch: Watch;
   readonly #reads: Reads;
@@ -81,11 +82,12 @@ class WatchedSegment implements Segment {
     if (base.prepare !== undefined) this.prepare = (range) => this.#read('all columns', () => base.prepare!(range));
     if (base.traceNumber !== undefined) this.traceNumber = (id) => base.traceNumber!(id);
     if (base.startBounds !== undefined)
-      this.startBounds = () => {
+      this.startBounds = (isUsed = true) => {
         // Whoever counts spans by these has used the segment.
-        reads.touched = true;
+        if (isUsed) reads.touched = true;
         return base.startBounds!();
       };
+    if (base.repeatedRows !== undefined) this.repeatedRows = () => base.repeatedRows!();
     if (base.attributesOf !== undefined)
       this.attributesOf = (space, range) => {
         reads.touched = true;
@@ -104,6 +106,11 @@ class WatchedSegment implements Segment {
   lines(): Promise<TraceLines> {
     this.#onRead('lines');
     return this.#read('traces', () => this.#base.lines());
+  }
+
+  /** Asked of many blocks only to find that they have nothing in common. */
+  traceIds(): Promise<Uint8Array> {
+    return this.#filter(() => this.#base.traceIds());
   }
 
   rowsOfTrace(trace: number): Promise<Uint32Array> {

@@ -12,6 +12,7 @@ import { watched } from '../block/watched.ts';
 import { beginMetrics, type MetricsQuery } from '../query/metrics.ts';
 import type { Progress } from '../query/progress.ts';
 import { searchTraces } from '../query/search.ts';
+import { RepeatedSpanCache } from '../query/repeated-spans.ts';
 import { SplitTraceCache } from '../query/split-traces.ts';
 import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
@@ -44,7 +45,7 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
   const { catalog, remote, traceBytesMax, onBlock, onDamage } = options;
   const caches = { ...createBlockCaches(CACHE_BYTES), remote };
   const stop = (): void => {};
-  const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
+  const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
   /** Opens the blocks of a range of time, works on them, and gives them back. */
   const withBlocks = async <T>(
     tenant: string,

@@ -56,6 +56,7 @@ import { type LiveColumn, LiveView } from './live-view.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { orderRows, type RowOrder } from './order.ts';
 import { lengthDelimited, wrapMessage } from './message.ts';
+import { RepeatedRows } from './repeated-rows.ts';
 
 type Head = ReturnType<LiveView['columnHeads']>[number];
 
@@ -85,8 +86,11 @@ export class LiveSegment implements Segment {
   #lines: TraceLines | undefined;
   #order: RowOrder | undefined;
   #columns = new Map<string, Column>();
+  readonly #repeated: RepeatedRows;
 
-  constructor(snapshot: LiveSnapshot) {
+  /** `repeated` is what is known of the segment since an earlier snapshot. */
+  constructor(snapshot: LiveSnapshot, repeated = new RepeatedRows()) {
+    this.#repeated = repeated;
     this.view = new LiveView(snapshot);
     this.name = `live-${snapshot.id}`;
     this.rows = snapshot.rows;
@@ -112,6 +116,14 @@ export class LiveSegment implements Segment {
   async lines(): Promise<TraceLines> {
     this.#lines ??= this.#makeLines();
     return this.#lines;
+  }
+
+  async traceIds(): Promise<Uint8Array> {
+    return this.#lines?.ids ?? new Uint8Array(this.view.traceWords().buffer);
+  }
+
+  repeatedRows(): readonly number[] {
+    return this.#repeated.of(this.view);
   }
 
   async rowsOfTrace(trace: number): Promise<Uint32Array> {
@@ -478,7 +490,12 @@ export class LiveSegment implements Segment {
     let spans = new Uint32Array(next.length);
     let errors = new Uint32Array(next.length);
     let stats = 0;
-    for (let row = 0; row < rows; row++) {
+    const repeated = this.repeatedRows();
+    for (let row = 0, skip = 0; row < rows; row++) {
+      if (repeated[skip] === row) {
+        skip++;
+        continue;
+      }
       const trace = traceOf[row];
       if (
         startHigh[row] < lines.startHigh[trace] ||

@@ -15,7 +15,8 @@
  * reached from no root; they come last in their trace, each as one without its parent.
  */
 import type { LiveView } from './live-view.ts';
-import { META_KIND, ROW_BITS, ROW_PARENT_ID, ROW_SPAN_ID, ROW_START, ROW_TRACE, SPACE_META } from './layout.ts';
+import { ROW_PARENT_ID, ROW_SPAN_ID, ROW_START, ROW_TRACE } from './layout.ts';
+import { hashId, RowIdentity } from './row-identity.ts';
 
 export interface RowOrder {
   /** Live row of each row of the block. */
@@ -117,10 +118,7 @@ class TraceTree {
   readonly #parentHigh: Uint32Array;
   readonly #startLow: Uint32Array;
   readonly #startHigh: Uint32Array;
-  readonly #bits: Uint32Array;
-  readonly #view: LiveView;
-  #requestStarts: Uint32Array | undefined;
-  #wideKinds: Map<number, number> | undefined;
+  readonly #identity: RowIdentity;
   #table = new Int32Array(64);
   #byStart = new Int32Array(32);
   #keys = new Float64Array(32);
@@ -131,14 +129,13 @@ class TraceTree {
   #stack = new Int32Array(32);
 
   constructor(view: LiveView) {
-    this.#view = view;
+    this.#identity = new RowIdentity(view);
     this.#idLow = view.field(ROW_SPAN_ID);
     this.#idHigh = view.field(ROW_SPAN_ID + 1);
     this.#parentLow = view.field(ROW_PARENT_ID);
     this.#parentHigh = view.field(ROW_PARENT_ID + 1);
     this.#startLow = view.field(ROW_START);
     this.#startHigh = view.field(ROW_START + 1);
-    this.#bits = view.field(ROW_BITS);
   }
 
   /** Writes the rows grouped[from, to) in depth-first order to `rows` at `filled`; returns the new end. */
@@ -246,7 +243,7 @@ class TraceTree {
           break;
         }
         const other = grouped[from + found - 1];
-        if (this.#idLow[other] === low && this.#idHigh[other] === high && this.#isSame(other, row)) {
+        if (this.#idLow[other] === low && this.#idHigh[other] === high && this.#identity.isSame(other, row)) {
           this.#parent[i] = -3;
           break;
         }
@@ -254,31 +251,6 @@ class TraceTree {
       }
     }
     return mask;
-  }
-
-  #isSame(earlier: number, row: number): boolean {
-    if (
-      this.#startLow[earlier] !== this.#startLow[row] ||
-      this.#startHigh[earlier] !== this.#startHigh[row] ||
-      (this.#bits[earlier] & 0xff) !== (this.#bits[row] & 0xff)
-    )
-      return false;
-    if ((this.#bits[row] & 0xff) === 255 && this.#wideKind(earlier) !== this.#wideKind(row)) return false;
-    this.#requestStarts ??= this.#view.requestStarts();
-    return requestOf(this.#requestStarts, earlier) !== requestOf(this.#requestStarts, row);
-  }
-
-  /** The kind of a row whose kind does not fit its byte. */
-  #wideKind(row: number): number | undefined {
-    if (this.#wideKinds === undefined) {
-      this.#wideKinds = new Map();
-      const head = this.#view.columnHeads().find((each) => each.space === SPACE_META && each.key === META_KIND);
-      if (head !== undefined) {
-        const { rows, values } = this.#view.load(head);
-        for (let i = 0; i < rows.length; i++) this.#wideKinds.set(rows[i], values[2 * i]);
-      }
-    }
-    return this.#wideKinds.get(row);
   }
 
   #find(table: Int32Array, mask: number, grouped: Uint32Array, from: number, low: number, high: number): number {
@@ -345,20 +317,4 @@ class TraceTree {
     this.#position = new Int32Array(size);
     this.#stack = new Int32Array(size);
   }
-}
-
-function hashId(low: number, high: number): number {
-  const hash = Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
-  return hash ^ (hash >>> 15);
-}
-
-function requestOf(starts: Uint32Array, row: number): number {
-  let from = 0;
-  let to = starts.length;
-  while (to - from > 1) {
-    const middle = (from + to) >>> 1;
-    if (starts[middle] <= row) from = middle;
-    else to = middle;
-  }
-  return from;
 }

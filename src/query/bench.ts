@@ -21,6 +21,7 @@ import { rowsOf } from './bits.ts';
 import { filterRows } from './filter.ts';
 import { beginMetrics } from './metrics.ts';
 import { runPipeline } from './pipeline.ts';
+import { RepeatedSpanCache } from './repeated-spans.ts';
 import { SplitTraceCache } from './split-traces.ts';
 import { collectTrace } from './trace.ts';
 
@@ -115,7 +116,7 @@ async function benchMetrics(name: string, ref: BlockRef, text: string): Promise<
   const startNs = 1_700_000_000_000_000_000n;
   const range = { startNs, endNs: startNs + 3_600_000_000_000n, stepNs: 15_000_000_000n, instant: false };
   const query = parseQuery(text);
-  const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
+  const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
   let sums = new Float64Array(0);
   const each = await measure(async () => {
     const running = beginMetrics(query, { ...range, exemplars: 0, seriesMax: 0 });

@@ -1,9 +1,12 @@
 /** Describes the traces of a search result: times, root and services from the lists of traces, spans from their columns. */
 import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
-import { eachValue, lineString, rangeOf, traceEnd, traceStart } from './gather.ts';
+import type { Reference } from '../traceql/ast.ts';
+import { has } from './bits.ts';
+import { eachValue, gather, lineString, rangeOf, traceEnd, traceStart } from './gather.ts';
 import { type Listings, listedValues } from './listed-values.ts';
 import type { FoundAttribute, FoundSpan, FoundTraceSummary } from './results.ts';
+import type { RepeatedSpanCache } from './repeated-spans.ts';
 import { traceNumbers, wantedTraces } from './trace-numbers.ts';
 
 /** A trace in a segment that holds all or a part of it. */
@@ -30,6 +33,7 @@ export async function describeTraces(
   chosen: readonly (DescribedTrace & { sets: DescribedSet[] })[],
   listings: Listings,
   spansMax: number,
+  repeats: RepeatedSpanCache,
   stop: () => void,
 ): Promise<FoundTraceSummary[]> {
   const summaries = chosen.map(
@@ -44,6 +48,7 @@ export async function describeTraces(
     }),
   );
   await addTraceLines([], chosen, summaries);
+  await takeOffRepeated(chosen, summaries, repeats, stop);
   stop();
   // Listed rows of all traces, segment by segment, so that each column is read once and in order.
   const listed = new Map<Segment, ListedRow[]>();
@@ -160,6 +165,51 @@ async function addRootOfSeveral(places: readonly TracePlace[], summary: FoundTra
   summary.rootServiceName = lineString(latest.lines, latest.lines.rootService[latest.trace]) || undefined;
   summary.rootTraceName = lineString(latest.lines, latest.lines.rootName[latest.trace]);
 }
+
+/** Spans that several places of a trace have were counted in each: leaves one. */
+async function takeOffRepeated(
+  chosen: readonly DescribedTrace[],
+  summaries: readonly FoundTraceSummary[],
+  repeats: RepeatedSpanCache,
+  stop: () => void,
+): Promise<void> {
+  const several = chosen.flatMap(({ places }, i) =>
+    places.length > 1 ? [{ places, stats: summaries[i].serviceStats! }] : [],
+  );
+  if (several.length === 0) return;
+  const segments = new Set(several.flatMap(({ places }) => places.map(({ segment }) => segment)));
+  const newestFirst = [...segments].sort((a, b) => Number(b.live) - Number(a.live));
+  const repeated = await repeats.find(newestFirst, stop);
+  for (let s = 0; s < newestFirst.length; s++) {
+    const segment = newestFirst[s];
+    const bits = repeated[s];
+    if (bits === undefined) continue;
+    for (const { places, stats } of several) {
+      stop();
+      const place = places.find((each) => each.segment === segment);
+      const rows = place && (await segment.rowsOfTrace(place.trace)).filter((row) => has(bits, row)).sort();
+      if (rows === undefined || rows.length === 0) continue;
+      const services = await gather(segment, SERVICE_NAME, rows);
+      const statuses = await gather(segment, STATUS, rows);
+      for (let i = 0; i < rows.length; i++) {
+        const service = services[i] as { value?: string } | undefined;
+        const name = typeof service?.value === 'string' ? service.value : '';
+        const { spanCount, errorCount } = stats.get(name) ?? { spanCount: 0, errorCount: 0 };
+        const isError = (statuses[i] as { value: string }).value === 'error';
+        if (spanCount > 1) stats.set(name, { spanCount: spanCount - 1, errorCount: errorCount - (isError ? 1 : 0) });
+      }
+    }
+  }
+}
+
+const SERVICE_NAME: Reference = {
+  type: 'attribute',
+  scope: 'resource',
+  parent: false,
+  name: 'service.name',
+  offset: 0,
+};
+const STATUS: Reference = { type: 'intrinsic', name: 'status', offset: 0 };
 
 /** Few counts occur in many traces: the object of each is made once. */
 type KnownStats = Map<number, { spanCount: number; errorCount: number }>;

@@ -185,8 +185,16 @@ test('what does not fit is left out and said', async (t) => {
     assert.equal(found.series!.length, 5);
   }
   // What is counted is counted whole, wherever it is met again.
+  const second = await bothForms(
+    t,
+    spans.map((each) => ({ ...each, span: 2 })),
+  );
+  const third = await bothForms(
+    t,
+    spans.map((each) => ({ ...each, span: 3 })),
+  );
   for (const by of ['name', 'kind, name', 'span.n']) {
-    const twice = await outcomeOf([live, block, live], `{ } | count_over_time() by(${by})`, wide);
+    const twice = await outcomeOf([second.live, block, third.live], `{ } | count_over_time() by(${by})`, wide);
     assert.deepEqual(
       twice.series!.map(({ values }) => values.reduce((sum, count) => sum + count)),
       [3, 3, 3, 3, 3],

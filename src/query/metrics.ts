@@ -8,7 +8,7 @@
 import type { Segment } from '../block/segment.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type { CompareMetrics, FieldExpr, Hint, Query, Stage } from '../traceql/ast.ts';
-import type { Bits } from './bits.ts';
+import { allBits, type Bits, subtract } from './bits.ts';
 import { CELLS_MAX } from './metrics-cells.ts';
 import { ATTRIBUTES_MAX, CompareRun } from './metrics-compare.ts';
 import { type Intervals, intervalsOf, stampMs } from './metrics-intervals.ts';
@@ -18,7 +18,7 @@ import { selectedRows } from './metrics-rows.ts';
 import { MetricsRun } from './metrics-run.ts';
 import { applySecondStages } from './metrics-second-stages.ts';
 import { compareSeries, seriesOf } from './metrics-series.ts';
-import { type PipelineContext, readsWholeTraces } from './pipeline.ts';
+import { isPerSpan, type PipelineContext, readsWholeTraces } from './pipeline.ts';
 import type { Progress } from './progress.ts';
 import { type Joining, unitsOf } from './units.ts';
 
@@ -69,11 +69,18 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
   return {
     async add(segments, joining, { stop, begin }, progress) {
       if (isFalse) return;
+      const stages = stagesToJoin(query);
+      begin?.('find spans that were sent twice');
+      const repeats = isPerSpan(stages) ? await joining.repeats.find(segments, stop) : [];
       let done = 0;
-      for await (const unit of unitsOf(segments, stagesToJoin(query), joining, stop)) {
+      for await (const unit of unitsOf(segments, stages, joining, stop)) {
         stop();
         begin?.(query.pipeline[0]);
-        const rows = await selectedRows(unit, query.pipeline, stop);
+        const rows = without(
+          await selectedRows(unit, query.pipeline, stop),
+          unit.segment,
+          repeats[segments.indexOf(unit.segment)],
+        );
         stop();
         begin?.(metrics.name);
         await run.add(unit.segment, rows, stop);
@@ -85,6 +92,16 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
     partial: run.partial,
     finish,
   };
+}
+
+/** Rows (undefined: all) without those of spans that count elsewhere or have an earlier row. */
+function without(rows: Bits | undefined, segment: Segment, elsewhere: Bits | undefined): Bits | undefined {
+  const again = segment.repeatedRows?.() ?? [];
+  if (again.length === 0 && elsewhere === undefined) return rows;
+  const left = rows ?? allBits(segment.rows);
+  if (elsewhere !== undefined) subtract(left, elsewhere);
+  for (const row of again) left[row >>> 5] &= ~(1 << (row & 31));
+  return left;
 }
 
 /** The stages, and what is read of the spans they find, as a stage that decides nothing: it may need whole traces, too. */

@@ -46,7 +46,7 @@ export async function searchTraces(
   let inspectedTraces = 0;
   const outcome = async (chosen: Candidate[]): Promise<SearchOutcome> => {
     options.begin?.('describe traces');
-    const traces = await describeTraces(chosen, listings, options.spansPerSpanSet, options.stop);
+    const traces = await describeTraces(chosen, listings, options.spansPerSpanSet, joining.repeats, options.stop);
     return { traces, inspectedTraces };
   };
   for await (const unit of unitsOf(inRange, pipeline, joining, options.stop)) {

@@ -14,6 +14,7 @@ import { cutBlock } from '../cut/cut-block.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
 import { ProtoWriter, tagOf, WIRE_BYTES, WIRE_FIXED64, WIRE_VARINT } from '../wire/protobuf.ts';
+import { RepeatedSpanCache } from './repeated-spans.ts';
 import { SplitTraceCache } from './split-traces.ts';
 import type { Joining } from './units.ts';
 
@@ -69,7 +70,7 @@ export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Prom
 
 /** How traces in several segments are joined, as a reader thread does it. */
 export function joiningOf(): Joining {
-  return { segmentOf: joinedSegment, splits: new SplitTraceCache() };
+  return { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
 }
 
 /** Sixteen bytes of hex. */

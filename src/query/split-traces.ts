@@ -48,7 +48,7 @@ export class SplitTraceCache {
     };
     const adding = new Adding(split);
     for (const live of lives) {
-      const { ids } = await live.lines();
+      const ids = await live.traceIds();
       for (const block of blocks) {
         stop();
         const pair = await this.#ofPair(live, ids, block);
@@ -68,7 +68,7 @@ export class SplitTraceCache {
   async #ofBlocks(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
     const key = blocks.map(({ name }) => name).join();
     let known = this.#blocks.get(key);
-    if (known === undefined) known = await mergeIds(blocks, stop);
+    if (known === undefined) known = await tracesOfSeveral(blocks, stop);
     keep(this.#blocks, key, known, SETS_KEPT);
     return known;
   }
@@ -80,13 +80,13 @@ export class SplitTraceCache {
     const traces = ids.length / 16;
     if (pair.checked >= traces) return pair;
     const mayHold = await block.mayHoldHash?.();
-    const lines = await block.lines();
+    const blockIds = await block.traceIds();
     const hash = new Int32Array(2);
     for (; pair.checked < traces; pair.checked++) {
       const id = ids.subarray(16 * pair.checked, 16 * pair.checked + 16);
       xxhash64(id, 0, 16, hash);
       if (mayHold !== undefined && !mayHold(hash)) continue;
-      const number = findTrace(lines.ids, id);
+      const number = findTrace(blockIds, id);
       if (number < 0) continue;
       pair.liveNumbers.push(pair.checked);
       pair.blockNumbers.push(number);
@@ -144,7 +144,7 @@ async function addLivePairs(
   const first = new Map<string, { segment: number; number: number }>();
   for (const live of lives) {
     const segment = segments.indexOf(live);
-    const { ids } = await live.lines();
+    const ids = await live.traceIds();
     stop();
     for (let number = 0; 16 * number < ids.length; number++) {
       const id = ids.subarray(16 * number, 16 * number + 16);
@@ -159,16 +159,16 @@ async function addLivePairs(
   }
 }
 
-/** Merges the sorted ids of blocks with a heap of one cursor a block. */
-async function mergeIds(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+/** The traces that several blocks have: merges their sorted ids with a heap of one cursor a block. */
+export async function tracesOfSeveral(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
   const split: SplitTraces = { ids: [], places: blocks.map(() => ({ numbers: [], splits: [] })) };
   if (blocks.length < 2) return split;
+  if (blocks.length === 2) return tracesOfTwo(blocks, split);
   const lists: Uint8Array[] = [];
   let total = 0;
   for (const block of blocks) {
     stop();
-    // A copy: the rest of the lines need not stay.
-    const ids = (await block.lines()).ids.slice();
+    const ids = await block.traceIds();
     total += ids.length / 16;
     if (total > IDS_MAX) break;
     lists.push(ids);
@@ -220,6 +220,31 @@ async function mergeIds(blocks: readonly Segment[], stop: () => void): Promise<S
     sink(0);
   }
   return split;
+}
+
+/** Two lists need no heap: they are walked side by side. */
+async function tracesOfTwo(blocks: readonly Segment[], split: SplitTraces): Promise<SplitTraces> {
+  const [a, b] = [await blocks[0].traceIds(), await blocks[1].traceIds()];
+  const [keysA, keysB] = [keysOf(a), keysOf(b)];
+  for (let i = 0, k = 0; i < keysA.length && k < keysB.length; ) {
+    let order = keysA[i] - keysB[k];
+    if (order === 0) order = compareIds(a, 16 * i, b, 16 * k);
+    if (order < 0) i++;
+    else if (order > 0) k++;
+    else {
+      split.ids.push(a.slice(16 * i, 16 * i + 16));
+      put(split, 0, i++);
+      put(split, 1, k++);
+    }
+  }
+  return split;
+}
+
+function keysOf(ids: Uint8Array): Float64Array {
+  const keys = new Float64Array(ids.length / 16);
+  const view = new DataView(ids.buffer, ids.byteOffset, ids.byteLength);
+  for (let i = 0; i < keys.length; i++) keys[i] = view.getUint32(16 * i) * 65536 + view.getUint16(16 * i + 4);
+  return keys;
 }
 
 function keyOf(ids: Uint8Array, at: number): number {

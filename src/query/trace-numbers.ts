@@ -28,7 +28,7 @@ export async function traceNumbers(segment: Segment, { ids, hashes }: WantedTrac
     else {
       const places = new Map<string, number>();
       for (let i = 0; i < ids.length; i++) places.set(textOf(ids[i], 0), i);
-      const known = (await segment.lines()).ids;
+      const known = await segment.traceIds();
       for (let number = 0; 16 * number < known.length; number++) {
         const place = places.get(textOf(known, 16 * number));
         if (place !== undefined) numbers[place] = number;
@@ -41,7 +41,7 @@ export async function traceNumbers(segment: Segment, { ids, hashes }: WantedTrac
   for (let i = 0; i < ids.length; i++) {
     hash[0] = hashes[2 * i];
     hash[1] = hashes[2 * i + 1];
-    if (mayHold === undefined || mayHold(hash)) numbers[i] = findTrace((await segment.lines()).ids, ids[i]);
+    if (mayHold === undefined || mayHold(hash)) numbers[i] = findTrace(await segment.traceIds(), ids[i]);
   }
   return numbers;
 }

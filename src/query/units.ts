@@ -12,6 +12,7 @@
 import type { Segment } from '../block/segment.ts';
 import type { FieldExpr, SpansetExpr, Stage } from '../traceql/ast.ts';
 import { isPerSpan, readsWholeTraces } from './pipeline.ts';
+import type { RepeatedSpanCache } from './repeated-spans.ts';
 import type { SplitPlaces, SplitTraceCache } from './split-traces.ts';
 import { collectTraces } from './trace.ts';
 import { anyIn, type Layout, layoutOf, numberOfTrace, type Unit } from './unit.ts';
@@ -20,6 +21,8 @@ export interface Joining {
   /** Makes a segment of OTLP TracesData. */
   segmentOf(tracesData: Uint8Array): Segment;
   splits: SplitTraceCache;
+  /** Spans that segments have in common, for queries that look at each span by itself. */
+  repeats: RepeatedSpanCache;
 }
 
 /** Spans that are joined at a time, some 500 bytes each; traces that have more are joined one by one. */

@@ -94,6 +94,7 @@ class SegmentWithout implements Segment {
   readonly mayHoldHash?: Segment['mayHoldHash'];
   readonly prepare?: Segment['prepare'];
   readonly attributesOf?: Segment['attributesOf'];
+  readonly repeatedRows?: Segment['repeatedRows'];
   readonly #base: Segment;
   readonly #traces: Numbering;
   readonly #numbers: Record<Space, Numbering>;
@@ -117,6 +118,12 @@ class SegmentWithout implements Segment {
       };
     if (base.mayHoldHash !== undefined) this.mayHoldHash = () => base.mayHoldHash!();
     if (base.prepare !== undefined) this.prepare = (range) => base.prepare!(numbers.span.oldRange(range));
+    const rows = numbers.span;
+    if (base.repeatedRows !== undefined)
+      this.repeatedRows = () =>
+        base.repeatedRows!()
+          .filter((row) => rows.keeps(row))
+          .map((row) => rows.before[row]);
     if (base.attributesOf !== undefined)
       this.attributesOf = (space, range) =>
         base.attributesOf!(space, numbers[space].oldRange(range)).map(({ key, column }) => ({
@@ -136,6 +143,15 @@ class SegmentWithout implements Segment {
   async lines(): Promise<TraceLines> {
     this.#lines ??= filteredLines(await this.#base.lines(), this.#traces, this.#numbers.span, this.live);
     return this.#lines;
+  }
+
+  async traceIds(): Promise<Uint8Array> {
+    const ids = await this.#base.traceIds();
+    const { kept } = this.#traces;
+    const left = new Uint8Array(16 * kept.length);
+    for (let trace = 0; trace < kept.length; trace++)
+      left.set(ids.subarray(16 * kept[trace], 16 * kept[trace] + 16), 16 * trace);
+    return left;
   }
 
   warm(what: Want | 'lines'): void {

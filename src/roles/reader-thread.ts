@@ -10,10 +10,13 @@ import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '
 import { readAhead } from '../block/read-ahead.ts';
 import type { Segment } from '../block/segment.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
+import type { LiveSnapshot } from '../cut/layout.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
+import { RepeatedRowsCache } from '../cut/repeated-rows.ts';
 import type { Progress } from '../query/progress.ts';
 import type { SearchOutcome } from '../query/results.ts';
 import { searchTraces } from '../query/search.ts';
+import { RepeatedSpanCache } from '../query/repeated-spans.ts';
 import { SplitTraceCache } from '../query/split-traces.ts';
 import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
@@ -95,7 +98,8 @@ const settings = workerData as ReaderSettings;
 const cancelled = new Int32Array(settings.cancelled);
 const caches: BlockCaches = createBlockCaches(settings.cacheBytes);
 const turns = new Turns();
-const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache() };
+const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
+const repeatedRows = new RepeatedRowsCache();
 let writer: MessagePort | undefined;
 let remote: RemoteBlocks | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
@@ -190,7 +194,7 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const hidden = lease.deleted === undefined ? known!.hidden : wantedTraces(lease.deleted.map(bytesOfId));
     if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks, hidden });
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
-    const live = withLive ? lease.segments.map((snapshot) => work.watch(new LiveSegment(snapshot))).reverse() : [];
+    const live = withLive ? lease.segments.map((snapshot) => liveSegment(snapshot, work)).reverse() : [];
     const wanted = wantedBlocks(question, blocks);
     work.begin('open blocks');
     await openBlocks(await holding(question, wanted, work), work, missing, held);
@@ -313,6 +317,10 @@ function takeLease(tenant: string): Promise<LeaseAnswer> {
     const ask: ReaderAsks = { type: 'lease', id, tenant, knownVersion: blockLists.get(tenant)?.version ?? 0 };
     writer!.postMessage(ask);
   });
+}
+
+function liveSegment(snapshot: LiveSnapshot, work: Work): Segment {
+  return work.watch(new LiveSegment(snapshot, repeatedRows.of(snapshot.id)));
 }
 
 /** The blocks whose spans may be in the question's range of time. */

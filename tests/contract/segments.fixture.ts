@@ -35,8 +35,8 @@ export class TestColumns {
     }
   }
 
-  snapshot(): LiveSnapshot {
-    return this.columns.snapshot(1, 'test');
+  snapshot(id = 1): LiveSnapshot {
+    return this.columns.snapshot(id, 'test');
   }
 }
 
@@ -53,8 +53,8 @@ export function cut(columns: TestColumns, folder: string, pageRows = 8): Promise
   });
 }
 
-export function liveOf(columns: TestColumns): Segment {
-  return new LiveSegment(columns.snapshot());
+export function liveOf(columns: TestColumns, id = 1): Segment {
+  return new LiveSegment(columns.snapshot(id));
 }
 
 export function blockOf(ref: BlockRef): Promise<OpenBlock> {

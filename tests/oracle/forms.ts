@@ -2,13 +2,15 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import type { LocalBlockRef } from '../../src/block/catalog.ts';
 import type { OpenBlock } from '../../src/block/open.ts';
 import type { Segment } from '../../src/block/segment.ts';
+import { mergeBlocks, type FolderMergeOptions } from '../../src/compact/merge-blocks.ts';
 import { encodeRequest, type SpanSpec } from '../../src/query/segments.fixture.ts';
 import { blockOf, cut, liveOf, TestColumns } from '../contract/segments.fixture.ts';
 import { type Dataset, PLACES } from './arbitrary-spans.ts';
 
-export const FORMS = ['live', 'block', 'blocks', 'mixture'] as const;
+export const FORMS = ['live', 'block', 'blocks', 'lives', 'mixture', 'merged'] as const;
 export type Form = (typeof FORMS)[number];
 
 export interface Forms {
@@ -17,36 +19,64 @@ export interface Forms {
 }
 
 /**
- * Live columns, one block, blocks that hold whole traces, and live columns beside blocks with traces in pieces. Segments come
+ * Live columns, one block, and blocks that hold whole traces; with traces in pieces, two live segments beside a block, one
+ * beside two blocks, and one beside what these were merged to. Spans that were sent twice are in all of them. Segments come
  * newest first.
  */
 export async function formsOf({ requests, places }: Dataset): Promise<Forms> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-oracle-'));
   const opened: OpenBlock[] = [];
-  const block = async (spans: SpanSpec[][]): Promise<Segment> => {
-    const one = await blockOf(await cut(columnsOf(spans), folder, 4));
+  const refs: LocalBlockRef[] = [];
+  const block = async (spans: SpanSpec[][]): Promise<Segment[]> => {
+    if (spans.every((each) => each.length === 0)) return [];
+    const ref = await cut(columnsOf(spans), folder, 4);
+    refs.push(ref);
+    const one = await blockOf(ref);
     opened.push(one);
-    return one;
+    return [one];
   };
-  const pieces = spread(requests, places);
-  const [first, ...rest] = requests;
-  const segments: Forms['segments'] = {
-    live: [liveOf(columnsOf(requests))],
-    block: [await block(requests)],
-    blocks: newestFirst([await block([first]), ...(rest.length > 0 ? [await block(rest)] : [])]),
-    mixture: [],
+  const live = (spans: SpanSpec[][], id: number): Segment[] =>
+    spans.every((each) => each.length === 0) ? [] : [liveOf(columnsOf(spans), id)];
+  const again = requests.flat().filter((_, i) => places[i].length > 1);
+  const whole = [...requests, again];
+  const [newest, older, oldest] = spread(requests, places);
+  const single = await block(whole);
+  const blocks = [...(await block([requests[0], again])), ...(await block([...requests.slice(1), again]))];
+  const olderBlock = await block(older);
+  const oldestBlock = await block(oldest);
+  const lastLive = live(newest, 1);
+  const merged = async (): Promise<Segment[]> => {
+    if (olderBlock.length + oldestBlock.length < 2) return [...olderBlock, ...oldestBlock];
+    const one = await blockOf((await mergeBlocks(refs.slice(-2), mergeOptions(folder))).block);
+    opened.push(one);
+    return [one];
   };
-  const [live, ...cuts] = pieces;
-  if (live.some((spans) => spans.length > 0)) segments.mixture.push(liveOf(columnsOf(live)));
-  const blocks: Segment[] = [];
-  for (const spans of cuts) if (spans.some((each) => each.length > 0)) blocks.push(await block(spans));
-  segments.mixture.push(...newestFirst(blocks));
   return {
-    segments,
+    segments: {
+      live: live(whole, 1),
+      block: single,
+      blocks: newestFirst(blocks),
+      lives: [...lastLive, ...live(older, 2), ...oldestBlock],
+      mixture: [...lastLive, ...newestFirst([...olderBlock, ...oldestBlock])],
+      merged: [...lastLive, ...(await merged())],
+    },
     close() {
       for (const one of opened) one.close();
       fs.rmSync(folder, { recursive: true });
     },
+  };
+}
+
+function mergeOptions(blocksDirectory: string): FolderMergeOptions {
+  return {
+    blocksDirectory,
+    pageRows: 4,
+    createdBy: 'vivace test',
+    fsync: 'never',
+    nowMs: Date.now(),
+    bounds: { columnsMax: 512, childrenMax: 1000 },
+    pause: async () => {},
+    checkLock: async () => {},
   };
 }
 

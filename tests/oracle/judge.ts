@@ -3,15 +3,16 @@ import type { Segment } from '../../src/block/segment.ts';
 import { beginMetrics } from '../../src/query/metrics.ts';
 import type { FoundValue } from '../../src/query/results.ts';
 import { searchTraces } from '../../src/query/search.ts';
-import { EVER, joiningOf, traceIdOf } from '../../src/query/segments.fixture.ts';
+import type { Joining } from '../../src/query/units.ts';
+import { EVER, traceIdOf } from '../../src/query/segments.fixture.ts';
 import { parseQuery } from '../../src/traceql/parse.ts';
-import type { FieldExpr, Query, StaticValue } from '../../src/traceql/ast.ts';
+import type { FieldExpr, Query, Reference, StaticValue } from '../../src/traceql/ast.ts';
 import { VivaceError } from '../../src/runtime/errors.ts';
 import { search, show } from './evaluate.ts';
 import { evaluate } from './field.ts';
 import { metricsSeries, shownLabels, valueText, type Window } from './metrics.ts';
 import { type ModelSpan, type ModelTrace, nanoAt } from './model.ts';
-import { spanIdOf, Unspecified } from './reading.ts';
+import { read, spanIdOf, Unspecified } from './reading.ts';
 
 const SEVERAL = 'one of several';
 
@@ -22,7 +23,8 @@ export function expectedLines(text: string, traces: readonly ModelTrace[]): stri
       sets.map(({ spans, attributes }) => {
         const named = [...attributes].map(([key, value]) => `${key}=${show(value)}`);
         const ids = spans.map(({ spec }) => spanIdOf(spec.span));
-        return line(traceIdOf(trace.trace), rootOf(trace), trace.startNs, trace.endNs - trace.startNs, ids, named);
+        const root = `${rootOf(trace)} of ${statsOf(trace)}`;
+        return line(traceIdOf(trace.trace), root, trace.startNs, trace.endNs - trace.startNs, ids, named);
       }),
     ),
   );
@@ -74,11 +76,11 @@ export function expectedSeries(text: string, traces: readonly ModelTrace[]): str
 }
 
 /** What the engine computes; a text when it refuses. */
-export async function foundSeries(text: string, segments: Segment[]): Promise<string[] | string> {
+export async function foundSeries(text: string, segments: Segment[], joining: Joining): Promise<string[] | string> {
   const window = windowOf(text);
   return refused(async () => {
     const running = beginMetrics(parseQuery(text), { ...window, instant: false, exemplars: 0, seriesMax: 0 });
-    await running.add(segments, joiningOf(), { stop: () => {} });
+    await running.add(segments, joining, { stop: () => {} });
     return (running.finish().series ?? []).map(({ labels, values }) => {
       const named = labels.map(({ key, value }) => `${key}=${showFound(value)}`).sort();
       const samples = Array.from(values, (value) => (Number.isNaN(value) ? undefined : value));
@@ -92,24 +94,52 @@ function rootOf({ spans, root }: ModelTrace): string {
   return spans.filter(({ isRoot }) => isRoot).length > 1 ? SEVERAL : (root?.spec.name ?? '');
 }
 
+function statsOf({ spans }: ModelTrace): string {
+  const stats = new Map<string, { spanCount: number; errorCount: number }>();
+  for (const span of spans) {
+    const [service] = read(SERVICE_NAME, span).scalars;
+    const name = service?.type === 'string' ? service.value : '';
+    const { spanCount, errorCount } = stats.get(name) ?? { spanCount: 0, errorCount: 0 };
+    stats.set(name, { spanCount: spanCount + 1, errorCount: errorCount + (span.spec.status === 2 ? 1 : 0) });
+  }
+  return shownStats(stats);
+}
+
+const SERVICE_NAME: Reference = {
+  type: 'attribute',
+  scope: 'resource',
+  parent: false,
+  name: 'service.name',
+  offset: 0,
+};
+
+function shownStats(stats: ReadonlyMap<string, { spanCount: number; errorCount: number }>): string {
+  return [...stats]
+    .map(([name, { spanCount, errorCount }]) => `${name} ${spanCount}/${errorCount}`)
+    .sort()
+    .join();
+}
+
 /** What the engine finds; a text when it refuses. */
 export async function foundLines(
   text: string,
   segments: Segment[],
   traces: readonly ModelTrace[],
+  joining: Joining,
 ): Promise<string[] | string> {
   const severalRoots = new Set(
     traces.filter((trace) => rootOf(trace) === SEVERAL).map(({ trace }) => traceIdOf(trace)),
   );
   const options = { ...EVER, limit: 1000, spansPerSpanSet: 1000, stop: () => {} };
   return refused(async () => {
-    const { traces: found } = await searchTraces(segments, parseQuery(text), options, joiningOf());
-    return found.flatMap(({ traceId, rootTraceName = '', startUnixNano, durationMs, spanSets = [] }) =>
+    const { traces: found } = await searchTraces(segments, parseQuery(text), options, joining);
+    return found.flatMap(({ traceId, rootTraceName = '', startUnixNano, durationMs, serviceStats, spanSets = [] }) =>
       spanSets.map(({ spans, matched, attributes = [] }) => {
         if (matched !== spans.length) throw new Error(`${matched} spans matched, ${spans.length} are listed`);
         const named = attributes.map(({ key, value }) => `${key}=${showFound(value)}`);
         const ids = spans.map(({ spanId }) => spanId);
-        const root = severalRoots.has(traceId) ? SEVERAL : rootTraceName;
+        const name = severalRoots.has(traceId) ? SEVERAL : rootTraceName;
+        const root = `${name} of ${shownStats(serviceStats ?? new Map())}`;
         return line(traceId, root, startUnixNano, BigInt(durationMs) * 1_000_000n, ids, named);
       }),
     );

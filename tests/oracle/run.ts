@@ -3,14 +3,15 @@ import { parseQuery } from '../../src/traceql/parse.ts';
 import fc from '../property.ts';
 import { type Features, metricsText, queryText } from './arbitrary-queries.ts';
 import { type Dataset, dataset } from './arbitrary-spans.ts';
-import { formsOf } from './forms.ts';
+import { FORMS, formsOf } from './forms.ts';
+import { joiningOf } from '../../src/query/segments.fixture.ts';
 import { expectedLines, expectedSeries, foundLines, foundSeries, mayBeRefused } from './judge.ts';
 import { modelOf } from './model.ts';
 
 /** Most queries that are asked of one data set: making blocks costs more than asking. */
 const QUERIES_MAX = 25;
 /** What fast-check makes of that on average. */
-const QUERIES = 8;
+const QUERIES = 11;
 
 export interface Tally {
   pairs: number;
@@ -47,6 +48,8 @@ export async function compareMany({ pairs, features, progress }: CompareOptions)
 async function check(data: Dataset, texts: string[], features: Features, tally: Tally): Promise<void> {
   const model = modelOf(data.requests);
   const forms = await formsOf(data);
+  // What is remembered between queries is remembered here, too.
+  const joining = Object.fromEntries(FORMS.map((form) => [form, joiningOf()]));
   try {
     for (const text of texts) {
       tally.pairs++;
@@ -55,10 +58,10 @@ async function check(data: Dataset, texts: string[], features: Features, tally: 
       if (expected === undefined) tally.unspecified++;
       else if (expected.length > 0) tally.found++;
       for (const name of isMetrics ? features.measured : features.searched) {
-        // Metrics of single spans count one that was sent twice as often as there are segments that have it.
-        if (isMetrics && name === 'mixture' && data.places.some((places) => places.length > 1)) continue;
         const segments = forms.segments[name];
-        const found = await (isMetrics ? foundSeries(text, segments) : foundLines(text, segments, model));
+        const found = await (isMetrics
+          ? foundSeries(text, segments, joining[name])
+          : foundLines(text, segments, model, joining[name]));
         if (expected === undefined || JSON.stringify(found) === JSON.stringify(expected)) continue;
         if (typeof found === 'string' && mayBeRefused(text, model)) continue;
         throw new Error(`${name}: ${text}\n  expected ${lines(expected)}\n  found    ${lines(found)}`);

@@ -74,6 +74,40 @@ it('counts tenants together when asked for several', async (t) => {
   assert.deepEqual(await counts('a|b|c', '{ } | max_over_time(duration)'), [0.005]);
 });
 
+it('counts spans once that were sent again, before they were cut and after', async (t) => {
+  const server = await startServer(t, { directory: temporaryFolder(t, 'metrics-again') });
+  const startMs = Date.now() - 60_000;
+  const { body } = makeBatch(random(13), { traces: 4, startMs });
+  for (let sent = 1; sent <= 3; sent++) {
+    assert.equal((await post(server.otlpUrl, body)).status, 200);
+    if (sent % 2 === 0) assert.equal((await fetch(`${server.url}/flush`, { method: 'POST' })).status, 204);
+    for (const query of [
+      '{ } | count_over_time()',
+      '{ } | by(name) | count_over_time()',
+      '{ } | count() > 0 | count_over_time()',
+    ])
+      assert.deepEqual(
+        (await series(server, query, startMs)).map(({ value }) => value),
+        [20],
+        `${query}, sent ${sent} times`,
+      );
+    const found = await ask(`${server.url}/api/search?q=${encodeURIComponent('{ duration >= 0 }')}`);
+    const { traces } = JSON.parse(found.body.toString()) as SearchBody;
+    assert.deepEqual(
+      traces.map(({ spanSet, serviceStats }) => [
+        spanSet.matched,
+        Object.values(serviceStats).map((each) => each.spanCount),
+      ]),
+      Array.from({ length: 4 }, () => [5, [5]]),
+      `sent ${sent} times`,
+    );
+  }
+});
+
+interface SearchBody {
+  traces: { spanSet: { matched: number }; serviceStats: Record<string, { spanCount: number }> }[];
+}
+
 interface Found {
   labels: { key: string; value: { stringValue?: string } }[];
   value?: number;
