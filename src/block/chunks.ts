@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import { zstdCompressSync } from 'node:zlib';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import { utf8 } from './any-value.ts';
+import type { Arrays } from '../runtime/arena.ts';
 import type { SparseValues, Strings } from './table.ts';
 
 /** Values below this are looked up in an array, and as many larger ones may be in a dictionary. */
@@ -14,6 +15,8 @@ const SMALL_MAX = 1024;
 
 /** Scratch that lives as long as one block is written. */
 export class ChunkBuilder {
+  /** For what a chunk needs until it is written. */
+  readonly arrays: Arrays;
   /** Local code + 1 of each string of the source, zero between columns. */
   #remap = new Uint32Array(0);
   #numberTable = new Int32Array(1 << 13);
@@ -21,6 +24,10 @@ export class ChunkBuilder {
   #local = new Uint32Array(0);
   #used = new Uint32Array(1024);
   readonly #small = new Uint16Array(SMALL_MAX + 1);
+
+  constructor(arrays: Arrays) {
+    this.arrays = arrays;
+  }
 
   /** A column of codes over `rows` rows: of text, which is made valid UTF-8, of any bytes, or of messages, which always get a dictionary. */
   strings(
@@ -55,10 +62,10 @@ export class ChunkBuilder {
     const chunk = { rows, ...levels, codec: 'zstd' as const };
     const valuesOf = content === 'text' ? textOf : bytesOf;
     if (content !== 'messages' && distinct > 256 && distinct > count * 0.5)
-      return { ...chunk, values: valuesOf(codes, count, strings), encoding: 'delta-length' };
+      return { ...chunk, values: valuesOf(this.arrays, codes, count, strings), encoding: 'delta-length' };
     return {
       ...chunk,
-      values: valuesOf(used, distinct, strings),
+      values: valuesOf(this.arrays, used, distinct, strings),
       codes: local,
       codeCount: count,
       ...(distinct > 512 && { bloom: 10 }),
@@ -208,8 +215,8 @@ export class ChunkBuilder {
  * stands for what is not. All of them are checked at once; together they are valid although one is not only where one begins
  * inside a character.
  */
-function textOf(codes: Uint32Array, count: number, strings: Strings): Values {
-  const values = bytesOf(codes, count, strings);
+function textOf(arrays: Arrays, codes: Uint32Array, count: number, strings: Strings): Values {
+  const values = bytesOf(arrays, codes, count, strings);
   const { bytes, offsets } = values;
   let valid = isUtf8(bytes);
   for (let i = 0; valid && i < count; i++) valid = offsets[i] === offsets[i + 1] || (bytes[offsets[i]] & 0xc0) !== 0x80;
@@ -221,16 +228,16 @@ function textOf(codes: Uint32Array, count: number, strings: Strings): Values {
 }
 
 /** The strings of `codes`, one after the other. */
-function bytesOf(codes: Uint32Array, count: number, strings: Strings): Values & { type: 'bytes' } {
+function bytesOf(arrays: Arrays, codes: Uint32Array, count: number, strings: Strings): Values & { type: 'bytes' } {
   const { bytes: source, starts, ends } = strings;
-  const offsets = new Uint32Array(count + 1);
+  const offsets = arrays.uint32(count + 1);
   let length = 0;
   for (let i = 0; i < count; i++) {
     offsets[i] = length;
     length += ends[codes[i]] - starts[codes[i]];
   }
   offsets[count] = length;
-  const bytes = new Uint8Array(length);
+  const bytes = arrays.uint8(length);
   for (let i = 0, to = 0; i < count; i++) {
     const end = ends[codes[i]];
     let at = starts[codes[i]];

@@ -1,11 +1,12 @@
 /** Writes the spans of a table as a block of one row group, in slices, so that the thread can do something else between them. */
 import type { BlockFacts, BlockSink } from './sink.ts';
 import type { SpanTable } from './table.ts';
-import { writeBlock } from './write.ts';
+import { type BlockMemory, writeBlock } from './write.ts';
 
 export interface WriteTableOptions {
   pageRows: number;
   createdBy: string;
+  memory?: BlockMemory;
   /** Gives the thread to others; called every few milliseconds of work. */
   pause: () => Promise<void>;
 }

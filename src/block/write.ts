@@ -3,7 +3,8 @@
  * memory at a time, and the work stops between columns so that the thread can do something else.
  */
 import type { ChunkData } from '../parquet/column.ts';
-import { ParquetWriter } from '../parquet/write.ts';
+import { createPageScratch, type PageScratch, ParquetWriter } from '../parquet/write.ts';
+import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
 import { type Attribute, attributesOf, bytesField, stringField, utf8 } from './any-value.ts';
 import { ChunkBuilder } from './chunks.ts';
 import { COLUMNS_KEY, ColumnNames, type ColumnUse, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION_KEY } from './schema.ts';
@@ -28,8 +29,15 @@ export interface WrittenBlock {
 export interface BlockWriteOptions {
   pageRows: number;
   createdBy: string;
+  /** Memory that one block after the other may use; new memory by default. */
+  memory?: BlockMemory;
   /** Receives data.parquet in order and owns the bytes. */
   write: (bytes: Uint8Array) => void;
+}
+
+export interface BlockMemory {
+  arrays: Arrays;
+  pages: PageScratch;
 }
 
 /** Attribute columns of resources in a file, for other programs. */
@@ -56,7 +64,8 @@ export function* writeBlock(
   table: SpanTable,
   options: BlockWriteOptions,
 ): Generator<Promise<void> | undefined, WrittenBlock> {
-  const builder = new ChunkBuilder();
+  const { arrays, pages } = options.memory ?? { arrays: OWN_ARRAYS, pages: createPageScratch() };
+  const builder = new ChunkBuilder(arrays);
   const planned = [
     ...rareColumns(table, builder),
     ...attributeColumns(table, builder),
@@ -77,16 +86,17 @@ export function* writeBlock(
       [COLUMNS_KEY, JSON.stringify(uses)],
     ],
     write: options.write,
+    scratch: pages,
   });
   writer.startRowGroup(table.rows);
   let index = 0;
-  for (const chunk of fixedChunks(table, builder)) {
-    writer.writeChunk(index++, chunk());
+  for (const chunk of fixedChunks(table, builder, arrays)) {
+    arrays.scoped(() => writer.writeChunk(index++, chunk()));
     yield undefined;
   }
   for (const column of planned) {
     yield column.prepare?.();
-    writer.writeChunk(index++, column.chunk());
+    arrays.scoped(() => writer.writeChunk(index++, column.chunk()));
   }
   writer.endRowGroup();
   const { bytes, ...tail } = writer.finish();
@@ -105,10 +115,10 @@ export function* writeBlock(
   return { facts, traces };
 }
 
-function fixedChunks(table: SpanTable, builder: ChunkBuilder): (() => ChunkData)[] {
+function fixedChunks(table: SpanTable, builder: ChunkBuilder, arrays: Arrays): (() => ChunkData)[] {
   const { rows } = table;
   return [
-    () => traceIdChunk(table),
+    () => traceIdChunk(table, arrays),
     () => ({
       rows,
       values: { type: 'fixed', bytes: table.spanIds, width: 8, count: rows },
@@ -117,7 +127,7 @@ function fixedChunks(table: SpanTable, builder: ChunkBuilder): (() => ChunkData)
       statistics: false,
     }),
     () => builder.int32(rows, table.parents),
-    () => parentIdChunk(table),
+    () => parentIdChunk(table, arrays),
     () => builder.strings(rows, table.names.codes, rows, table.names.strings, {}, 'text'),
     () => builder.int32(rows, table.kinds),
     () => ({
@@ -128,7 +138,7 @@ function fixedChunks(table: SpanTable, builder: ChunkBuilder): (() => ChunkData)
     }),
     () => ({
       rows,
-      values: { type: 'int64', words: durations(table), count: rows },
+      values: { type: 'int64', words: durations(table, arrays), count: rows },
       encoding: 'delta',
       codec: 'none',
     }),
@@ -138,9 +148,9 @@ function fixedChunks(table: SpanTable, builder: ChunkBuilder): (() => ChunkData)
   ];
 }
 
-function traceIdChunk(table: SpanTable): ChunkData {
+function traceIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
   const traces = table.traceIds.length / 16;
-  const codes = new Uint32Array(table.rows);
+  const codes = arrays.uint32(table.rows);
   for (let trace = 0; trace < traces; trace++)
     codes.fill(trace, table.traceStarts[trace], table.traceStarts[trace + 1]);
   return {
@@ -153,22 +163,22 @@ function traceIdChunk(table: SpanTable): ChunkData {
   };
 }
 
-function parentIdChunk(table: SpanTable): ChunkData {
-  const definition = new Uint8Array(table.rows);
+function parentIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
+  const definition = arrays.uint8(table.rows);
   let count = 0;
   for (let row = 0; row < table.rows; row++)
     if (table.parents[row] !== 0) {
       definition[row] = 1;
       count++;
     }
-  const words = new Int32Array(2 * count);
+  const words = arrays.int32(2 * count);
   const ids = new Int32Array(table.parentIds.buffer, table.parentIds.byteOffset, 2 * table.rows);
   for (let row = 0, at = 0; row < table.rows; row++)
     if (definition[row] === 1) {
       words[at++] = ids[2 * row];
       words[at++] = ids[2 * row + 1];
     }
-  const bytes = new Uint8Array(words.buffer);
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   return {
     rows: table.rows,
     definition,
@@ -180,9 +190,9 @@ function parentIdChunk(table: SpanTable): ChunkData {
 }
 
 /** End minus start in 64 bits; it wraps as unsigned nanoseconds do, and comes back exactly. */
-function durations(table: SpanTable): Int32Array {
+function durations(table: SpanTable, arrays: Arrays): Int32Array {
   const { starts, ends, rows } = table;
-  const out = new Int32Array(2 * rows);
+  const out = arrays.int32(2 * rows);
   for (let row = 0; row < rows; row++) {
     const low = (ends[2 * row] >>> 0) - (starts[2 * row] >>> 0);
     out[2 * row] = low;
@@ -230,7 +240,12 @@ function resourceColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn
     const type = key.slice(0, key.indexOf(' ')) as 'string' | 'bool' | 'int' | 'double';
     return {
       use: { s: 'resource', k: key.slice(key.indexOf(' ') + 1), t: type },
-      chunk: () => builder.sparse(table.rows, spread(table.resourceOf, table.resources.length, values, type), type),
+      chunk: () =>
+        builder.sparse(
+          table.rows,
+          spread(builder.arrays, table.resourceOf, table.resources.length, values, type),
+          type,
+        ),
     };
   });
 }
@@ -244,13 +259,19 @@ function scopeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] 
     }
     return {
       use: { s: 'scope', k: field, t: 'string', f: true },
-      chunk: () => builder.sparse(table.rows, spread(table.scopeOf, table.scopes.length, values, 'string'), 'string'),
+      chunk: () =>
+        builder.sparse(
+          table.rows,
+          spread(builder.arrays, table.scopeOf, table.scopes.length, values, 'string'),
+          'string',
+        ),
     };
   });
 }
 
 /** The value of each row's resource or scope. */
 function spread(
+  arrays: Arrays,
   of: Uint32Array,
   total: number,
   values: Map<number, Attribute>,
@@ -260,7 +281,7 @@ function spread(
   const has = new Uint8Array(total);
   for (const index of values.keys()) has[index] = 1;
   const all = values.size === total;
-  const present = new Uint8Array(all ? 0 : rows);
+  const present = arrays.uint8(all ? 0 : rows);
   let count = all ? rows : 0;
   if (!all) for (let row = 0; row < rows; row++) count += present[row] = has[of[row]];
   const levels = count === rows ? undefined : present;
@@ -278,7 +299,7 @@ function spread(
       }
       codeOf[index] = code;
     }
-    const codes = new Uint32Array(count);
+    const codes = arrays.uint32(count);
     // Most resource attributes are the same everywhere; zeros need no pass.
     if (known.size === 1) return { present: levels, count, codes, strings: stringsOf(texts) };
     if (levels === undefined) for (let row = 0; row < rows; row++) codes[row] = codeOf[of[row]];

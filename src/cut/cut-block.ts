@@ -5,15 +5,19 @@ import { rfc3339Seconds } from '../block/meta.ts';
 import type { BlockFacts, BlockSink } from '../block/sink.ts';
 import { writeBlockFolder } from '../block/write-folder.ts';
 import { writeTable } from '../block/write-table.ts';
+import type { BlockMemory } from '../block/write.ts';
 import type { LiveSnapshot } from './layout.ts';
+import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
 import { LiveView } from './live-view.ts';
-import { orderRows } from './order.ts';
+import { orderRows, type RowOrder } from './order.ts';
 import { tableOf } from './table.ts';
 
 export interface CutOptions {
   blocksDirectory: string;
   pageRows: number;
   createdBy: string;
+  /** Used until the block is written. */
+  memory?: BlockMemory;
   fsync: 'always' | 'never';
   log: { instance: string; sequence: number };
   /** Now. */
@@ -26,8 +30,9 @@ export interface CutOptions {
 export async function cutBlock(snapshot: LiveSnapshot, options: CutOptions): Promise<LocalBlockRef> {
   const { cutMs, log, ...folder } = options;
   const write = async (sink: BlockSink): Promise<BlockFacts> => {
-    const view = new LiveView(snapshot);
-    const order = orderRows(view);
+    const { arrays = OWN_ARRAYS } = options.memory ?? {};
+    const order = orderIn(arrays, snapshot);
+    const view = new LiveView(snapshot, arrays);
     await options.pause();
     const table = tableOf(view, order);
     await options.pause();
@@ -39,5 +44,26 @@ export async function cutBlock(snapshot: LiveSnapshot, options: CutOptions): Pro
     tenant: snapshot.tenant,
     compactionLevel: 0,
     more: { log, cut: rfc3339Seconds(cutMs / 1000) },
+  });
+}
+
+/** The order in arrays of its own; what it takes to find it is given back. */
+function orderIn(arrays: Arrays, snapshot: LiveSnapshot): RowOrder {
+  const rows = arrays.uint32(snapshot.rows);
+  const parents = arrays.int32(snapshot.rows);
+  const traces = arrays.uint32(snapshot.traces);
+  const starts = arrays.uint32(snapshot.traces + 1);
+  return arrays.scoped(() => {
+    const order = orderRows(new LiveView(snapshot, arrays));
+    rows.set(order.rows);
+    parents.set(order.parents);
+    traces.set(order.traces);
+    starts.set(order.starts);
+    return {
+      rows: rows.subarray(0, order.rows.length),
+      parents: parents.subarray(0, order.parents.length),
+      traces: traces.subarray(0, order.traces.length),
+      starts: starts.subarray(0, order.starts.length),
+    };
   });
 }

@@ -14,6 +14,8 @@ import { randomBytes } from 'node:crypto';
 import type { LocalBlockRef } from '../block/catalog.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type Appended } from './append.ts';
+import { createPageScratch } from '../parquet/write.ts';
+import { Arena } from '../runtime/arena.ts';
 import { LiveColumns, type Mark } from './columns.ts';
 import { cutBlock } from './cut-block.ts';
 import type { LiveSnapshot } from './layout.ts';
@@ -87,6 +89,8 @@ const SEALED_MAX = 1;
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
 /** Memory of segments that were cut waits this long for new ones. */
 const SPARE_MS = 10_000;
+/** Kept from one cut to the next. */
+const CUT_BYTES_KEPT = 8 * 1024 * 1024;
 const CUT_RETRY_MS = [250, 1000, 5000];
 
 export class LiveStore {
@@ -95,6 +99,8 @@ export class LiveStore {
   readonly #open = new Map<string, Segment>();
   #sealed: Segment[] = [];
   #spare: LiveColumns[] = [];
+  readonly #arena = new Arena(CUT_BYTES_KEPT);
+  #pages = createPageScratch();
   /** When a segment was last begun. */
   #begunMs = 0;
   #queue: Waiting[] = [];
@@ -199,7 +205,7 @@ export class LiveStore {
       )
         this.#seal(segment);
     }
-    if (now - this.#begunMs > SPARE_MS) this.#spare = [];
+    if (now - this.#begunMs > SPARE_MS) this.#rest();
     this.#boundBytes();
     this.#pump();
   }
@@ -422,6 +428,7 @@ export class LiveStore {
             fsync: this.#options.fsync,
             log: { instance: this.#options.instance, sequence: segment.lastSequence },
             cutMs: began,
+            memory: { arrays: this.#arena, pages: this.#pages },
             pause: () => new Promise((resolve) => setImmediate(resolve)),
           });
           this.#options.onBlock(block, this.#options.now() - began);
@@ -431,6 +438,8 @@ export class LiveStore {
           if (this.#closed && failures >= 2) break;
           await new Promise((resolve) => setTimeout(resolve, CUT_RETRY_MS[Math.min(failures++, 2)]));
           continue;
+        } finally {
+          this.#arena.reset();
         }
         this.#options.log.addCut(segment.tenant, segment.lastSequence);
         this.#commit();
@@ -450,6 +459,14 @@ export class LiveStore {
     for (const segment of [...this.#sealed, ...this.#open.values()])
       if (segment.firstSequence > 0) first = Math.min(first, segment.firstSequence);
     await this.#options.log.release(first - 1);
+  }
+
+  /** Gives back what only a steady stream of spans is worth keeping. */
+  #rest(): void {
+    this.#spare = [];
+    if (this.#cutting !== undefined) return;
+    this.#arena.release();
+    this.#pages = createPageScratch();
   }
 
   #recycle(columns: LiveColumns): void {

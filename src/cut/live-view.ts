@@ -5,6 +5,7 @@
  */
 import type { Dictionary } from '../block/segment.ts';
 import type { Strings } from '../block/table.ts';
+import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
 import {
   COLUMN_CHUNK,
   COLUMN_COUNT,
@@ -50,13 +51,16 @@ export interface LiveColumn {
 
 export class LiveView {
   readonly snapshot: LiveSnapshot;
+  /** Where what is copied out of the segment goes. */
+  readonly arrays: Arrays;
   readonly #u32: Uint32Array;
   readonly #u8: Uint8Array;
   #strings: Uint32Array | undefined;
   #fields = new Map<number, Uint32Array>();
 
-  constructor(snapshot: LiveSnapshot) {
+  constructor(snapshot: LiveSnapshot, arrays: Arrays = OWN_ARRAYS) {
     this.snapshot = snapshot;
+    this.arrays = arrays;
     this.#u32 = new Uint32Array(snapshot.buffer, 0, snapshot.buffer.byteLength >>> 2);
     this.#u8 = new Uint8Array(snapshot.buffer, 0, snapshot.buffer.byteLength & ~3);
   }
@@ -76,6 +80,11 @@ export class LiveView {
 
   linkField(field: number): Uint32Array {
     return this.#kept(ROOT_LINKS, LINK_CHUNK, field, this.snapshot.links);
+  }
+
+  /** The same as a copy that is the caller's. */
+  copyField(field: number): Uint32Array {
+    return this.#copy(ROOT_ROWS, ROW_CHUNK, field, this.snapshot.rows);
   }
 
   /** Four words a trace: the bytes of its id. */
@@ -113,7 +122,7 @@ export class LiveView {
   strings(): Strings {
     const addresses = this.#records(ROOT_STRINGS, STRING_CHUNK, 1, this.snapshot.strings);
     const count = addresses.length;
-    const ends = new Uint32Array(count);
+    const ends = this.arrays.uint32(count);
     const u32 = this.#u32;
     for (let code = 0; code < count; code++) {
       const at = addresses[code];
@@ -286,20 +295,25 @@ export class LiveView {
     const key = root * 256 + field;
     let values = this.#fields.get(key);
     if (values === undefined) {
-      values = new Uint32Array(count);
-      const u32 = this.#u32;
-      let chunk = u32[root];
-      for (let filled = 0; filled < count; filled += chunkEntries, chunk = u32[chunk]) {
-        const from = chunk + 1 + field * chunkEntries;
-        values.set(u32.subarray(from, from + Math.min(chunkEntries, count - filled)), filled);
-      }
+      values = this.#copy(root, chunkEntries, field, count);
       this.#fields.set(key, values);
     }
     return values;
   }
 
+  #copy(root: number, chunkEntries: number, field: number, count: number): Uint32Array {
+    const values = this.arrays.uint32(count);
+    const u32 = this.#u32;
+    let chunk = u32[root];
+    for (let filled = 0; filled < count; filled += chunkEntries, chunk = u32[chunk]) {
+      const from = chunk + 1 + field * chunkEntries;
+      values.set(u32.subarray(from, from + Math.min(chunkEntries, count - filled)), filled);
+    }
+    return values;
+  }
+
   #records(root: number, chunkEntries: number, width: number, count: number): Uint32Array {
-    const words = new Uint32Array(count * width);
+    const words = this.arrays.uint32(count * width);
     const u32 = this.#u32;
     let chunk = u32[root];
     for (let filled = 0; filled < count; filled += chunkEntries, chunk = u32[chunk]) {

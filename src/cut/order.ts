@@ -14,6 +14,7 @@
  * A span that came again in a later request (same id, kind and start) is left out. Spans whose parents form a ring are
  * reached from no root; they come last in their trace, each as one without its parent.
  */
+import type { Arrays } from '../runtime/arena.ts';
 import type { LiveView } from './live-view.ts';
 import { ROW_PARENT_ID, ROW_SPAN_ID, ROW_START, ROW_TRACE } from './layout.ts';
 import { hashId, RowIdentity } from './row-identity.ts';
@@ -33,11 +34,12 @@ export interface RowOrder {
 export function orderRows(view: LiveView, only?: number): RowOrder {
   const traceOf = view.field(ROW_TRACE);
   const traces = only === undefined ? sortedTraces(view.traceWords()) : Uint32Array.of(only);
-  const { grouped, groupStarts } = groupByTrace(traceOf, traces, view.snapshot.traces);
-  const rows = new Uint32Array(grouped.length);
-  const parents = new Int32Array(grouped.length);
-  const starts = new Uint32Array(traces.length + 1);
-  const kept = new Uint32Array(traces.length);
+  const { grouped, groupStarts } = groupByTrace(traceOf, traces, view.snapshot.traces, view.arrays);
+  const { arrays } = view;
+  const rows = arrays.uint32(grouped.length);
+  const parents = arrays.int32(grouped.length);
+  const starts = arrays.uint32(traces.length + 1);
+  const kept = arrays.uint32(traces.length);
   const tree = new TraceTree(view);
   let filled = 0;
   let traceCount = 0;
@@ -92,16 +94,17 @@ function groupByTrace(
   traceOf: Uint32Array,
   traces: Uint32Array,
   traceCount: number,
+  arrays: Arrays,
 ): { grouped: Uint32Array; groupStarts: Uint32Array } {
-  const place = new Int32Array(traceCount).fill(-1);
+  const place = arrays.int32(traceCount).fill(-1);
   for (let index = 0; index < traces.length; index++) place[traces[index]] = index;
-  const groupStarts = new Uint32Array(traces.length + 1);
+  const groupStarts = arrays.uint32(traces.length + 1);
   for (let row = 0; row < traceOf.length; row++) {
     const index = place[traceOf[row]];
     if (index >= 0) groupStarts[index + 1]++;
   }
   for (let index = 0; index < traces.length; index++) groupStarts[index + 1] += groupStarts[index];
-  const grouped = new Uint32Array(groupStarts[traces.length]);
+  const grouped = arrays.uint32(groupStarts[traces.length]);
   const next = groupStarts.slice(0, traces.length);
   for (let row = 0; row < traceOf.length; row++) {
     const index = place[traceOf[row]];

@@ -49,6 +49,7 @@ import {
   TYPE_DOUBLE,
   TYPE_INT,
 } from './layout.ts';
+import type { Arrays } from '../runtime/arena.ts';
 import type { LiveView } from './live-view.ts';
 import { concat, lengthDelimited, wrapMessage } from './message.ts';
 import type { RowOrder } from './order.ts';
@@ -77,24 +78,20 @@ const RARE: readonly [RareColumn['field'], number][] = [
 export function tableOf(view: LiveView, order: RowOrder): SpanTable {
   const rows = order.rows.length;
   const live = view.rows;
-  const place = new Int32Array(live).fill(-1);
+  const { arrays } = view;
+  const place = arrays.int32(live).fill(-1);
   for (let row = 0; row < rows; row++) place[order.rows[row]] = row;
   const strings = view.strings();
-  const scratch = new GatherScratch();
+  const scratch = new GatherScratch(arrays, Math.max(rows, view.snapshot.events, view.snapshot.links));
   const heads = view.columnHeads();
   const { kept, overflow } = chooseColumns(heads, view);
-  const bits = view.field(ROW_BITS);
-  const kinds = new Int32Array(rows);
-  const statuses = new Int32Array(rows);
-  for (let row = 0; row < rows; row++) {
-    const word = bits[order.rows[row]];
-    kinds[row] = word & 0xff;
-    statuses[row] = (word >>> 8) & 0xff;
-  }
+  const kinds = arrays.int32(rows);
+  const statuses = arrays.int32(rows);
+  arrays.scoped(() => unpackBits(view.copyField(ROW_BITS), order.rows, kinds, statuses));
   overwrite(view, heads, META_KIND, place, kinds);
   overwrite(view, heads, META_STATUS, place, statuses);
-  const spanIds = words2(view, order.rows, ROW_SPAN_ID);
-  const parentIds = words2(view, order.rows, ROW_PARENT_ID);
+  const spanIds = words2(view, ROW_SPAN_ID, order.rows);
+  const parentIds = words2(view, ROW_PARENT_ID, order.rows);
   const spanMore = moreColumn(view, heads, overflow, SPACE_SPAN, place, rows);
   const rare: RareColumn[] = [];
   for (const [field, key] of RARE) {
@@ -109,22 +106,30 @@ export function tableOf(view: LiveView, order: RowOrder): SpanTable {
     traceIds: traceIds(view, order.traces),
     traceStarts: order.starts,
     parents: order.parents,
-    spanIds: new Uint8Array(spanIds.buffer),
-    parentIds: new Uint8Array(parentIds.buffer),
-    starts: words2(view, order.rows, ROW_START),
-    ends: words2(view, order.rows, ROW_END),
+    spanIds: bytesOf(spanIds),
+    parentIds: bytesOf(parentIds),
+    starts: words2(view, ROW_START, order.rows),
+    ends: words2(view, ROW_END, order.rows),
     kinds,
     statuses,
-    names: { codes: words1(view.field(ROW_NAME), order.rows), strings },
-    resourceOf: words1(view.field(ROW_RESOURCE), order.rows),
+    names: { codes: words1(view, ROW_NAME, order.rows), strings },
+    resourceOf: words1(view, ROW_RESOURCE, order.rows),
     resources: messages(view, view.resources()),
-    scopeOf: words1(view.field(ROW_SCOPE), order.rows),
+    scopeOf: words1(view, ROW_SCOPE, order.rows),
     scopes: messages(view, view.scopes()),
     rare,
     columns: attributeColumns(view, kept, SPACE_SPAN, place, rows, strings, scratch),
     ...(events && { events }),
     ...(links && { links }),
   };
+}
+
+function unpackBits(bits: Uint32Array, rows: Uint32Array, kinds: Int32Array, statuses: Int32Array): void {
+  for (let row = 0; row < rows.length; row++) {
+    const word = bits[rows[row]];
+    kinds[row] = word & 0xff;
+    statuses[row] = (word >>> 8) & 0xff;
+  }
 }
 
 /** Each (message, schema URL) as a ResourceSpans or ScopeSpans message that has no spans: field 1, then field 3. */
@@ -174,15 +179,14 @@ function attributeColumns(
 
 /** Arrays that every column of a table uses again: at 20 columns and 150,000 rows new ones would be 60 MB a block. */
 class GatherScratch {
-  addressOf = new Int32Array(0);
-  present = new Uint8Array(0);
-  words = new Int32Array(0);
+  readonly addressOf: Int32Array;
+  readonly present: Uint8Array;
+  readonly words: Int32Array;
 
-  reserve(rows: number): void {
-    if (this.addressOf.length >= rows) return;
-    this.addressOf = new Int32Array(rows);
-    this.present = new Uint8Array(rows);
-    this.words = new Int32Array(2 * rows + 2);
+  constructor(arrays: Arrays, rowsMax: number) {
+    this.addressOf = arrays.int32(rowsMax);
+    this.present = arrays.uint8(rowsMax);
+    this.words = arrays.int32(2 * rowsMax + 2);
   }
 }
 
@@ -195,7 +199,6 @@ function gather(
   strings: Strings,
   scratch: GatherScratch,
 ): SparseValues {
-  scratch.reserve(rows);
   const addressOf = scratch.addressOf.fill(-1, 0, rows);
   const count = view.scatter(head, place, addressOf);
   const values = view.words;
@@ -219,7 +222,7 @@ function gather(
     return { present: levels, count, words: words.subarray(0, 2 * count) };
   }
   if (type === TYPE_BOOL) {
-    const bits = new Uint8Array(words.buffer, 0, rows + 1);
+    const bits = new Uint8Array(words.buffer, words.byteOffset, rows + 1);
     for (let row = 0, filled = 0; row < rows; row++) {
       const address = addressOf[row];
       const has = (address >>> 31) ^ 1;
@@ -229,7 +232,7 @@ function gather(
     }
     return { present: levels, count, bits: bits.subarray(0, count) };
   }
-  const codes = new Uint32Array(words.buffer, 0, rows + 1);
+  const codes = new Uint32Array(words.buffer, words.byteOffset, rows + 1);
   for (let row = 0, filled = 0; row < rows; row++) {
     const address = addressOf[row];
     const has = (address >>> 31) ^ 1;
@@ -304,15 +307,15 @@ function eventTable(
   scratch: GatherScratch,
 ): EventTable | undefined {
   if (view.snapshot.events === 0) return undefined;
-  const { order, starts, inner } = childOrder(view.eventField(EVENT_ROW), place, rows);
+  const { order, starts, inner } = childOrder(view.arrays, view.eventField(EVENT_ROW), place, rows);
   if (order.length === 0) return undefined;
   const more = moreColumn(view, heads, overflow, SPACE_EVENT, inner, order.length);
   return {
     count: order.length,
     starts,
-    times: pairs(view.eventField(EVENT_TIME), view.eventField(EVENT_TIME + 1), order),
-    names: { codes: words1(view.eventField(EVENT_NAME), order), strings },
-    dropped: new Int32Array(words1(view.eventField(EVENT_DROPPED), order).buffer),
+    times: pairs(view.arrays, view.eventField(EVENT_TIME), view.eventField(EVENT_TIME + 1), order),
+    names: { codes: picked(view.arrays, view.eventField(EVENT_NAME), order), strings },
+    dropped: signed(picked(view.arrays, view.eventField(EVENT_DROPPED), order)),
     columns: attributeColumns(view, kept, SPACE_EVENT, inner, order.length, strings, scratch),
     ...(more && { more }),
   };
@@ -329,23 +332,23 @@ function linkTable(
   scratch: GatherScratch,
 ): LinkTable | undefined {
   if (view.snapshot.links === 0) return undefined;
-  const { order, starts, inner } = childOrder(view.linkField(LINK_ROW), place, rows);
+  const { order, starts, inner } = childOrder(view.arrays, view.linkField(LINK_ROW), place, rows);
   if (order.length === 0) return undefined;
   const traceIds = new Uint32Array(4 * order.length);
   for (let word = 0; word < 4; word++) {
     const field = view.linkField(LINK_TRACE_ID + word);
     for (let link = 0; link < order.length; link++) traceIds[4 * link + word] = field[order[link]];
   }
-  const spanIds = pairs(view.linkField(LINK_SPAN_ID), view.linkField(LINK_SPAN_ID + 1), order);
+  const spanIds = pairs(view.arrays, view.linkField(LINK_SPAN_ID), view.linkField(LINK_SPAN_ID + 1), order);
   const more = moreColumn(view, heads, overflow, SPACE_LINK, inner, order.length);
   return {
     count: order.length,
     starts,
     traceIds: new Uint8Array(traceIds.buffer),
-    spanIds: new Uint8Array(spanIds.buffer),
-    traceStates: { codes: words1(view.linkField(LINK_TRACE_STATE), order), strings } satisfies CodedRows,
-    flags: new Int32Array(words1(view.linkField(LINK_FLAGS), order).buffer),
-    dropped: new Int32Array(words1(view.linkField(LINK_DROPPED), order).buffer),
+    spanIds: bytesOf(spanIds),
+    traceStates: { codes: picked(view.arrays, view.linkField(LINK_TRACE_STATE), order), strings } satisfies CodedRows,
+    flags: signed(picked(view.arrays, view.linkField(LINK_FLAGS), order)),
+    dropped: signed(picked(view.arrays, view.linkField(LINK_DROPPED), order)),
     columns: attributeColumns(view, kept, SPACE_LINK, inner, order.length, strings, scratch),
     ...(more && { more }),
   };
@@ -353,18 +356,19 @@ function linkTable(
 
 /** Events or links in the order of their rows: live numbers, first of each row, and the place of each live number. */
 function childOrder(
+  arrays: Arrays,
   rowOf: Uint32Array,
   place: Int32Array,
   rows: number,
 ): { order: Uint32Array; starts: Uint32Array; inner: Int32Array } {
-  const starts = new Uint32Array(rows + 1);
+  const starts = arrays.uint32(rows + 1);
   for (let child = 0; child < rowOf.length; child++) {
     const row = place[rowOf[child]];
     if (row >= 0) starts[row + 1]++;
   }
   for (let row = 0; row < rows; row++) starts[row + 1] += starts[row];
-  const order = new Uint32Array(starts[rows]);
-  const inner = new Int32Array(rowOf.length).fill(-1);
+  const order = arrays.uint32(starts[rows]);
+  const inner = arrays.int32(rowOf.length).fill(-1);
   const next = starts.slice(0, rows);
   for (let child = 0; child < rowOf.length; child++) {
     const row = place[rowOf[child]];
@@ -387,27 +391,54 @@ function overwrite(view: LiveView, heads: Head[], key: number, place: Int32Array
 
 function traceIds(view: LiveView, traces: Uint32Array): Uint8Array {
   const words = view.traceWords();
-  const ids = new Uint32Array(4 * traces.length);
+  const ids = view.arrays.int32(4 * traces.length);
   for (let index = 0; index < traces.length; index++)
     for (let word = 0; word < 4; word++) ids[4 * index + word] = words[4 * traces[index] + word];
-  return new Uint8Array(ids.buffer);
+  return bytesOf(ids);
 }
 
-function words1(field: Uint32Array, rows: Uint32Array): Uint32Array {
-  const out = new Uint32Array(rows.length);
-  for (let row = 0; row < rows.length; row++) out[row] = field[rows[row]];
+/** The values of `field` at `indexes`. */
+function picked(arrays: Arrays, field: Uint32Array, indexes: Uint32Array): Uint32Array<ArrayBuffer> {
+  const out = arrays.uint32(indexes.length);
+  pick(field, indexes, out);
   return out;
 }
 
-function words2(view: LiveView, rows: Uint32Array, field: number): Int32Array {
-  return pairs(view.field(field), view.field(field + 1), rows);
+/** A field of the rows `rows`. */
+function words1(view: LiveView, field: number, rows: Uint32Array): Uint32Array {
+  const out = view.arrays.uint32(rows.length);
+  view.arrays.scoped(() => pick(view.copyField(field), rows, out));
+  return out;
 }
 
-function pairs(low: Uint32Array, high: Uint32Array, rows: Uint32Array): Int32Array {
-  const out = new Int32Array(2 * rows.length);
-  for (let row = 0; row < rows.length; row++) {
-    out[2 * row] = low[rows[row]];
-    out[2 * row + 1] = high[rows[row]];
+/** Two fields of the rows `rows`, one word of each after the other. */
+function words2(view: LiveView, field: number, rows: Uint32Array): Int32Array<ArrayBuffer> {
+  const out = view.arrays.int32(2 * rows.length);
+  view.arrays.scoped(() => pickPairs(view.copyField(field), view.copyField(field + 1), rows, out));
+  return out;
+}
+
+function pairs(arrays: Arrays, low: Uint32Array, high: Uint32Array, indexes: Uint32Array): Int32Array<ArrayBuffer> {
+  const out = arrays.int32(2 * indexes.length);
+  pickPairs(low, high, indexes, out);
+  return out;
+}
+
+function pick(field: Uint32Array, indexes: Uint32Array, into: Uint32Array): void {
+  for (let index = 0; index < indexes.length; index++) into[index] = field[indexes[index]];
+}
+
+function pickPairs(low: Uint32Array, high: Uint32Array, indexes: Uint32Array, into: Int32Array): void {
+  for (let index = 0; index < indexes.length; index++) {
+    into[2 * index] = low[indexes[index]];
+    into[2 * index + 1] = high[indexes[index]];
   }
-  return out;
+}
+
+function bytesOf(words: Int32Array<ArrayBuffer>): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+}
+
+function signed(words: Uint32Array<ArrayBuffer>): Int32Array {
+  return new Int32Array(words.buffer, words.byteOffset, words.length);
 }

@@ -55,6 +55,8 @@ export interface WriterOptions {
   zstdLevel?: number;
   /** Receives the file in order. The bytes are the receiver's: the writer does not touch them again. */
   write: (bytes: Uint8Array) => void;
+  /** Of a file that is finished; new by default. */
+  scratch?: PageScratch;
 }
 
 /** One file in the making. Calls out of order, or data that contradicts itself, are errors of the caller and end it. */
@@ -62,21 +64,14 @@ export class ParquetWriter {
   readonly #options: WriterOptions;
   readonly #keyValue: [string, string][];
   readonly #rowGroups: WrittenRowGroup[] = [];
-  /** Reused from page to page and chunk to chunk. */
-  readonly #scratch: Scratch = {
-    chunk: createSink(1 << 16),
-    levels: createSink(1 << 12),
-    values: createSink(1 << 16),
-    keys: new Float64Array(0),
-    seen: new Uint32Array(0),
-    uselessPages: 0,
-  };
+  readonly #scratch: PageScratch;
   #group: WrittenRowGroup | undefined;
   #bytes = 0;
 
   constructor(options: WriterOptions) {
     if (!(options.pageRows > 0)) throw new RangeError(`pageRows is ${options.pageRows}; give at least 1`);
     this.#options = options;
+    this.#scratch = options.scratch ?? createPageScratch();
     this.#keyValue = [...options.keyValue];
     this.#emit(MAGIC.slice());
   }
@@ -167,7 +162,7 @@ export class ParquetWriter {
   }
 }
 
-interface Scratch {
+export interface PageScratch {
   /** The pages of the chunk at hand. */
   chunk: Sink;
   /** The levels of the page at hand. */
@@ -181,6 +176,17 @@ interface Scratch {
   uselessPages: number;
 }
 
+export function createPageScratch(): PageScratch {
+  return {
+    chunk: createSink(1 << 16),
+    levels: createSink(1 << 12),
+    values: createSink(1 << 16),
+    keys: new Float64Array(0),
+    seen: new Uint32Array(0),
+    uselessPages: 0,
+  };
+}
+
 /** Encodes a chunk into `scratch.chunk`, which stands at byte `offset` of the file. */
 function encodeChunk(
   column: ColumnSchema,
@@ -188,7 +194,7 @@ function encodeChunk(
   pageRows: number,
   zstdLevel: number,
   offset: number,
-  scratch: Scratch,
+  scratch: PageScratch,
 ): WrittenChunk {
   const sink = scratch.chunk;
   sink.length = 0;
@@ -290,7 +296,7 @@ function encodeChunk(
   return chunk;
 }
 
-function putDictionaryPage(data: ChunkData, zstdLevel: number, chunk: WrittenChunk, scratch: Scratch): void {
+function putDictionaryPage(data: ChunkData, zstdLevel: number, chunk: WrittenChunk, scratch: PageScratch): void {
   const sink = scratch.chunk;
   const plain = plainBytes(data.values, 0, data.values.count, scratch.values);
   // A dictionary page has no flag that it is stored as it is.
@@ -319,7 +325,7 @@ function putDataPage(
   range: PageRange,
   zstdLevel: number,
   chunk: WrittenChunk,
-  scratch: Scratch,
+  scratch: PageScratch,
 ): void {
   const { entry, entryEnd, value, valueEnd } = range;
   const { maxDefinition, maxRepetition } = levelsOf(column.repetition);
@@ -416,13 +422,13 @@ function plainBytes(values: Values, from: number, to: number, sink: Sink): Uint8
 }
 
 /** Keys of all dictionary entries, and a clean slate of which page saw them. */
-function prepareKeys(values: Values, scratch: Scratch): void {
+function prepareKeys(values: Values, scratch: PageScratch): void {
   scratch.keys = keysOf(values, 0, values.count, scratch.keys);
   if (scratch.seen.length < values.count) scratch.seen = new Uint32Array(values.count);
   else scratch.seen.fill(0, 0, values.count);
 }
 
-function boundsOfPage(values: Values, inexact: boolean, from: number, to: number, scratch: Scratch): Bounds {
+function boundsOfPage(values: Values, inexact: boolean, from: number, to: number, scratch: PageScratch): Bounds {
   scratch.keys = keysOf(values, from, to, scratch.keys);
   return boundsOfValues(values, inexact, scratch.keys, from, to);
 }
