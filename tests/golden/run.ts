@@ -1,16 +1,18 @@
 /**
  * The golden run: servers of its own take the data set and answer every question while the data is in live columns, when it is
- * in a block, and when a part is in a block and a part in live columns.
+ * in a block, when a part is in a block and a part in live columns, and when both parts were merged into one block.
  */
-import { type Cleanup, type Server, startServer, temporaryFolder } from '../process/server.fixture.ts';
+import fs from 'node:fs';
+import path from 'node:path';
+import { type Cleanup, type Server, startServer, temporaryFolder, until } from '../process/server.fixture.ts';
 import { askAll, baseFor } from './ask.ts';
 import { type Answer, type Answers, differenceOf, readAnswers } from './compare.ts';
 import { dataset } from './dataset.ts';
 import { type GoldenQuery, readQueries } from './queries.ts';
 
 /** Where the data was when the question was asked. */
-export type Place = 'live' | 'blocks' | 'mixture';
-export const PLACES: readonly Place[] = ['live', 'blocks', 'mixture'];
+export type Place = 'live' | 'blocks' | 'mixture' | 'merged';
+export const PLACES: readonly Place[] = ['live', 'blocks', 'mixture', 'merged'];
 
 export interface Difference {
   name: string;
@@ -36,12 +38,32 @@ export async function goldenRun(t: Cleanup, only = /./): Promise<Difference[]> {
   await flush(plain);
   await ask('blocks', plain);
   // Every other request, so that the trace that comes in three is in both.
-  const mixed = await startServer(t, { directory: temporaryFolder(t, 'golden') });
+  const mixed = await startServer(t, { directory: temporaryFolder(t, 'golden'), flags: MERGING });
   for (const body of requests.filter((_, i) => i % 2 === 0)) await send(mixed.otlpUrl, body);
   await flush(mixed);
   for (const body of requests.filter((_, i) => i % 2 === 1)) await send(mixed.otlpUrl, body);
   await ask('mixture', mixed);
+  await flush(mixed);
+  await until('the blocks are merged', () => levelsOf(mixed).join() === '1', MERGED_MS_MAX, mixed.stderr);
+  await ask('merged', mixed);
   return found;
+}
+
+/** Two blocks are merged as soon as there are two. */
+const MERGING = [
+  '--compactor.compaction.compaction-cycle=100ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=2',
+  '--storage.trace.blocklist-poll=300ms',
+];
+const MERGED_MS_MAX = 60_000;
+
+/** How often each block of a list was merged. */
+function levelsOf({ dataDirectory }: Server): number[] {
+  const folder = path.join(dataDirectory, 'blocks', 'single-tenant');
+  const metas = fs.readdirSync(folder).map((id) => path.join(folder, id, 'meta.json'));
+  return metas
+    .filter((meta) => fs.existsSync(meta))
+    .map((meta) => JSON.parse(fs.readFileSync(meta, 'utf8')).compactionLevel);
 }
 
 async function flush({ url }: Server): Promise<void> {
