@@ -52,6 +52,7 @@ function setting() {
       fallback: true,
       errorsTolerated: 1,
       tenantsTolerated: 1,
+      listMsMax: 1000,
       now: () => nowMs,
       random: () => 0.5,
       wait: async () => {},
@@ -238,6 +239,91 @@ test('ten thousand blocks of ten tenants', async () => {
   const reader = poller({ builder: false });
   await reader.list.poll();
   for (let tenant = 0; tenant < 10; tenant++) assert.equal(reader.of(`tenant-${tenant}`).length, 1000);
+});
+
+test('a block that replaces others comes as they go, and they may be marked later', async () => {
+  const { bucket, poller, put, pass } = setting();
+  const [a, b, c] = [await put('t'), await put('t'), await put('t')];
+  const changes: string[] = [];
+  const { list } = poller({
+    onChange: (_, added, removed) => changes.push(`+${added.length} -${removed.length}`),
+  });
+  await list.poll();
+  const merged = metaOf();
+  merged.vivace.replaces = [a, b];
+  await put('t', merged);
+  pass(POLL_MS);
+  await list.poll();
+  assert.deepEqual(changes, ['+3 -0', '+1 -2']);
+  const { live, replaced } = list.tenants.get('t')!;
+  assert.deepEqual([[...live.keys()].sort(), [...replaced.keys()].sort()], [[c, merged.blockID].sort(), [a, b].sort()]);
+  // Others learn of it by the index.
+  const reader = poller({ builder: false });
+  await reader.list.poll();
+  assert.deepEqual(reader.of('t'), [c, merged.blockID].sort());
+  for (const id of [a, b]) await bucket.delete(`t/${id}/meta.json`);
+  pass(POLL_MS);
+  await list.poll();
+  await reader.list.poll();
+  assert.deepEqual(changes, ['+3 -0', '+1 -2']);
+  assert.equal(list.tenants.get('t')!.replaced.size, 0);
+  // As this process does it itself.
+  const own = metaOf();
+  own.vivace.replaces = [c];
+  list.add('t', own);
+  list.markCompacted('t', c, 0);
+  assert.deepEqual(changes, ['+3 -0', '+1 -2', '+1 -1']);
+});
+
+test('a long listing may have missed the merged block: what it does not find stays until the next', async () => {
+  const { bucket, poller, put, pass } = setting();
+  const [a, b] = [await put('t'), await put('t')].sort();
+  const merged = metaOf('00000000-0000-4000-8000-000000000000');
+  merged.vivace.replaces = [a, b];
+  let isMerging = false;
+  const slow: Bucket = {
+    ...bucket,
+    async *list(prefix, options) {
+      const page = [];
+      for await (const object of bucket.list(prefix, options)) page.push(object);
+      // The first page was read before the new block came, the second after its predecessors were marked.
+      if (isMerging) {
+        await put('t', merged);
+        pass(2000);
+        for (const id of [a, b]) await bucket.delete(`t/${id}/meta.json`);
+        isMerging = false;
+        return;
+      }
+      yield* page;
+    },
+  };
+  const { list, of } = poller({}, slow);
+  await list.poll();
+  isMerging = true;
+  pass(POLL_MS);
+  await list.poll();
+  assert.deepEqual(of('t'), [a, b]);
+  pass(POLL_MS);
+  await list.poll();
+  assert.deepEqual(of('t'), [merged.blockID]);
+});
+
+test('listings of a tenant do not overlap', async () => {
+  const { bucket, poller, put } = setting();
+  await put('t');
+  let running = 0;
+  const watched: Bucket = {
+    ...bucket,
+    async *list(prefix, options) {
+      assert.equal(++running, 1);
+      yield* bucket.list(prefix, options);
+      await new Promise(setImmediate);
+      running--;
+    },
+  };
+  const { list, of } = poller({}, watched);
+  await Promise.all([list.poll(), list.refresh('t'), list.refresh('t')]);
+  assert.equal(of('t').length, 1);
 });
 
 test('shards meet and hold every block', () => {

@@ -10,12 +10,17 @@
  * `staleIndexMs` says otherwise, and list themselves when there is none.
  *
  * A tenant whose poll fails keeps its list.
+ *
+ * A block that another one replaces (`vivace.replaces`) is not in the list from the moment on in which that one is; both
+ * changes are told as one. A listing is no picture of one moment: it may have passed the new block's place before that came,
+ * and see the old ones marked as merged. Hence they are marked `listMsMax` after the new one came, and what a listing that took
+ * longer than that does not find is believed when the next one does not find it either.
  */
 import { type Bucket, isNotFound, isPrecondition, type ListedObject } from '../store/bucket.ts';
 import { eachOf } from '../runtime/each-of.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { type BlockMeta, readMeta } from './meta.ts';
-import { BLOCK_ID, COMPACTED_META_FILE, META_FILE, objectKey } from './objects.ts';
+import { BLOCK_ID, COMPACTED_META_FILE, LEASE_FILE, META_FILE, objectKey } from './objects.ts';
 import { INDEX_FILE, readTenantIndex, renderTenantIndex, type TenantIndex } from './tenant-index.ts';
 
 export interface BucketListOptions {
@@ -35,6 +40,8 @@ export interface BucketListOptions {
   fallback: boolean;
   errorsTolerated: number;
   tenantsTolerated: number;
+  /** Blocks that were merged keep their meta.json for longer than this after the new one has its own. */
+  listMsMax: number;
   now: () => number;
   random: () => number;
   wait: (ms: number) => Promise<void>;
@@ -44,18 +51,29 @@ export interface BucketListOptions {
 
 export interface TenantState {
   live: Map<string, BlockMeta>;
+  /** Blocks that have their meta.json still, though their spans are in a block that is in the list. */
+  replaced: Map<string, BlockMeta>;
   /** Metas of merged blocks, and when they were merged; undefined when the meta was not read. */
   compacted: Map<string, { meta: BlockMeta | undefined; ms: number }>;
   /** Blocks in formats that we cannot read. */
   foreign: Set<string>;
+  /** What was there before that moment and is not in the list has gone. */
+  asOfMs: number;
+  /** The list is from an index: what came since that was made is not in it. */
+  isFromIndex: boolean;
+  /** What a long listing did not find. */
+  missed: Set<string>;
   /** Whether the last poll wrote the index, and how old the index was. */
   built: boolean;
   indexAgeMs: number;
 }
 
 const META_BYTES_MAX = 1 << 20;
-/** Clocks of builders may be this far behind ours: what was uploaded since is not missed in their index. */
-const SKEW_MS = 5 * 60_000;
+/**
+ * Clocks of builders may be so far behind ours, and listings so far behind what is there, or a poll if that is less: what came
+ * since is not missed.
+ */
+const LAG_MS_MAX = 5 * 60_000;
 /** A tenant with fewer blocks is listed in one go: it is a page or two. */
 const SHARDED_BLOCKS_MIN = 500;
 
@@ -65,34 +83,45 @@ export class BucketList {
   readonly #options: BucketListOptions;
   /** When this process uploaded a block, as long as a poll may not know of it. */
   readonly #uploaded = new Map<string, number>();
+  /** Listings of a tenant that are under way: an older one must not undo what a newer one found. */
+  readonly #turns = new Map<string, Promise<void>>();
+  /** The same as `asOfMs` of a tenant, of those that have nothing in the bucket. */
+  #asOfMs = 0;
 
   constructor(bucket: Bucket, options: BucketListOptions) {
     this.#bucket = bucket;
     this.#options = options;
   }
 
+  get #lagMs(): number {
+    return Math.min(LAG_MS_MAX, this.#options.pollMs);
+  }
+
   /** A block that was just put into the bucket. */
   add(tenant: string, meta: BlockMeta): void {
     this.#uploaded.set(meta.blockID, this.#options.now());
     const state = this.#of(tenant);
-    if (state.live.has(meta.blockID)) return;
-    state.live.set(meta.blockID, meta);
-    this.#options.onChange(tenant, [meta], []);
+    if (state.live.has(meta.blockID) || state.replaced.has(meta.blockID)) return;
+    this.#change(tenant, state, [meta], []);
   }
 
   /** A block was just taken out of the list, because it was merged into another one or is too old. */
   markCompacted(tenant: string, id: string, ms: number): void {
     const state = this.#of(tenant);
-    const meta = state.live.get(id);
+    const meta = state.live.get(id) ?? state.replaced.get(id);
     state.compacted.set(id, { meta, ms });
-    if (!state.live.delete(id)) return;
     this.#uploaded.delete(id);
-    this.#options.onChange(tenant, [], [id]);
+    this.#change(tenant, state, [], [id]);
   }
 
   /** Nothing is left of a block that was merged or too old. */
   forgetCompacted(tenant: string, id: string): void {
     this.tenants.get(tenant)?.compacted.delete(id);
+  }
+
+  /** Lists a tenant now, without a look at its index: what is in the bucket when this is called is in the list afterwards. */
+  async refresh(tenant: string, signal?: AbortSignal): Promise<void> {
+    await this.#inTurn(tenant, () => this.#list(tenant, this.#of(tenant), this.#options.now(), signal));
   }
 
   /**
@@ -102,12 +131,14 @@ export class BucketList {
   async publish(signal?: AbortSignal): Promise<void> {
     if (!this.#options.builder) return;
     for (const [tenant, state] of this.tenants)
-      if ([...state.live.keys()].some((id) => this.#uploaded.has(id))) await this.#pollTenant(tenant, signal, true);
+      if ([...state.live.keys()].some((id) => this.#uploaded.has(id)))
+        await this.#inTurn(tenant, () => this.#pollTenant(tenant, signal, true));
   }
 
   /** Rejects when the bucket cannot be asked at all, or for more tenants than are tolerated. */
   async poll(signal?: AbortSignal): Promise<void> {
     const { tenantConcurrency, errorsTolerated, tenantsTolerated, onProblem } = this.#options;
+    const asOfMs = this.#options.now() - this.#lagMs;
     const names = await this.#bucket.folders('', { signal });
     let failed = 0;
     let failure: unknown;
@@ -115,7 +146,7 @@ export class BucketList {
       await this.#options.wait(this.#options.random() * this.#options.jitterMs);
       for (let attempt = 0; ; attempt++) {
         try {
-          await this.#pollTenant(tenant, signal);
+          await this.#inTurn(tenant, () => this.#pollTenant(tenant, signal));
           return;
         } catch (error) {
           if (signal?.aborted) throw error;
@@ -127,14 +158,22 @@ export class BucketList {
         }
       }
     });
-    for (const [tenant, { live }] of this.tenants) {
-      if (names.includes(tenant)) continue;
-      const gone = this.#missed([...live.keys()], new Set(), this.#options.now());
-      for (const id of gone) live.delete(id);
-      if (gone.length > 0) this.#options.onChange(tenant, [], gone);
-      if (live.size === 0) this.tenants.delete(tenant);
+    const present = new Set(names);
+    for (const [tenant, state] of this.tenants) {
+      if (present.has(tenant)) continue;
+      state.asOfMs = asOfMs;
+      this.#change(tenant, state, [], this.#missed(state, new Set(), asOfMs));
+      if (state.live.size + state.replaced.size === 0) this.tenants.delete(tenant);
     }
+    this.#asOfMs = asOfMs;
     if (failed > tenantsTolerated) throw failure;
+  }
+
+  /** Whether the list has a block that was put into the bucket then; undefined: the list is too old to say. */
+  has(tenant: string, id: string, uploadedMs: number): boolean | undefined {
+    const state = this.tenants.get(tenant);
+    if (state?.live.has(id)) return true;
+    return uploadedMs < (state?.asOfMs ?? this.#asOfMs) ? false : undefined;
   }
 
   async #pollTenant(tenant: string, signal: AbortSignal | undefined, anew = false): Promise<void> {
@@ -168,12 +207,12 @@ export class BucketList {
     index: TenantIndex,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const known = index.bare.filter((id) => state.live.has(id));
+    const known = index.bare.filter((id) => knows(state, id));
     const metas = [
       ...index.live,
       ...(await this.#metas(
         tenant,
-        index.bare.filter((id) => !state.live.has(id)),
+        index.bare.filter((id) => !knows(state, id)),
         signal,
       )),
     ];
@@ -181,24 +220,38 @@ export class BucketList {
     const compactedMs = index.createdMs;
     state.foreign = new Set(index.foreign);
     state.compacted = new Map(
-      index.compacted.map((id) => [id, state.compacted.get(id) ?? { meta: state.live.get(id), ms: compactedMs }]),
+      index.compacted.map((id) => [
+        id,
+        state.compacted.get(id) ?? { meta: state.live.get(id) ?? state.replaced.get(id), ms: compactedMs },
+      ]),
     );
-    this.#change(tenant, state, metas, present, index.createdMs - SKEW_MS);
+    state.isFromIndex = true;
+    state.asOfMs = index.createdMs - this.#lagMs;
+    this.#change(tenant, state, metas, this.#missed(state, present, state.asOfMs));
   }
 
   async #list(tenant: string, state: TenantState, beganMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const found = await this.#listed(tenant, state.live.size + state.compacted.size, signal);
+    const found = await this.#listed(tenant, state.live.size + state.replaced.size + state.compacted.size, signal);
+    const isLong = this.#options.now() - beganMs > this.#options.listMsMax;
     for (const id of state.foreign) if (!found.live.has(id)) state.foreign.delete(id);
     const unknown = [...found.live].filter(
-      (id) => !state.live.has(id) && !state.foreign.has(id) && !found.compacted.has(id),
+      (id) => !knows(state, id) && !state.foreign.has(id) && !found.compacted.has(id),
     );
     const metas = await this.#metas(tenant, unknown, signal, (id) => state.foreign.add(id));
     for (const id of found.compacted.keys()) found.live.delete(id);
     const compacted: TenantState['compacted'] = new Map();
     for (const [id, ms] of found.compacted)
-      compacted.set(id, { meta: state.compacted.get(id)?.meta ?? state.live.get(id), ms });
+      compacted.set(id, {
+        meta: state.compacted.get(id)?.meta ?? state.live.get(id) ?? state.replaced.get(id),
+        ms,
+      });
     state.compacted = compacted;
-    this.#change(tenant, state, metas, found.live, beganMs);
+    state.asOfMs = beganMs - this.#lagMs;
+    state.isFromIndex = false;
+    const missed = this.#missed(state, found.live, state.asOfMs);
+    const gone = isLong ? missed.filter((id) => state.missed.has(id)) : missed;
+    state.missed = new Set(isLong ? missed : []);
+    this.#change(tenant, state, metas, gone);
   }
 
   /** Ids by the meta that stands there. */
@@ -245,17 +298,25 @@ export class BucketList {
     return metas;
   }
 
-  #change(tenant: string, state: TenantState, metas: BlockMeta[], present: Set<string>, asOfMs: number): void {
-    const removed = this.#missed([...state.live.keys()], present, asOfMs);
-    const added = metas.filter(({ blockID }) => !state.live.has(blockID));
-    for (const id of removed) state.live.delete(id);
-    for (const meta of added) state.live.set(meta.blockID, meta);
+  /** Takes these into the state, and those out of it; tells what this changes in the list. */
+  #change(tenant: string, state: TenantState, metas: BlockMeta[], gone: string[]): void {
+    const before = state.live;
+    const all = new Map([...before, ...state.replaced]);
+    for (const id of gone) all.delete(id);
+    for (const meta of metas) if (!all.has(meta.blockID)) all.set(meta.blockID, meta);
+    const hidden = new Set<string>();
+    for (const { vivace } of all.values()) for (const id of vivace.replaces ?? []) hidden.add(id);
+    state.live = new Map();
+    state.replaced = new Map();
+    for (const [id, meta] of all) (hidden.has(id) ? state.replaced : state.live).set(id, meta);
+    const added = [...state.live.values()].filter(({ blockID }) => !before.has(blockID));
+    const removed = [...before.keys()].filter((id) => !state.live.has(id));
     if (added.length > 0 || removed.length > 0) this.#options.onChange(tenant, added, removed);
   }
 
   /** Known blocks that are not present any more; what was uploaded since need not be. */
-  #missed(known: string[], present: Set<string>, asOfMs: number): string[] {
-    return known.filter((id) => {
+  #missed(state: TenantState, present: Set<string>, asOfMs: number): string[] {
+    return [...state.live.keys(), ...state.replaced.keys()].filter((id) => {
       const uploadedMs = this.#uploaded.get(id);
       if (present.has(id)) {
         this.#uploaded.delete(id);
@@ -263,6 +324,17 @@ export class BucketList {
       }
       return uploadedMs === undefined || uploadedMs < asOfMs;
     });
+  }
+
+  async #inTurn(tenant: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#turns.get(tenant) ?? Promise.resolve();
+    const own = before.catch(() => {}).then(work);
+    this.#turns.set(tenant, own);
+    try {
+      await own;
+    } finally {
+      if (this.#turns.get(tenant) === own) this.#turns.delete(tenant);
+    }
   }
 
   async #writeIndex(
@@ -274,13 +346,16 @@ export class BucketList {
   ): Promise<void> {
     const key = `${tenant}/${INDEX_FILE}`;
     try {
-      if (state.live.size === 0 && state.compacted.size === 0 && state.foreign.size === 0) {
-        if (version !== undefined) await this.#bucket.delete(key, { signal });
+      const metas = [...state.live.values(), ...state.replaced.values()];
+      if (metas.length === 0 && state.compacted.size === 0 && state.foreign.size === 0) {
+        // The index last: as long as it is there, the next poll knows what to do.
+        if (version !== undefined)
+          for (const each of [`${tenant}/${LEASE_FILE}`, key]) await this.#bucket.delete(each, { signal });
       } else if (state.foreign.size === 0) {
         const compacted = [...state.compacted.values()].flatMap(({ meta, ms }) =>
           meta === undefined ? [] : [[meta, ms] as const],
         );
-        await this.#bucket.put(key, renderTenantIndex(createdMs, state.live.values(), compacted), {
+        await this.#bucket.put(key, renderTenantIndex(createdMs, metas, compacted), {
           signal,
           only: version === undefined ? 'absent' : { version },
         });
@@ -296,11 +371,25 @@ export class BucketList {
   #of(tenant: string): TenantState {
     let state = this.tenants.get(tenant);
     if (state === undefined) {
-      state = { live: new Map(), compacted: new Map(), foreign: new Set(), built: false, indexAgeMs: 0 };
+      state = {
+        live: new Map(),
+        replaced: new Map(),
+        compacted: new Map(),
+        foreign: new Set(),
+        asOfMs: 0,
+        isFromIndex: false,
+        missed: new Set(),
+        built: false,
+        indexAgeMs: 0,
+      };
       this.tenants.set(tenant, state);
     }
     return state;
   }
+}
+
+function knows({ live, replaced }: TenantState, id: string): boolean {
+  return live.has(id) || replaced.has(id);
 }
 
 /** Ranges of keys that split the space of block ids evenly. */

@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type BlockMeta, parseMeta } from './meta.ts';
 import { DELETED_FOLDER, listDeleted } from './deleted-traces.ts';
-import { BLOCK_ID, META_FILE } from './objects.ts';
+import { BLOCK_ID, FLUSHED_FILE, META_FILE } from './objects.ts';
 
 /** What a reader needs to open a block and to know whether it wants to. */
 export interface BlockRef {
@@ -34,6 +34,8 @@ interface TenantBlocks {
   removed: Set<string>;
   /** Blocks in the folder whose spans are in a merged one. They come and go with it in one step. */
   replaced: Set<string>;
+  /** What blocks in the bucket replace. */
+  replacedRemote: Set<string>;
   /** Traces that are to be gone, and those of them that may not be gone yet. */
   deleted: { hidden: string[]; pending: string[] };
   deletedChangedMs: number;
@@ -53,7 +55,10 @@ export class BlockCatalog {
   blocks(tenant: string): BlockRef[] {
     const known = this.#tenants.get(tenant);
     if (known === undefined) return [];
-    const all = [...known.blocks.values()].filter(({ id }) => !known.removed.has(id) && !known.replaced.has(id));
+    const { removed, replaced, replacedRemote } = known;
+    const all = [...known.blocks.values()].filter(
+      ({ id }) => !removed.has(id) && !replaced.has(id) && !replacedRemote.has(id),
+    );
     for (const ref of known.remote.values()) if (!known.blocks.has(ref.id)) all.push(ref);
     return all.sort((a, b) => b.endSeconds - a.endSeconds);
   }
@@ -93,8 +98,11 @@ export class BlockCatalog {
     if (this.#of(tenant).blocks.delete(id)) this.version++;
   }
 
-  /** What changed in the bucket. */
-  changeRemote(tenant: string, added: BlockMeta[], removed: string[]): void {
+  /**
+   * What changed in the bucket. The list is complete as of a moment: a block that was in the bucket before, as its folder says,
+   * and is not in the list, has gone, and its copy in the folder is not to be read either.
+   */
+  changeRemote(tenant: string, added: BlockMeta[], removed: string[], asOfMs = 0): void {
     const of = this.#of(tenant);
     for (const meta of added) {
       of.remote.set(meta.blockID, blockRef(meta, tenant, undefined));
@@ -103,6 +111,12 @@ export class BlockCatalog {
     for (const id of removed) {
       of.remote.delete(id);
       if (of.blocks.has(id)) of.removed.add(id);
+    }
+    of.replacedRemote = new Set([...of.remote.values()].flatMap(({ meta }) => meta.vivace.replaces ?? []));
+    for (const { id, directory } of of.blocks.values()) {
+      if (of.remote.has(id) || of.removed.has(id)) continue;
+      // What replaces it may be replaced itself before the folder is gone.
+      if (of.replacedRemote.has(id) || flushedMsOf(directory!) < asOfMs) of.removed.add(id);
     }
     this.version++;
   }
@@ -140,7 +154,7 @@ export class BlockCatalog {
     if (known === undefined) {
       known = {
         ...{ blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() },
-        ...{ deleted: { hidden: [], pending: [] }, deletedChangedMs: -1 },
+        ...{ replacedRemote: new Set(), deleted: { hidden: [], pending: [] }, deletedChangedMs: -1 },
       };
       this.#tenants.set(tenant, known);
     }
@@ -200,6 +214,13 @@ export function readBlockRef(directory: string, tenant: string): LocalBlockRef |
   const meta = parseMeta(text);
   if (meta === undefined) return `cannot read block ${directory}: its meta.json is not that of a block of ours`;
   return blockRef(meta, tenant, directory);
+}
+
+/** When the bucket got the block of a folder; Infinity: it has not. */
+export function flushedMsOf(directory: string): number {
+  return (
+    fs.statSync(path.join(directory, FLUSHED_FILE), { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY
+  );
 }
 
 export function blockRef<D extends string | undefined>(

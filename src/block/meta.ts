@@ -76,6 +76,13 @@ export function metaOf(facts: BlockFacts, { id, tenant, compactionLevel, pageRow
   return meta;
 }
 
+/** The meta of the same block under another id. */
+export function metaUnder(id: string, { vivace: { metaCrc, ...vivace }, ...own }: BlockMeta): BlockMeta {
+  const meta: BlockMeta = { ...own, blockID: id, vivace };
+  if (metaCrc !== undefined) meta.vivace.metaCrc = crcOf(meta);
+  return meta;
+}
+
 /** How far each log is in this block or in earlier ones. */
 export function logsOf({ vivace: { log, logs = [] } }: BlockMeta): { instance: string; sequence: number }[] {
   return log === undefined ? logs : [log, ...logs];

@@ -6,8 +6,13 @@ export const TRACES_FILE = 'traces';
 export const META_FILE = 'meta.json';
 /** In the place of META_FILE when the block was merged into another one. */
 export const COMPACTED_META_FILE = 'meta.compacted.json';
+/** In a folder only: all but the block's meta is in the bucket, and perhaps that, too. */
+export const SENT_FILE = 'sent';
 /** In a folder only: the block is in the bucket. */
 export const FLUSHED_FILE = 'flushed';
+
+/** Of a tenant in a bucket: who merges its blocks (compact/bucket-lease.ts). */
+export const LEASE_FILE = 'compaction.json';
 
 export const BLOCK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

@@ -1,13 +1,24 @@
 /**
- * Puts a block of a folder into the bucket: its files first, its meta last, so that others see it whole or not at all. What
- * was interrupted is done again from the beginning, under the same keys and with the same bytes: that cannot do harm, whoever
- * does it. Then the file `flushed` in the folder says that the bucket has it.
+ * Puts a block of a folder into the bucket: its files first, its meta last, so that others see it whole or not at all. Then the
+ * file `flushed` in the folder says that the bucket has it.
+ *
+ * What was interrupted is done again from the beginning, under the same keys and with the same bytes: that cannot do harm,
+ * whoever does it, as long as nobody has seen the meta. Who has may have merged the block into another one and deleted it; it
+ * must not come back. So the file `sent` is written before the meta, and where it is found, the bucket is asked.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Bucket } from '../store/bucket.ts';
 import type { LocalBlockRef } from './catalog.ts';
-import { DATA_FILE, FLUSHED_FILE, META_FILE, objectKey, TRACES_FILE } from './objects.ts';
+import {
+  COMPACTED_META_FILE,
+  DATA_FILE,
+  FLUSHED_FILE,
+  META_FILE,
+  objectKey,
+  SENT_FILE,
+  TRACES_FILE,
+} from './objects.ts';
 
 export interface UploadOptions {
   signal?: AbortSignal;
@@ -21,22 +32,53 @@ export interface UploadOptions {
 export const UPLOAD_POINTS = ['begin', 'data', 'traces', 'meta', 'flushed'] as const;
 export type UploadPoint = (typeof UPLOAD_POINTS)[number];
 
-/** Resolves when the block is in the bucket and its folder says so. */
+/** Resolves when the block is in the bucket, or has been there, and its folder says so. */
 export async function uploadBlock(bucket: Bucket, block: LocalBlockRef, options: UploadOptions): Promise<void> {
-  const { signal, again, reached } = options;
-  const keyOf = (name: string): string => objectKey(block.tenant, block.id, name);
+  const { signal, reached, now } = options;
   const fileOf = (name: string): string => path.join(block.directory, name);
   reached?.('begin');
-  if (block.meta.size > bucket.partBytes)
+  const sent = fs.statSync(fileOf(SENT_FILE), { throwIfNoEntry: false });
+  if (sent === undefined) {
+    await uploadFiles(bucket, block, block.id, options);
+    await fs.promises.writeFile(fileOf(SENT_FILE), now().toISOString(), { flush: true });
+  }
+  if (sent === undefined || (await lacksMeta(bucket, block, signal)))
+    await bucket.put(objectKey(block.tenant, block.id, META_FILE), await fs.promises.readFile(fileOf(META_FILE)), {
+      signal,
+    });
+  reached?.('meta');
+  await fs.promises.writeFile(fileOf(FLUSHED_FILE), now().toISOString(), { flush: true });
+  if (sent !== undefined) await fs.promises.utimes(fileOf(FLUSHED_FILE), sent.mtime, sent.mtime);
+  reached?.('flushed');
+}
+
+/** All of a folder's block but its meta, under the keys of the block `id`. */
+export async function uploadFiles(
+  bucket: Bucket,
+  { tenant, directory, meta }: LocalBlockRef,
+  id: string,
+  { signal, again, reached }: Pick<UploadOptions, 'signal' | 'again' | 'reached'>,
+): Promise<void> {
+  const keyOf = (name: string): string => objectKey(tenant, id, name);
+  const fileOf = (name: string): string => path.join(directory, name);
+  if (meta.size > bucket.partBytes)
     await bucket.multipart(keyOf(DATA_FILE), partsOf(fileOf(DATA_FILE), bucket.partBytes), { signal, again });
   else await bucket.put(keyOf(DATA_FILE), await fs.promises.readFile(fileOf(DATA_FILE)), { signal });
   reached?.('data');
   await bucket.put(keyOf(TRACES_FILE), await fs.promises.readFile(fileOf(TRACES_FILE)), { signal });
   reached?.('traces');
-  await bucket.put(keyOf(META_FILE), await fs.promises.readFile(fileOf(META_FILE)), { signal });
-  reached?.('meta');
-  await fs.promises.writeFile(fileOf(FLUSHED_FILE), options.now().toISOString(), { flush: true });
-  reached?.('flushed');
+}
+
+/** Whether nobody can have seen a block whose files were sent: they are there, and no meta is. */
+async function lacksMeta(
+  bucket: Bucket,
+  { tenant, id }: LocalBlockRef,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const names = new Set<string>();
+  const folder = objectKey(tenant, id, '');
+  for await (const { key } of bucket.list(folder, { signal })) names.add(key.slice(folder.length));
+  return names.has(DATA_FILE) && !names.has(META_FILE) && !names.has(COMPACTED_META_FILE);
 }
 
 /** A file in parts, each in memory of its own. */

@@ -81,6 +81,7 @@ async function openStore(trace: Configuration['storage']['trace'], warn: (text: 
       fallback: true,
       errorsTolerated: trace.blocklistPollTolerateConsecutiveErrors,
       tenantsTolerated: trace.blocklistPollTolerateTenantFailures,
+      listMsMax: Number.POSITIVE_INFINITY,
       now: Date.now,
       random: () => 0,
       wait: async () => {},

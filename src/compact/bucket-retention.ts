@@ -3,7 +3,7 @@
  * ends in the same state when it is done again. Blocks in formats that are not ours are left to their owner.
  */
 import type { BucketList } from '../block/bucket-list.ts';
-import { type BlockMeta, parseMeta } from '../block/meta.ts';
+import { parseMeta } from '../block/meta.ts';
 import { COMPACTED_META_FILE, DATA_FILE, META_FILE, objectKey, TRACES_FILE } from '../block/objects.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { eachOf } from '../runtime/each-of.ts';
@@ -39,15 +39,17 @@ export async function retainBucket(
       await step().catch((error: unknown) => done.errors.push(`cannot ${what}: ${messageOf(error)}`));
     });
   };
-  for (const [tenant, { live, compacted }] of list.tenants) {
+  for (const [tenant, { live, replaced, compacted }] of list.tenants) {
     const retentionMs = ofTenant(options.retentions, tenant);
-    for (const [id, meta] of live)
-      if (isExpired(meta, nowMs, retentionMs))
-        attempt(`mark block ${id} of tenant ${tenant} as too old`, async () => {
-          await mark(bucket, tenant, meta, options);
-          list.markCompacted(tenant, id, nowMs);
-          done.marked++;
-        });
+    // Those that are replaced first, as they must not come back when what replaces them has gone.
+    for (const id of [...replaced.keys(), ...live.keys()]) {
+      if (!isExpired((replaced.get(id) ?? live.get(id))!, nowMs, retentionMs)) continue;
+      attempt(`mark block ${id} of tenant ${tenant} as too old`, async () => {
+        await markInBucket(bucket, tenant, id, options);
+        list.markCompacted(tenant, id, nowMs);
+        done.marked++;
+      });
+    }
     for (const [id, { meta, ms }] of compacted)
       if (ms < nowMs - options.compactedMs)
         attempt(`remove block ${id} of tenant ${tenant}`, async () => {
@@ -67,17 +69,17 @@ export async function retainBucket(
   return done;
 }
 
-/** While both metas are there, the block counts as merged. */
-async function mark(
+/** Takes a block out of every list that is made from now on. While both metas are there, it counts as merged. */
+export async function markInBucket(
   bucket: Bucket,
   tenant: string,
-  { blockID }: BlockMeta,
-  { signal, reached }: BucketRetentionOptions,
+  id: string,
+  { signal, reached }: Pick<BucketRetentionOptions, 'signal' | 'reached'>,
 ): Promise<void> {
-  const key = objectKey(tenant, blockID, META_FILE);
+  const key = objectKey(tenant, id, META_FILE);
   try {
     const { bytes } = await bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
-    await bucket.put(objectKey(tenant, blockID, COMPACTED_META_FILE), bytes, { signal });
+    await bucket.put(objectKey(tenant, id, COMPACTED_META_FILE), bytes, { signal });
     reached?.('copied');
     await bucket.delete(key, { signal });
     reached?.('marked');

@@ -53,11 +53,10 @@ test('after a day levels go together', () => {
   assert.deepEqual(chosen([block('a', 30, 10, 2), block('b', 30, 20), block('c', 30, 5, 1)]), ['c a b']);
 });
 
-test('no bound is passed, and what is in a bucket only stays there', () => {
+test('no bound is passed', () => {
   const blocks = [block('a', 2, 600), block('b', 2, 500), block('c', 2, 400)];
   assert.deepEqual(chosen(blocks), ['c b']);
   assert.deepEqual(chosen(blocks, { tracesMax: 800 }), []);
   assert.deepEqual(chosen(blocks, { bytesMax: 9999 }), ['c b']);
   assert.deepEqual(chosen(blocks, { bytesMax: 8999 }), []);
-  assert.deepEqual(chosen(blocks.map((ref) => ({ ...ref, directory: undefined }))), []);
 });

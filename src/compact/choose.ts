@@ -3,7 +3,7 @@
  * by how often they were merged, so that no span is written again for every block that comes (level by level). Of each
  * group neighbours by size go together, the smallest first.
  */
-import type { BlockRef, LocalBlockRef } from '../block/catalog.ts';
+import type { BlockRef } from '../block/catalog.ts';
 
 export interface ChooseOptions {
   windowMs: number;
@@ -20,21 +20,21 @@ export interface ChooseOptions {
 
 const ACTIVE_MS = 24 * 3_600_000;
 
-export function chooseMerges(blocks: readonly BlockRef[], options: ChooseOptions): LocalBlockRef[][] {
+export function chooseMerges<Ref extends BlockRef>(blocks: readonly Ref[], options: ChooseOptions): Ref[][] {
   const { windowMs, nowMs, levelMax } = options;
   const current = Math.floor(nowMs / windowMs);
-  const groups = new Map<string, { isCurrent: boolean; blocks: LocalBlockRef[] }>();
+  const groups = new Map<string, { isCurrent: boolean; blocks: Ref[] }>();
   for (const block of blocks) {
     const { compactionLevel } = block.meta;
-    if (block.directory === undefined || (levelMax > 0 && compactionLevel >= levelMax)) continue;
+    if (levelMax > 0 && compactionLevel >= levelMax) continue;
     const window = Math.floor((1000 * block.endSeconds) / windowMs);
     const isActive = (current - window) * windowMs < ACTIVE_MS;
     const key = isActive ? `${window} ${compactionLevel}` : String(window);
     const group = groups.get(key) ?? { isCurrent: window >= current, blocks: [] };
-    group.blocks.push(block as LocalBlockRef);
+    group.blocks.push(block);
     groups.set(key, group);
   }
-  const merges: LocalBlockRef[][] = [];
+  const merges: Ref[][] = [];
   for (const group of groups.values()) {
     group.blocks.sort((a, b) => a.meta.totalObjects - b.meta.totalObjects || (a.id < b.id ? -1 : 1));
     for (let from = 0; from < group.blocks.length; ) {
@@ -50,7 +50,7 @@ export function chooseMerges(blocks: readonly BlockRef[], options: ChooseOptions
 }
 
 /** How many blocks from there on go into one. */
-function fitting(blocks: readonly LocalBlockRef[], from: number, options: ChooseOptions): number {
+function fitting(blocks: readonly BlockRef[], from: number, options: ChooseOptions): number {
   let [traces, bytes, spans] = [0, 0, 0];
   let count = 0;
   while (count < options.inputsMax && from + count < blocks.length) {

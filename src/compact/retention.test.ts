@@ -164,7 +164,7 @@ test('blocks of a bucket leave the list first and go later; those of others are 
   const gone: string[] = [];
   const list = new BucketList(bucket, {
     ...{ concurrency: 5, tenantConcurrency: 1, listConcurrency: 1, jitterMs: 0, builder: true, pollMs: 60_000 },
-    ...{ staleIndexMs: 0, fallback: true, errorsTolerated: 0, tenantsTolerated: 0, random: () => 0 },
+    ...{ staleIndexMs: 0, fallback: true, errorsTolerated: 0, listMsMax: 1000, tenantsTolerated: 0, random: () => 0 },
     now: () => nowMs,
     wait: async () => {},
     onChange: (_tenant, _added, removed) => gone.push(...removed),

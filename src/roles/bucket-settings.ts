@@ -18,7 +18,7 @@ const BUILDERS = new Set([
 
 export function bucketSettings(
   config: Configuration,
-  own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory' | 'retention'>,
+  own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory' | 'retention' | 'compaction'>,
 ): BucketSettings {
   const { trace } = config.storage;
   const { backend, s3, gcs, azure } = trace;

@@ -24,6 +24,8 @@ import { counted } from '../store/counted.ts';
 import { hedged } from '../store/hedged.ts';
 import { RangeCache } from '../store/range-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
+import { BucketCompaction, type BucketCompactionOptions, markAfterMs } from './bucket-compaction.ts';
+import type { CompactionDone, CompactionSettings } from './compaction.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
 
@@ -43,6 +45,8 @@ export interface BucketSettings {
   filterBytes: number;
   /** undefined: this process deletes no old blocks. */
   retention: RetentionSettings | undefined;
+  /** undefined: this process merges no blocks. */
+  compaction: (CompactionSettings & Pick<BucketCompactionOptions, 'work'>) | undefined;
   poll: {
     periodMs: number;
     concurrency: number;
@@ -60,7 +64,7 @@ export interface BucketSettings {
 export type ToBucket =
   | { type: 'writer'; port: MessagePort }
   | { type: 'reader'; port: MessagePort }
-  | { type: 'retentions'; retentions: ByTenant }
+  | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant }
   /** Upload what is left until then, and end. */
   | { type: 'close'; msMax: number };
 
@@ -83,6 +87,7 @@ export interface BucketStats {
   /** Reads that were asked again because they took long. */
   hedges: number;
   retention: RetentionDone[];
+  compaction: CompactionDone | undefined;
   /** By tenant: whether this process builds the index, and the index's age. */
   indexes: Map<string, { builder: boolean; ageSeconds: number }>;
 }
@@ -93,6 +98,8 @@ export interface ChangedBlocks {
   tenant: string;
   added: BlockMeta[];
   removed: string[];
+  /** What was there before that moment and is not in the list has gone. */
+  asOfMs: number;
 }
 export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' };
 
@@ -128,9 +135,14 @@ let stats = emptyStats();
 let bucket: Bucket;
 let list: BucketList;
 let local: LocalBlocks | undefined;
+let compaction: BucketCompaction | undefined;
+/** Ends when compaction does nothing any more. */
+let compacting: Promise<void> = Promise.resolve();
 let writer: MessagePort | undefined;
 let retentions = settings.retention?.retentions;
 const unknown = new Map<number, () => void>();
+/** Resolves when the writer thread knows of the last change. */
+let heard: Promise<void> = Promise.resolve();
 let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
 const early: ChangedBlocks[] = [];
@@ -162,6 +174,7 @@ async function start(): Promise<void> {
   list = new BucketList(bucket, {
     ...poll,
     pollMs: periodMs,
+    listMsMax: markAfterMs(periodMs) / 2,
     now: Date.now,
     random: Math.random,
     wait: (ms) => (ms > 0 ? sleep(ms) : Promise.resolve()),
@@ -169,7 +182,7 @@ async function start(): Promise<void> {
       for (const id of removed) local?.remove({ tenant, id });
       filters.remove(removed);
       filters.add(added.map((meta) => blockRef(meta, tenant, undefined)));
-      void tellWriter(tenant, added, removed);
+      heard = tellWriter(tenant, added, removed);
     },
     onProblem(tenant, kind, text) {
       (kind === 'poll' ? stats.pollErrors : stats.indexErrors).push(tenant);
@@ -187,10 +200,10 @@ async function start(): Promise<void> {
       now: Date.now,
       reached: (point) => reached(`upload ${point}`),
       onUploaded: async (tenant, meta) => {
-        const known = tellWriter(tenant, [meta], []);
         list.add(tenant, meta);
-        await known;
+        await heard;
       },
+      isThere: (tenant, id, uploadedMs) => list.has(tenant, id, uploadedMs),
       onFailed(block, error) {
         stats.failedUploads++;
         tell('error', `cannot upload block ${block.id} of tenant ${block.tenant}, trying again: ${messageOf(error)}`, {
@@ -202,6 +215,7 @@ async function start(): Promise<void> {
   }
   void pollLoop();
   if (settings.retention !== undefined) void retentionLoop(settings.retention);
+  if (settings.compaction !== undefined) compacting = compactionLoop(settings.compaction);
   const teller = setInterval(sendStats, 1000);
   teller.unref();
 }
@@ -227,9 +241,11 @@ async function uploadLoop(blocks: LocalBlocks): Promise<void> {
 }
 
 async function pollLoop(): Promise<void> {
-  for (let listed = false, failures = 0; !stopping.signal.aborted; ) {
+  for (let listed = false, settled = false, failures = 0; !stopping.signal.aborted; ) {
     const began = performance.now();
     try {
+      if (!settled) await local?.settle(stopping.signal);
+      settled = true;
       await list.poll(stopping.signal);
       stats.pollSeconds.push((performance.now() - began) / 1000);
       if (!listed) send({ type: 'listed' });
@@ -270,10 +286,23 @@ async function retentionLoop(retention: RetentionSettings): Promise<void> {
   }
 }
 
+async function compactionLoop({ work, ...own }: NonNullable<BucketSettings['compaction']>): Promise<void> {
+  const { walDirectory, blocksDirectory, poll } = settings;
+  compaction = new BucketCompaction(bucket, list, {
+    ...{ settings: own, work, walDirectory, blocksDirectory, pollMs: poll.periodMs },
+    reached: (point) => reached(`bucket compaction ${point}`),
+  });
+  while (!stopping.signal.aborted) {
+    await sleep(own.cycleMs, undefined, { signal: stopping.signal }).catch(() => {});
+    if (!stopping.signal.aborted) await compaction.cycle(stopping.signal);
+  }
+}
+
 main.on('message', (message: ToBucket) => {
   switch (message.type) {
-    case 'retentions':
+    case 'lifetimes':
       retentions = message.retentions;
+      if (compaction !== undefined) compaction.windows = message.windows;
       break;
     case 'writer':
       writer = message.port;
@@ -306,7 +335,8 @@ main.on('message', (message: ToBucket) => {
 /** Resolves when the writer thread lists blocks accordingly. */
 function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Promise<void> {
   if (stopping.signal.aborted) return Promise.resolve();
-  const change: ChangedBlocks = { id: nextChange++, tenant, added, removed };
+  const asOfMs = list.tenants.get(tenant)?.asOfMs ?? 0;
+  const change: ChangedBlocks = { id: nextChange++, tenant, added, removed, asOfMs };
   const known = new Promise<void>((resolve) => unknown.set(change.id, resolve));
   if (writer === undefined) early.push(change);
   else writer.postMessage(change);
@@ -348,6 +378,7 @@ async function close(msMax: number): Promise<number> {
   unknown.clear();
   const signal = AbortSignal.timeout(msMax);
   const left = local === undefined ? 0 : await local.work(signal);
+  await Promise.race([compacting, sleep(msMax)]);
   await list
     .publish(signal)
     .catch((error: unknown) => tell('warn', `cannot write the indexes of tenants: ${messageOf(error)}`, {}));
@@ -367,6 +398,7 @@ function sendStats(): void {
   if (list !== undefined)
     for (const [tenant, { built, indexAgeMs }] of list.tenants)
       stats.indexes.set(tenant, { builder: built, ageSeconds: indexAgeMs / 1000 });
+  stats.compaction = compaction?.take();
   send({ type: 'stats', stats });
   stats = emptyStats();
 }
@@ -380,6 +412,7 @@ function emptyStats(): BucketStats {
     failedUploads: 0,
     hedges: 0,
     retention: [],
+    compaction: undefined,
     indexes: new Map(),
   };
 }

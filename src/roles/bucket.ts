@@ -25,8 +25,8 @@ export interface BucketSide {
   listed: Promise<void>;
   /** A port for the writer thread, which hears of blocks that come and go. */
   writerPort(): MessagePort;
-  /** How long blocks are kept from now on. */
-  retain(retentions: ByTenant): void;
+  /** How long blocks are kept from now on, and the windows of time whose blocks are merged. */
+  retain(retentions: ByTenant, windows: ByTenant): void;
   /** Lets a reader thread ask for ranges. */
   connect(reader: Worker): void;
   /** Uploads what is only on this machine, for at most so long, and ends the thread; whether nothing is left. */
@@ -72,7 +72,7 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
   return {
     listed,
     writerPort: () => port('writer'),
-    retain: (retentions) => post({ type: 'retentions', retentions }),
+    retain: (retentions, windows) => post({ type: 'lifetimes', retentions, windows }),
     connect(reader) {
       const asks = port('reader');
       const hello: ToReader = { type: 'bucket', port: asks };

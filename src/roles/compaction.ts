@@ -1,6 +1,6 @@
 /** Compaction as the writer thread runs it: chooses blocks in every cycle and has a thread merge them, if there are any. */
 import { Worker } from 'node:worker_threads';
-import type { BlockCatalog } from '../block/catalog.ts';
+import type { BlockCatalog, LocalBlockRef } from '../block/catalog.ts';
 import { type ChooseOptions, chooseMerges } from '../compact/choose.ts';
 import { finishMerges } from '../compact/merge-blocks.ts';
 import { type ByTenant, ofTenant } from '../compact/retention.ts';
@@ -11,6 +11,8 @@ export interface CompactionSettings {
   /** Milliseconds, by tenant; 0: its blocks are not merged. */
   windows: ByTenant;
   cycleMs: number;
+  /** Time for the blocks of one tenant of a bucket, before others get their turn. */
+  tenantMs: number;
   choose: Omit<ChooseOptions, 'windowMs' | 'nowMs'>;
 }
 
@@ -97,7 +99,9 @@ export class Compaction {
       for (const { id } of blocks) listed.add(id);
       const windowMs = ofTenant(this.windows, tenant);
       if (windowMs === 0) continue;
-      const free = blocks.filter(({ id }) => (this.#left.get(id) ?? 0) <= nowMs);
+      const free = blocks.filter(
+        (block): block is LocalBlockRef => block.directory !== undefined && (this.#left.get(block.id) ?? 0) <= nowMs,
+      );
       const own = chooseMerges(free, { ...this.#settings.choose, windowMs, nowMs });
       this.#done.outstanding.set(
         tenant,

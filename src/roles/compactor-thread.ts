@@ -28,6 +28,7 @@ export type FromCompactor =
   | { type: 'left'; ids: string[]; failed: boolean; message: string };
 
 export interface MergedBlock {
+  id: string;
   level: number;
   inputs: number;
   traces: number;
@@ -69,7 +70,7 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
   const began = performance.now();
   try {
     await checkSpace(refs);
-    const { block: _, ...done } = await mergeBlocks(refs, {
+    const { block, ...done } = await mergeBlocks(refs, {
       ...work,
       nowMs: Date.now(),
       bounds: { columnsMax: COLUMNS_MAX, childrenMax: CHILDREN_MAX },
@@ -78,7 +79,7 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
       reached: (point) => reached(`compaction ${point}`),
     });
     const seconds = (performance.now() - began) / 1000;
-    send({ type: 'merged', tenant: refs[0].tenant, merged: { ...done, seconds } });
+    send({ type: 'merged', tenant: refs[0].tenant, merged: { id: block.id, ...done, seconds } });
   } catch (error) {
     const reason = `cannot merge ${refs.length} blocks of tenant ${refs[0].tenant}: ${messageOf(error)}`;
     send({ type: 'left', ids: refs.map(({ id }) => id), failed: !(error instanceof TooLarge), message: reason });

@@ -75,6 +75,7 @@ export function compactionSettings(
   return {
     windows: windowsOf(config, tenants),
     cycleMs: Math.max(100, compaction.compactionCycleMs),
+    tenantMs: compaction.maxTimePerTenantMs,
     choose: {
       inputsMin: jobs.minInputBlocks,
       inputsMax: jobs.maxInputBlocks,

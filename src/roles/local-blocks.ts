@@ -9,9 +9,9 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type LocalBlockRef, readBlockRef } from '../block/catalog.ts';
+import { flushedMsOf, type LocalBlockRef, readBlockRef } from '../block/catalog.ts';
 import type { BlockMeta } from '../block/meta.ts';
-import { BLOCK_ID, FLUSHED_FILE } from '../block/objects.ts';
+import { BLOCK_ID, SENT_FILE } from '../block/objects.ts';
 import { type UploadPoint, uploadBlock } from '../block/upload.ts';
 import type { Bucket } from '../store/bucket.ts';
 
@@ -26,6 +26,8 @@ export interface LocalBlocksOptions {
   reached: (point: UploadPoint | 'removed') => void;
   /** The block is in the bucket; resolves when whoever lists blocks knows it. */
   onUploaded: (tenant: string, meta: BlockMeta) => Promise<void>;
+  /** Whether a block that was put into the bucket then is there; undefined: that is not known yet. */
+  isThere: (tenant: string, id: string, uploadedMs: number) => boolean | undefined;
   onFailed: (block: LocalBlockRef, error: unknown) => void;
 }
 
@@ -55,17 +57,36 @@ export class LocalBlocks {
     }
   }
 
+  /**
+   * Ends uploads of which others may have seen the end already: to be called before the first list of the bucket is made
+   * known, which may have their spans in other blocks.
+   */
+  async settle(signal?: AbortSignal): Promise<void> {
+    for (const block of localBlocks(this.#options.directory)) {
+      const isSent = fs.existsSync(path.join(block.directory, SENT_FILE));
+      if (!isSent || flushedMsOf(block.directory) < Number.POSITIVE_INFINITY) continue;
+      if (!(await this.#options.mine(block.meta.vivace.log?.instance))) continue;
+      const { reached, now } = this.#options;
+      await uploadBlock(this.#bucket, block, { signal, again: true, reached, now: () => new Date(now()) });
+    }
+  }
+
   async #work(signal: AbortSignal | undefined): Promise<number> {
-    const { keepMs, now, concurrency, mine } = this.#options;
+    const { keepMs, now, concurrency, mine, isThere } = this.#options;
     const waiting: LocalBlockRef[] = [];
     for (const block of localBlocks(this.#options.directory)) {
-      const flushedMs = this.#flushed.get(block.id) ?? flushedMsOf(block);
-      if (flushedMs === undefined) {
+      const flushedMs = this.#flushed.get(block.id) ?? flushedMsOf(block.directory);
+      if (flushedMs === Number.POSITIVE_INFINITY) {
         if (await mine(block.meta.vivace.log?.instance)) waiting.push(block);
         continue;
       }
-      if (!this.#flushed.has(block.id)) await this.#options.onUploaded(block.tenant, block.meta);
-      this.#flushed.set(block.id, flushedMs);
+      if (!this.#flushed.has(block.id)) {
+        const there = isThere(block.tenant, block.id, flushedMs);
+        // It was merged into another one, or is too old: the list of blocks does not have it any more.
+        if (there === false) this.remove(block);
+        if (there !== true) continue;
+        this.#flushed.set(block.id, flushedMs);
+      }
       if (now() - flushedMs >= keepMs) this.remove(block);
     }
     if (this.#first) for (const { id } of waiting) this.#begun.add(id);
@@ -128,8 +149,4 @@ function localBlocks(directory: string): LocalBlockRef[] {
     }
   }
   return blocks;
-}
-
-function flushedMsOf(block: LocalBlockRef): number | undefined {
-  return fs.statSync(path.join(block.directory, FLUSHED_FILE), { throwIfNoEntry: false })?.mtimeMs;
 }

@@ -37,6 +37,7 @@ import { grpcReflection } from '../wire/grpc-reflection.ts';
 import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
 import { Admission } from './admission.ts';
+import type { CompactionDone } from './compaction.ts';
 import { apiLimits } from './api-limits.ts';
 import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
@@ -121,11 +122,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           metricsPartial: async (r, s, l) => (await opened).metricsPartial(r, s, l),
         });
   const retention = retentionSettings(config, tenants);
-  const compaction = remote ? undefined : compactionSettings(config, tenants, memoryLimitBytes());
-  if (compaction === undefined && retention !== undefined && !remote)
+  const compaction = compactionSettings(config, tenants, memoryLimitBytes());
+  if (compaction === undefined && retention !== undefined)
     log.log('info', 'blocks are not merged: for that the process must be allowed some 64 MiB more memory', {
       memory_mib: Math.floor(memoryLimitBytes() / 1024 / 1024),
     });
+  const createdBy = `vivace version ${version.version}`;
   const writer = startWriter(
     {
       instance,
@@ -138,12 +140,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       traceIdleMs: config.live.traceIdleMs,
       traceLiveMs: config.live.traceLiveMs,
       pageRows: PAGE_ROWS,
-      createdBy: `vivace version ${version.version}`,
+      createdBy,
       fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
       limits: limitTable(config, tenants),
       blocklistPollMs: config.storage.trace.blocklistPollMs,
       retention: remote ? undefined : retention,
-      compaction,
+      compaction: remote ? undefined : compaction,
     },
     {
       onStats(stats) {
@@ -159,23 +161,31 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   );
   let listed = !remote;
   const bucket = remote
-    ? startBucket(bucketSettings(config, { instance, walDirectory: wal, blocksDirectory: blocks, retention }), {
-        onStats(stats) {
-          metrics.bucket(stats);
-          for (const done of stats.retention) countRetention(done);
+    ? startBucket(
+        bucketSettings(config, {
+          ...{ instance, walDirectory: wal, blocksDirectory: blocks, retention },
+          compaction: compaction && { ...compaction, work: { pageRows: PAGE_ROWS, createdBy } },
+        }),
+        {
+          onStats(stats) {
+            metrics.bucket(stats);
+            for (const done of stats.retention) countRetention(done);
+            if (stats.compaction !== undefined) countCompaction(stats.compaction);
+          },
+          onLog: (level, message, fields) => log.log(level, message, fields),
+          onGone(error) {
+            log.log('error', error.message, { stack: error.stack });
+            options.onStop(1);
+          },
         },
-        onLog: (level, message, fields) => log.log(level, message, fields),
-        onGone(error) {
-          log.log('error', error.message, { stack: error.stack });
-          options.onStop(1);
-        },
-      })
+      )
     : undefined;
   tenants.onChange(() => {
     writer.limit(limitTable(config, tenants));
     const retentions = retentionsOf(config, tenants);
-    writer.retain(retentions, windowsOf(config, tenants));
-    bucket?.retain(retentions);
+    const windows = windowsOf(config, tenants);
+    writer.retain(retentions, windows);
+    bucket?.retain(retentions, windows);
   });
   const nowListed = (): void => {
     listed = true;
@@ -359,10 +369,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
     for (const done of stats.retention) countRetention(done);
-    if (stats.compaction !== undefined) {
-      metrics.compaction(stats.compaction);
-      for (const error of stats.compaction.errors) log.log('error', `${error}; it is tried again later`, {});
-    }
+    if (stats.compaction !== undefined) countCompaction(stats.compaction);
+  }
+
+  function countCompaction(done: CompactionDone): void {
+    metrics.compaction(done);
+    for (const error of done.errors) log.log('error', `${error}; it is tried again later`, {});
   }
 
   function countRetention(done: RetentionDone): void {

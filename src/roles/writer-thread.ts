@@ -208,8 +208,8 @@ main.on('message', (message: ToWriter) => {
       break;
     case 'bucket':
       bucket = message.port;
-      bucket.on('message', ({ id, tenant, added, removed }: ChangedBlocks) => {
-        catalog.changeRemote(tenant, added, removed);
+      bucket.on('message', ({ id, tenant, added, removed, asOfMs }: ChangedBlocks) => {
+        catalog.changeRemote(tenant, added, removed, asOfMs);
         tellBucket({ type: 'known', id });
       });
       break;

@@ -14,7 +14,7 @@ const compaction = section('tempodb.CompactorConfig', {
     duration('1h', 'how long the files of a block stay after it was merged into another or became too old'),
   ),
   retention_concurrency: active(uint(10, 'blocks of a bucket that are deleted at a time')),
-  max_time_per_tenant: duration('5m', 'time given to a tenant before the next'),
+  max_time_per_tenant: active(duration('5m', 'time given to a tenant before the next, in a bucket')),
   compaction_cycle: active(duration('30s', 'pause between rounds')),
 });
 
