@@ -35,9 +35,8 @@ export interface BlockMeta {
     replaces?: string[];
     /** RFC 3339: when the last of its spans were cut. */
     cut?: string;
-    /** The last bytes of data.parquet, from its checks on, and their CRC-32. */
-    tailBytes?: number;
-    tailCrc?: number;
+    /** CRC-32 of the footer of data.parquet and the eight bytes behind it. */
+    footerCrc?: number;
     /** Of this meta without this field. */
     metaCrc?: number;
   };
@@ -49,12 +48,12 @@ export interface MetaOptions {
   compactionLevel: number;
   pageRows: number;
   /** What `vivace` says besides what the facts say. */
-  more: Omit<BlockMeta['vivace'], 'spans' | 'pageRows' | 'tracesBytes' | 'tailBytes' | 'tailCrc' | 'metaCrc'>;
+  more: Omit<BlockMeta['vivace'], 'spans' | 'pageRows' | 'tracesBytes' | 'footerCrc' | 'metaCrc'>;
 }
 
 /** The meta of a block that was written. */
 export function metaOf(facts: BlockFacts, { id, tenant, compactionLevel, pageRows, more }: MetaOptions): BlockMeta {
-  const { spans, tracesBytes, tailBytes, tailCrc } = facts;
+  const { spans, tracesBytes, footerCrc } = facts;
   const meta: BlockMeta = {
     format: BLOCK_FORMAT,
     blockID: id,
@@ -70,7 +69,7 @@ export function metaOf(facts: BlockFacts, { id, tenant, compactionLevel, pageRow
     dataEncoding: '',
     bloomShards: 0,
     footerSize: facts.footerBytes,
-    vivace: { spans, pageRows, tracesBytes, ...more, tailBytes, tailCrc },
+    vivace: { spans, pageRows, tracesBytes, ...more, footerCrc },
   };
   meta.vivace.metaCrc = crcOf(meta);
   return meta;
@@ -115,8 +114,7 @@ export function checkedMeta(value: unknown): BlockMeta | MetaProblem {
   const { vivace } = meta;
   if (meta.format !== BLOCK_FORMAT || typeof vivace?.pageRows !== 'number') return 'damaged';
   // Blocks of the first versions have no checksums at all.
-  if (vivace.metaCrc === undefined)
-    return vivace.tailCrc === undefined && vivace.tailBytes === undefined ? meta : 'damaged';
+  if (vivace.metaCrc === undefined) return vivace.footerCrc === undefined ? meta : 'damaged';
   return vivace.metaCrc === crcOf(meta) ? meta : 'damaged';
 }
 

@@ -97,6 +97,8 @@ export interface ColumnOptions {
 
 export interface Segment {
   readonly name: string;
+  /** The id of the block of which it is a row group; absent for live columns. */
+  readonly block?: string | undefined;
   readonly live: boolean;
   readonly rows: number;
   /** Seconds since 1970 that contain every span. */

@@ -13,9 +13,8 @@ export interface BlockSink {
 export interface BlockFacts {
   dataBytes: number;
   footerBytes: number;
-  /** Of data.parquet, from its checks to its end. */
-  tailBytes: number;
-  tailCrc: number;
+  /** CRC-32 of the footer and the eight bytes behind it. */
+  footerCrc: number;
   tracesBytes: number;
   rowGroups: number;
   traces: number;

@@ -22,10 +22,11 @@ export interface BlockSource {
   /** Fetches these ranges together and keeps them for later fetches, until `forget`; absent where fetching costs nothing. */
   prepare?(ranges: ByteRange[]): Promise<void>;
   forget?(): void;
-  /** These ranges, or the traces, will probably be fetched soon. */
-  warm?(what: ByteRange[] | 'traces'): void;
-  /** The whole file `traces`. */
-  traces(): Promise<Uint8Array>;
+  /** These ranges, or this one of the file `traces`, will probably be fetched soon. */
+  warm?(ranges: ByteRange[]): void;
+  warmTraces?(range: ByteRange): void;
+  /** These bytes of the file `traces`. */
+  traces(range: ByteRange): Promise<Uint8Array>;
   /** Nothing is fetched afterwards. */
   close(): void;
 }
@@ -48,33 +49,42 @@ export function openSource(ref: BlockRef, remote: RemoteSource | undefined): Blo
 
 function folderSource(ref: BlockRef, directory: string): BlockSource {
   const file = fs.openSync(path.join(directory, DATA_FILE), 'r');
-  const traces = path.join(directory, TRACES_FILE);
-  const read: ReadBytes = (offset, length, into) => {
-    const bytes = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
-    const read = fs.readSync(file, bytes, 0, length, offset);
-    if (read !== length)
-      throw new VivaceError(
-        'internal',
-        `cannot read block ${ref.id} of tenant ${ref.tenant}: ${DATA_FILE} ends at byte ${offset + read}`,
-      );
-    return bytes;
-  };
   let closed = false;
   return {
-    fetch: async () => read,
-    async traces() {
+    fetch: async () => (offset, length, into) => {
+      const bytes = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+      readWhole(ref, file, DATA_FILE, offset, bytes);
+      return bytes;
+    },
+    async traces({ offset, length }) {
+      const bytes = new Uint8Array(length);
       try {
-        return fs.readFileSync(traces);
+        const traces = fs.openSync(path.join(directory, TRACES_FILE), 'r');
+        try {
+          readWhole(ref, traces, TRACES_FILE, offset, bytes);
+        } finally {
+          fs.closeSync(traces);
+        }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
         throw new VivaceError('not-found', `cannot read block ${ref.id} of tenant ${ref.tenant}: it has gone`);
       }
+      return bytes;
     },
     close() {
       if (!closed) fs.closeSync(file);
       closed = true;
     },
   };
+}
+
+function readWhole({ id, tenant }: BlockRef, file: number, name: string, offset: number, into: Uint8Array): void {
+  const read = fs.readSync(file, into, 0, into.length, offset);
+  if (read === into.length) return;
+  throw new VivaceError(
+    'internal',
+    `cannot read block ${id} of tenant ${tenant}: ${name} ends at byte ${offset + read}`,
+  );
 }
 
 /** Ranges closer than this are fetched as one: a request takes as long as so many bytes. */
@@ -125,11 +135,11 @@ export function fetchingSource(
     forget() {
       prepared = undefined;
     },
-    warm(what) {
-      if (what === 'traces') warm(TRACES_FILE, { offset: 0, length: tracesBytes }, tracesBytes);
-      else for (const piece of coalesce(what)) warm(DATA_FILE, piece, size);
+    warm(ranges) {
+      for (const piece of coalesce(ranges)) warm(DATA_FILE, piece, size);
     },
-    traces: () => get(TRACES_FILE, { offset: 0, length: tracesBytes }, tracesBytes),
+    warmTraces: (range) => warm(TRACES_FILE, range, tracesBytes),
+    traces: (range) => get(TRACES_FILE, range, tracesBytes),
     close() {},
   };
 }

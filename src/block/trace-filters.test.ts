@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { type BloomFilter, parseBloomFilter, putBloomFilter } from '../parquet/bloom.ts';
+import { parseBloomFilter, putBloomFilter } from '../parquet/bloom.ts';
 import { createSink } from '../parquet/sink.ts';
 import type { BlockRef } from './catalog.ts';
-import { TraceFilters } from './trace-filters.ts';
+import { type TraceFilter, TraceFilters } from './trace-filters.ts';
 
 const ref = (id: string): BlockRef => ({ id }) as BlockRef;
 
-function filterOf(ids: Uint8Array[]): BloomFilter {
+/** Of one row group. */
+function filterOf(ids: Uint8Array[]): TraceFilter[] {
   const sink = createSink();
   const bytes = new Uint8Array(Buffer.concat(ids));
   putBloomFilter(sink, { type: 'fixed', bytes, width: 16, count: ids.length }, 12);
-  return parseBloomFilter(sink.bytes.subarray(0, sink.length));
+  const [first, last] = [new Uint8Array(16), new Uint8Array(16).fill(0xff)];
+  return [{ first, last, bloom: parseBloomFilter(sink.bytes.subarray(0, sink.length)) }];
 }
 
 test('a trace is looked for where it may be, and wherever that is not known', async () => {
@@ -41,15 +43,34 @@ test('a trace is looked for where it may be, and wherever that is not known', as
 
 test('no more is kept than fits, and there is room again when blocks go', async () => {
   const filter = filterOf([new Uint8Array(16)]);
+  const { byteLength } = filter[0].bloom.words;
   const filters = new TraceFilters({
-    bytesMax: 3 * filter.words.byteLength,
+    bytesMax: 3 * byteLength,
     concurrency: 2,
     read: async () => filter,
   });
   filters.add(Array.from({ length: 10 }, (_, i) => ref(String(i))));
   await filters.settled();
-  assert.equal(filters.bytes, 3 * filter.words.byteLength);
+  assert.equal(filters.bytes, 3 * byteLength);
   filters.remove(['0', '1', '2']);
   await filters.settled();
-  assert.equal(filters.bytes, 3 * filter.words.byteLength);
+  assert.equal(filters.bytes, 3 * byteLength);
+});
+
+test('a row group is not looked into when the id is not between its ids', async () => {
+  const id = new Uint8Array(16).fill(7);
+  const [{ bloom }] = filterOf([id]);
+  const between = (first: number, last: number): TraceFilter => ({
+    first: new Uint8Array(16).fill(first),
+    last: new Uint8Array(16).fill(last),
+    bloom,
+  });
+  const filters = new TraceFilters({
+    bytesMax: 1 << 20,
+    concurrency: 1,
+    read: async ({ id }) => (id === 'within' ? [between(0, 6), between(7, 7)] : [between(0, 6), between(8, 9)]),
+  });
+  filters.add([ref('within'), ref('without')]);
+  await filters.settled();
+  assert.deepEqual(filters.holding(['within', 'without'], id), ['within']);
 });

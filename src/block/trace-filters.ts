@@ -6,17 +6,25 @@ import { type BloomFilter, mayContainHash } from '../parquet/bloom.ts';
 import { type Hash64, xxhash64 } from '../parquet/xxhash64.ts';
 import type { BlockRef } from './catalog.ts';
 
+/** Of one row group. */
+export interface TraceFilter {
+  /** The least and the greatest id. */
+  first: Uint8Array;
+  last: Uint8Array;
+  bloom: BloomFilter;
+}
+
 export interface TraceFiltersOptions {
   bytesMax: number;
   /** Blocks read at a time. */
   concurrency: number;
-  /** The filter of a block; undefined when it has none. */
-  read: (ref: BlockRef) => Promise<BloomFilter | undefined>;
+  /** The filters of a block's row groups; undefined when it has none. */
+  read: (ref: BlockRef) => Promise<TraceFilter[] | undefined>;
 }
 
 export class TraceFilters {
   readonly #options: TraceFiltersOptions;
-  readonly #filters = new Map<string, BloomFilter>();
+  readonly #filters = new Map<string, TraceFilter[]>();
   readonly #waiting = new Map<string, BlockRef>();
   #running = 0;
   #bytes = 0;
@@ -38,7 +46,7 @@ export class TraceFilters {
   remove(ids: string[]): void {
     for (const id of ids) {
       this.#waiting.delete(id);
-      this.#bytes -= this.#filters.get(id)?.words.byteLength ?? 0;
+      this.#bytes -= bytesOf(this.#filters.get(id) ?? []);
       this.#filters.delete(id);
     }
     this.#go();
@@ -49,8 +57,11 @@ export class TraceFilters {
     const hash: Hash64 = new Int32Array(2);
     xxhash64(traceId, 0, traceId.length, hash);
     return ids.filter((id) => {
-      const filter = this.#filters.get(id);
-      return filter === undefined || mayContainHash(filter, hash);
+      const filters = this.#filters.get(id);
+      return (
+        filters?.some(({ first, last, bloom }) => isBetween(traceId, first, last) && mayContainHash(bloom, hash)) ??
+        true
+      );
     });
   }
 
@@ -70,10 +81,10 @@ export class TraceFilters {
       this.#running++;
       this.#options
         .read(ref)
-        .then((filter) => {
-          if (filter === undefined || this.#bytes + filter.words.byteLength > this.#options.bytesMax) return;
-          this.#filters.set(id, filter);
-          this.#bytes += filter.words.byteLength;
+        .then((filters) => {
+          if (filters === undefined || this.#bytes + bytesOf(filters) > this.#options.bytesMax) return;
+          this.#filters.set(id, filters);
+          this.#bytes += bytesOf(filters);
         })
         // Without it the block is asked itself; whatever is wrong is seen and told there.
         .catch(() => {})
@@ -84,4 +95,12 @@ export class TraceFilters {
     }
     if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
+}
+
+function bytesOf(filters: readonly TraceFilter[]): number {
+  return filters.reduce((sum, { bloom }) => sum + bloom.words.byteLength, 0);
+}
+
+function isBetween(id: Uint8Array, first: Uint8Array, last: Uint8Array): boolean {
+  return Buffer.compare(first, id) <= 0 && Buffer.compare(id, last) <= 0;
 }

@@ -50,6 +50,7 @@ export function watched(segment: Segment, watch: Watch, onRead: OnRead = () => {
 
 class WatchedSegment implements Segment {
   readonly name: string;
+  readonly block: string | undefined;
   readonly live: boolean;
   readonly rows: number;
   readonly startSeconds: number;
@@ -70,6 +71,7 @@ class WatchedSegment implements Segment {
   constructor(base: Segment, watch: Watch, reads: Reads, onRead: OnRead) {
     this.#onRead = onRead;
     this.name = base.name;
+    this.block = base.block;
     this.live = base.live;
     this.rows = base.rows;
     this.startSeconds = base.startSeconds;

@@ -99,13 +99,13 @@ export function* writeBlock(
     arrays.scoped(() => writer.writeChunk(index++, column.chunk()));
   }
   writer.endRowGroup();
-  const { bytes, ...tail } = writer.finish();
+  const { bytes, ...footer } = writer.finish();
   yield undefined;
   const lines = traceLines(table);
   const traces = writeTraces(lines);
   const facts = {
     dataBytes: bytes,
-    ...tail,
+    ...footer,
     tracesBytes: traces.length,
     rowGroups: 1,
     traces: lines.ids.length / 16,

@@ -50,7 +50,7 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
   const withBlocks = async <T>(
     tenant: string,
     range: { startSeconds?: number; endSeconds?: number },
-    work: (blocks: Segment[], progress: Progress<unknown>) => Promise<T>,
+    work: (segments: Segment[], progress: Progress<unknown>) => Promise<T>,
   ): Promise<T> => {
     const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } = range;
     const wanted = catalog
@@ -63,7 +63,8 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
       // Those that could not be opened are told of once.
       refs = blocks.map(({ ref }) => ref);
       try {
-        return await work(blocks.map(watchedBlock), async (done) => onBlock(done, blocks.length));
+        const segments = blocks.flatMap(watchedRowGroups);
+        return await work(segments, async (done) => onBlock(done, segments.length));
       } catch (error) {
         // What the others hold is worth more than nothing.
         if (!(error instanceof BlockFailure)) throw error;
@@ -137,10 +138,9 @@ class BlockFailure extends Error {
   }
 }
 
-function watchedBlock(block: OpenBlock): Segment {
-  const failed = (_reads: unknown, error: unknown): unknown =>
-    isDamage(error) ? new BlockFailure(block.ref, error) : error;
-  return watched(block, { turn: () => undefined, check: () => {}, failed }).segment;
+function watchedRowGroups({ ref, rowGroups }: OpenBlock): Segment[] {
+  const failed = (_reads: unknown, error: unknown): unknown => (isDamage(error) ? new BlockFailure(ref, error) : error);
+  return rowGroups.map((group) => watched(group, { turn: () => undefined, check: () => {}, failed }).segment);
 }
 
 const DAMAGE: readonly ErrorCode[] = ['internal', 'undecodable', 'not-found'];
@@ -201,7 +201,7 @@ function metricsOf(blocks: readonly Segment[], inspectedTraces: number): SearchM
   return {
     inspectedTraces,
     inspectedBytes: blocks.reduce((sum, block) => sum + (block.bytesRead ?? 0), 0),
-    totalBlocks: blocks.length,
+    totalBlocks: new Set(blocks.map(({ block }) => block)).size,
     totalJobs: blocks.length,
     completedJobs: blocks.length,
     totalBlockBytes: blocks.reduce((sum, block) => sum + block.bytes, 0),

@@ -42,7 +42,8 @@ export async function mergeInto(
   blocks: readonly OpenBlock[],
   { bounds, drops, ...options }: MergeOptions,
 ): Promise<Merged> {
-  const { table, order } = await mergedTable(blocks, bounds, options.pause, drops);
+  const groups = blocks.flatMap(({ rowGroups }) => rowGroups);
+  const { table, order } = await mergedTable(groups, bounds, options.pause, drops);
   await options.pause();
   const facts = await writeTable(table, sink, options);
   return { ...facts, combined: order.combined, duplicates: order.duplicates, dropped: order.dropped };
@@ -50,8 +51,8 @@ export async function mergeInto(
 
 /** Whether a trace of the blocks stays. */
 export async function keepsAny(blocks: readonly OpenBlock[], drops: Drops): Promise<boolean> {
-  for (const block of blocks) {
-    const { ids } = await block.lines();
+  for (const group of blocks.flatMap(({ rowGroups }) => rowGroups)) {
+    const { ids } = await group.lines();
     for (let at = 0; at < ids.length; at += 16) if (!drops(ids, at)) return true;
   }
   return false;

@@ -2,7 +2,7 @@
  * Several blocks as the table from which one is written. What orders the rows is read at once, about 60 bytes a row; every
  * other column is read when it is its turn, so that only one of them is in memory.
  */
-import type { OpenBlock } from '../block/open.ts';
+import type { RowGroup } from '../block/row-group.ts';
 import type { AttributeType, Column, RareField, Space, Want } from '../block/segment.ts';
 import type {
   AttributeColumn,
@@ -38,7 +38,7 @@ const RARE: readonly RareField[] = [
 
 /** The blocks in the order in which their spans came: of a span that several of them have, the first one's stays. */
 export async function mergedTable(
-  blocks: readonly OpenBlock[],
+  blocks: readonly RowGroup[],
   { columnsMax, childrenMax }: MergeBounds,
   pause: () => Promise<void>,
   drops?: Drops,
@@ -147,7 +147,7 @@ export async function mergedTable(
 }
 
 interface Readers {
-  blocks: readonly OpenBlock[];
+  blocks: readonly RowGroup[];
   /** First row (or event or link) of each block among those of all, and how many there are together. */
   bases: readonly number[];
   rows: number;
@@ -302,7 +302,7 @@ async function linkFields({ readers, order, starts }: Children): Promise<Omit<Li
   };
 }
 
-async function exists(blocks: readonly OpenBlock[], want: Want): Promise<boolean> {
+async function exists(blocks: readonly RowGroup[], want: Want): Promise<boolean> {
   for (const block of blocks) if ((await block.column(want)) !== undefined) return true;
   return false;
 }
@@ -312,7 +312,7 @@ async function hasValues(readers: Readers, want: Want, to: Uint32Array): Promise
 }
 
 /** Every (key, type) of a space, in the order in which the blocks have them. */
-function attributeUses(blocks: readonly OpenBlock[], space: Space): { key: string; type: AttributeType }[] {
+function attributeUses(blocks: readonly RowGroup[], space: Space): { key: string; type: AttributeType }[] {
   const uses = new Map<string, { key: string; type: AttributeType }>();
   for (const block of blocks)
     for (const key of block.keys(space))

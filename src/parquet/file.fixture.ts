@@ -3,7 +3,7 @@
  * reader. Slow and obvious, unlike what it tests.
  */
 import { crc32 } from 'node:zlib';
-import { Checks, checksOffset } from './checks.ts';
+import { Checks, checksPlaces } from './checks.ts';
 import { type ChunkData, type ColumnSchema, levelsOf, type Values } from './column.ts';
 import { type ChunkMetadata, type FileMetadata, footerLength, parseFooter, TAIL_BYTES } from './footer.ts';
 import { VivaceError } from '../runtime/errors.ts';
@@ -46,10 +46,11 @@ export function writeFile(columns: readonly TestColumn[], pageRows: number, grou
     writer.endRowGroup();
   }
   writer.addKeyValue('second', 'zwei');
-  const { bytes, tailBytes, tailCrc } = writer.finish();
+  const { bytes, footerBytes, footerCrc } = writer.finish();
   const file = new Uint8Array(Buffer.concat(parts));
   if (file.length !== bytes) throw new Error(`wrote ${file.length} bytes, said ${bytes}`);
-  if (crc32(file.subarray(-tailBytes)) !== tailCrc) throw new Error(`the tail does not have the CRC ${tailCrc}`);
+  if (crc32(file.subarray(-8 - footerBytes)) !== footerCrc)
+    throw new Error(`the footer does not have the CRC ${footerCrc}`);
   return file;
 }
 
@@ -162,25 +163,30 @@ export function pageBytes(file: Uint8Array, index: OffsetIndex, page: number): U
 export function readFile(file: Uint8Array, scratch?: PageScratch): Row[][] {
   const metadata = metadataOf(file);
   const columns: Row[][] = metadata.leaves.map(() => []);
-  const checks = new Checks(metadata, file.subarray(checksOffset(metadata)));
+  const found = checksPlaces(metadata);
+  if (found === undefined) throw new VivaceError('undecodable', 'the file has no checks');
+  const { pageRows, places } = found;
   const compare = (what: string, offset: number | undefined, length: number, check: () => number): void => {
     if (offset !== undefined && crc32(file.subarray(offset, offset + length)) !== check())
       throw new VivaceError('undecodable', `the check of ${what} differs`);
   };
   metadata.rowGroups.forEach((group, g) => {
+    const { offset, length, crc } = places[g];
+    compare('the indexes', offset, length, () => crc);
+    const checks = new Checks(group, pageRows, file.subarray(offset, offset + length));
     group.columns.forEach((chunk, i) => {
-      compare('a bloom filter', chunk.bloomOffset, chunk.bloomLength, () => checks.bloom(g, i));
-      compare('a column index', chunk.columnIndexOffset, chunk.columnIndexLength, () => checks.columnIndex(g, i));
+      compare('a bloom filter', chunk.bloomOffset, chunk.bloomLength, () => checks.bloom(i));
+      compare('a column index', chunk.columnIndexOffset, chunk.columnIndexLength, () => checks.columnIndex(i));
       const index = offsetIndexOf(file, chunk);
       const dictionary =
         chunk.dictionaryPageOffset === undefined
           ? undefined
           : decodeDictionary(file.subarray(chunk.dictionaryPageOffset, chunk.dataPageOffset), chunk, {
               verifyChecksum: true,
-              check: checks.dictionary(g, i),
+              check: checks.dictionary(i),
             });
       for (let page = 0; page < index.pages; page++) {
-        const options = { offset: index.offsets[page], verifyChecksum: true, check: checks.page(g, i, page) };
+        const options = { offset: index.offsets[page], verifyChecksum: true, check: checks.page(i, page) };
         const decoded = decodePage(pageBytes(file, index, page), chunk, scratch, options);
         if (index.firstRows[page] !== columns[i].length % (1 << 30) && metadata.rowGroups.length === 1) {
           throw new Error(

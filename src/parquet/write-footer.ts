@@ -11,7 +11,7 @@ import {
   type Encoding,
   PHYSICAL_TYPES,
 } from './format.ts';
-import type { Sink } from './sink.ts';
+import { putBytes, type Sink } from './sink.ts';
 import { ThriftWriter } from './thrift.ts';
 
 /** What is known of a written column chunk. Offsets count from the start of the file. */
@@ -62,6 +62,13 @@ export interface WrittenRowGroup {
   chunks: WrittenChunk[];
 }
 
+/** A row group that is done: only what the footer says of it is kept. */
+export interface DoneRowGroup {
+  rows: number;
+  /** Its RowGroup struct. */
+  struct: Uint8Array;
+}
+
 export function putColumnIndex(sink: Sink, pages: WrittenPages): void {
   const thrift = new ThriftWriter(sink);
   thrift.beginElement();
@@ -90,7 +97,7 @@ export function putOffsetIndex(sink: Sink, pages: WrittenPages): void {
 export function putFooter(
   sink: Sink,
   schema: readonly ColumnSchema[],
-  rowGroups: readonly WrittenRowGroup[],
+  rowGroups: readonly DoneRowGroup[],
   keyValue: readonly (readonly [string, string])[],
   createdBy: string,
 ): void {
@@ -103,9 +110,7 @@ export function putFooter(
     rowGroups.reduce((rows, group) => rows + group.rows, 0),
   );
   thrift.structs(4, rowGroups.length);
-  rowGroups.forEach((group, ordinal) => {
-    putRowGroup(thrift, group, ordinal);
-  });
+  for (const { struct } of rowGroups) putBytes(sink, struct);
   if (keyValue.length > 0) {
     thrift.structs(5, keyValue.length);
     for (const [key, value] of keyValue) {
@@ -197,7 +202,9 @@ function putTimestampNanos(thrift: ThriftWriter): void {
   thrift.end();
 }
 
-function putRowGroup(thrift: ThriftWriter, group: WrittenRowGroup, ordinal: number): void {
+/** The RowGroup struct, as an element of the footer's list. */
+export function putRowGroup(sink: Sink, group: WrittenRowGroup, ordinal: number): void {
+  const thrift = new ThriftWriter(sink);
   let uncompressedBytes = 0;
   let compressedBytes = 0;
   thrift.beginElement();

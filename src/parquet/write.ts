@@ -1,15 +1,16 @@
 /**
  * Writes a Parquet file from typed arrays, a column chunk at a time. `docs/formats/parquet.md` draws the file.
  *
- *   PAR1 · row group… · bloom filters · column indexes · checks · offset indexes · footer · footer length · PAR1
- *   row group := column chunk…      column chunk := [dictionary page] data page (version 2)…
+ *   PAR1 · row group… · footer · footer length · PAR1
+ *   row group := column chunk… · bloom filters · column indexes · checks · offset indexes
+ *   column chunk := [dictionary page] data page (version 2)…
  *
  * Page p of every column covers the same rows, [p × pageRows, (p + 1) × pageRows) of its row group: a reader computes the
  * page of a row.
  */
 import { crc32 } from 'node:zlib';
 import { putBloomFilter } from './bloom.ts';
-import { CHECKS_KEY, putChecks } from './checks.ts';
+import { CHECKS_KEY, putChecks, renderPlaces } from './checks.ts';
 import { type ChunkData, type ColumnSchema, levelsOf, type Values } from './column.ts';
 import { compressZstd } from './compress.ts';
 import { encodeDeltaInt32, encodeDeltaInt64, encodeDeltaLength } from './delta.ts';
@@ -28,9 +29,11 @@ import {
   keysOf,
 } from './statistics.ts';
 import {
+  type DoneRowGroup,
   putColumnIndex,
   putFooter,
   putOffsetIndex,
+  putRowGroup,
   type WrittenChunk,
   type WrittenPages,
   type WrittenRowGroup,
@@ -63,7 +66,8 @@ export interface WriterOptions {
 export class ParquetWriter {
   readonly #options: WriterOptions;
   readonly #keyValue: [string, string][];
-  readonly #rowGroups: WrittenRowGroup[] = [];
+  readonly #rowGroups: DoneRowGroup[] = [];
+  readonly #checks: { offset: number; crc: number }[] = [];
   readonly #scratch: PageScratch;
   #group: WrittenRowGroup | undefined;
   #bytes = 0;
@@ -105,25 +109,19 @@ export class ParquetWriter {
     if (group.chunks.length !== this.#options.schema.length) {
       throw new Error(`cannot end a row group after ${group.chunks.length} of ${this.#options.schema.length} columns`);
     }
-    this.#rowGroups.push(group);
+    this.#putIndexes(group);
+    const sink = this.#scratch.chunk;
+    sink.length = 0;
+    putRowGroup(sink, group, this.#rowGroups.length);
+    this.#rowGroups.push({ rows: group.rows, struct: written(sink).slice() });
     this.#group = undefined;
   }
 
-  /** A line of the footer's key-value metadata, after those of the options. */
-  addKeyValue(key: string, value: string): void {
-    this.#keyValue.push([key, value]);
-  }
-
-  /**
-   * Writes bloom filters, indexes, checks and footer. `footerBytes` is the footer's own length, as its last field states it;
-   * `tailCrc` the CRC-32 of the last `tailBytes` bytes, from the checks to the end.
-   */
-  finish(): { bytes: number; footerBytes: number; tailBytes: number; tailCrc: number } {
-    if (this.#group !== undefined) throw new Error('cannot finish a file: its last row group has not ended');
+  /** Bloom filters, column indexes, checks and offset indexes, behind the row group: so nothing grows with the file but its footer. */
+  #putIndexes({ chunks }: WrittenRowGroup): void {
     const sink = this.#scratch.chunk;
     sink.length = 0;
     const start = this.#bytes;
-    const chunks = this.#rowGroups.flatMap((group) => group.chunks);
     for (const chunk of chunks) {
       if (chunk.bloom === undefined) continue;
       chunk.bloomOffset = start + sink.length;
@@ -140,20 +138,33 @@ export class ParquetWriter {
     }
     const checksAt = sink.length;
     putChecks(sink, chunks, indexes);
-    this.#keyValue.push([CHECKS_KEY, `${start + checksAt} ${this.#options.pageRows}`]);
     for (const chunk of chunks) {
       chunk.offsetIndexOffset = start + sink.length;
       putOffsetIndex(sink, chunk.pages);
       chunk.offsetIndexBytes = start + sink.length - chunk.offsetIndexOffset;
     }
-    const footerStart = sink.length;
+    this.#checks.push({ offset: start + checksAt, crc: crc32(written(sink).subarray(checksAt)) });
+    this.#emit(written(sink).slice());
+  }
+
+  /** A line of the footer's key-value metadata, after those of the options. */
+  addKeyValue(key: string, value: string): void {
+    this.#keyValue.push([key, value]);
+  }
+
+  /** Writes the footer. `footerBytes` is its own length, as its last field states it; `footerCrc` the CRC-32 of it and all behind it. */
+  finish(): { bytes: number; footerBytes: number; footerCrc: number } {
+    if (this.#group !== undefined) throw new Error('cannot finish a file: its last row group has not ended');
+    const sink = this.#scratch.chunk;
+    sink.length = 0;
+    this.#keyValue.push([CHECKS_KEY, renderPlaces(this.#options.pageRows, this.#checks)]);
     putFooter(sink, this.#options.schema, this.#rowGroups, this.#keyValue, this.#options.createdBy);
-    const footerBytes = sink.length - footerStart;
+    const footerBytes = sink.length;
     putUint32(sink, footerBytes);
     putBytes(sink, MAGIC);
-    this.#emit(written(sink).slice());
-    const tail = written(sink).subarray(checksAt);
-    return { bytes: this.#bytes, footerBytes, tailBytes: tail.length, tailCrc: crc32(tail) };
+    const footer = written(sink).slice();
+    this.#emit(footer);
+    return { bytes: this.#bytes, footerBytes, footerCrc: crc32(footer) };
   }
 
   #emit(bytes: Uint8Array): void {

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { freshen, makeBatches, rng } from '../../bench/workload.mjs';
 import type { BlockRef } from '../block/catalog.ts';
+import { onlyRowGroup } from '../block/only-row-group.fixture.ts';
 import { createBlockCaches, OpenBlock, openBlock } from '../block/open.ts';
 import { Appender } from '../cut/append.ts';
 import { LiveColumns } from '../cut/columns.ts';
@@ -79,27 +80,28 @@ async function benchFilter(name: string, block: BlockRef, text: string): Promise
   let rows = new Uint32Array(0);
   const cached = createBlockCaches(CACHE_BYTES);
   const warm = await measure(async () => {
-    const segment = await openBlock(block, cached);
+    const opened = await openBlock(block, cached);
+    const [segment] = opened.rowGroups;
     rows = Uint32Array.from(rowsOf(await filterRows(segment, expression)));
-    segment.release();
+    opened.release();
     return segment.rows;
   });
   print(`${name}, a row`, warm, hash(bytesOf(rows)));
   const cold = await measure(async () => {
-    const segment = await OpenBlock.open(block, createBlockCaches(CACHE_BYTES));
+    const segment = onlyRowGroup(await OpenBlock.open(block, createBlockCaches(CACHE_BYTES)));
     rows = Uint32Array.from(rowsOf(await filterRows(segment, expression)));
     segment.close();
     return segment.rows;
   });
   print(`${name}, from the file, a row`, cold, hash(bytesOf(rows)));
-  const segment = await openBlock(block, cached);
-  segment.release();
-  segment.close();
+  const opened = await openBlock(block, cached);
+  opened.release();
+  opened.close();
 }
 
 /** Over a range of which the block is a part, in intervals that it is divided by. */
 async function benchPipeline(name: string, block: BlockRef, text: string): Promise<void> {
-  const segment = await openBlock(block, createBlockCaches(CACHE_BYTES));
+  const segment = onlyRowGroup(await OpenBlock.open(block, createBlockCaches(CACHE_BYTES)));
   const { pipeline } = parseQuery(text);
   let found: Uint32Array[] = [];
   const each = await measure(async () => {
@@ -112,7 +114,7 @@ async function benchPipeline(name: string, block: BlockRef, text: string): Promi
 }
 
 async function benchMetrics(name: string, ref: BlockRef, text: string): Promise<void> {
-  const segment = await openBlock(ref, createBlockCaches(CACHE_BYTES));
+  const segment = onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(CACHE_BYTES)));
   const startNs = 1_700_000_000_000_000_000n;
   const range = { startNs, endNs: startNs + 3_600_000_000_000n, stepNs: 15_000_000_000n, instant: false };
   const query = parseQuery(text);
@@ -129,7 +131,7 @@ async function benchMetrics(name: string, ref: BlockRef, text: string): Promise<
 }
 
 async function benchTrace(block: BlockRef, ids: Uint8Array[]): Promise<void> {
-  const segment = await OpenBlock.open(block, createBlockCaches(CACHE_BYTES));
+  const segment = onlyRowGroup(await OpenBlock.open(block, createBlockCaches(CACHE_BYTES)));
   let parts: Uint8Array[] = [];
   const each = await measure(async () => {
     parts = [];

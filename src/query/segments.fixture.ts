@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { onlyRowGroup } from '../block/only-row-group.fixture.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
 import { Appender } from '../cut/append.ts';
@@ -63,7 +64,7 @@ export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Prom
     cutMs: Date.now(),
     pause: async () => {},
   });
-  const block = await OpenBlock.open(ref, createBlockCaches(16 * 1024 * 1024));
+  const block = onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(16 * 1024 * 1024)));
   t.after(() => block.close());
   return { live: new LiveSegment(snapshot), block };
 }

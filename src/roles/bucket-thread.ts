@@ -156,7 +156,7 @@ const filters = new TraceFilters({
   concurrency: FILTERS_AT_ONCE,
   async read(ref) {
     const block = await OpenBlock.open(ref, { ...createBlockCaches(0), remote: remoteSource });
-    return block.traceFilter();
+    return block.traceFilters();
   },
 });
 const told = new Map<string, number>();

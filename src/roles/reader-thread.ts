@@ -199,8 +199,9 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     work.begin('open blocks');
     await openBlocks(await holding(question, wanted, work), work, missing, held);
     work.begin('evaluate');
-    const ahead = readAhead(held);
-    const opened = held.map((block, at) => work.watch(block, ahead(at)));
+    const groups = held.flatMap(({ rowGroups }) => rowGroups);
+    const ahead = readAhead(groups);
+    const opened = groups.map((group, at) => work.watch(group, ahead(at)));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
     const segments: Segment[] = [];
     for (const segment of [...live, ...opened]) segments.push(await withoutTraces(segment, hidden));

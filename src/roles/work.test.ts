@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { it } from 'node:test';
+import { type OnlyRowGroup, onlyRowGroup } from '../block/only-row-group.fixture.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
 import { bothForms, EVER, joiningOf, type SpanSpec } from '../query/segments.fixture.ts';
@@ -31,7 +32,7 @@ it('counts what a query reads, and what it does not need', async (t) => {
   const work = new Work('t', new Turns(), NO_LIMITS, () => false);
   const { traces } = await search(work, [work.watch(live), work.watch(block), work.watch(other)]);
   assert.equal(traces.length, 40);
-  const refs = [block, other].map((each) => (each as OpenBlock).ref);
+  const refs = [block, other].map((each) => (each as OnlyRowGroup).ref);
   const receipt = work.receipt(refs, new Map([['x', 'damaged']]), 5);
   assert.deepEqual(receipt.blocks, { wanted: 2, read: 1, pruned: 1 });
   assert.equal(receipt.bytes.wanted, block.bytes + other.bytes);
@@ -92,12 +93,12 @@ it('time, bytes and spans have their limits', async (t) => {
 
 it('a damaged block is told apart from other errors', async (t) => {
   const { block } = await bothForms(t, SPANS);
-  const { ref } = block as OpenBlock;
+  const { ref } = block as OnlyRowGroup;
   const file = path.join(ref.directory!, 'data.parquet');
   const bytes = fs.readFileSync(file);
   bytes.fill(0xff, 8, bytes.length >> 1);
   fs.writeFileSync(file, bytes);
-  const damaged = await OpenBlock.open(ref, createBlockCaches(1 << 20));
+  const damaged = onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(1 << 20)));
   t.after(() => damaged.close());
   const work = new Work('t', new Turns(), NO_LIMITS, () => false);
   await assert.rejects(search(work, [work.watch(damaged)]), (error) => {

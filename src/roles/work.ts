@@ -146,7 +146,7 @@ export class Work implements Watch {
   }
 
   failed({ segment }: Reads, error: unknown): unknown {
-    return segment.live ? error : SegmentFailure.of(segment.name, error);
+    return segment.live ? error : SegmentFailure.of(segment.block ?? segment.name, error);
   }
 
   /** What was read of the wanted blocks, as far as the work has come. */
@@ -157,9 +157,10 @@ export class Work implements Watch {
     const wantedBytes = wanted.reduce(sizeOf, 0);
     const lost = wanted.filter(({ id }) => missing.has(id));
     const readBytes = read.reduce((sum, { segment }) => sum + segment.bytes, 0);
+    const readBlocks = new Set(read.map(({ segment }) => segment.block)).size;
     // Blocks that were not even opened, because they cannot hold the trace, count among the pruned.
     return {
-      blocks: { wanted: wanted.length, read: read.length, pruned: wanted.length - read.length - lost.length },
+      blocks: { wanted: wanted.length, read: readBlocks, pruned: wanted.length - readBlocks - lost.length },
       bytes: {
         wanted: wantedBytes,
         read: blocks.reduce((sum, { bytes }) => sum + bytes, 0),

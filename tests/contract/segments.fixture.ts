@@ -1,4 +1,5 @@
 /** Requests in, traces out: through live columns, through a block on disk, and through both at once. */
+import { type OnlyRowGroup, onlyRowGroup } from '../../src/block/only-row-group.fixture.ts';
 import { createBlockCaches, OpenBlock } from '../../src/block/open.ts';
 import type { BlockRef, LocalBlockRef } from '../../src/block/catalog.ts';
 import type { Segment } from '../../src/block/segment.ts';
@@ -57,8 +58,8 @@ export function liveOf(columns: TestColumns, id = 1): Segment {
   return new LiveSegment(columns.snapshot(id));
 }
 
-export function blockOf(ref: BlockRef): Promise<OpenBlock> {
-  return OpenBlock.open(ref, createBlockCaches(1 << 24));
+export async function blockOf(ref: BlockRef): Promise<OnlyRowGroup> {
+  return onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(1 << 24)));
 }
 
 /** The trace with this id (hex) as a request; undefined when nobody has it. */

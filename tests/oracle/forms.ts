@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { LocalBlockRef } from '../../src/block/catalog.ts';
-import type { OpenBlock } from '../../src/block/open.ts';
+import type { OnlyRowGroup } from '../../src/block/only-row-group.fixture.ts';
 import type { Segment } from '../../src/block/segment.ts';
 import { mergeBlocks, type FolderMergeOptions } from '../../src/compact/merge-blocks.ts';
 import { encodeRequest, type SpanSpec } from '../../src/query/segments.fixture.ts';
@@ -25,7 +25,7 @@ export interface Forms {
  */
 export async function formsOf({ requests, places }: Dataset): Promise<Forms> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-oracle-'));
-  const opened: OpenBlock[] = [];
+  const opened: OnlyRowGroup[] = [];
   const refs: LocalBlockRef[] = [];
   const block = async (spans: SpanSpec[][]): Promise<Segment[]> => {
     if (spans.every((each) => each.length === 0)) return [];

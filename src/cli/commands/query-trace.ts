@@ -67,7 +67,8 @@ export async function findTrace(
         if (await holds(block, id, (error) => notes.push(damageText(ref, error)))) blocks.push(block);
         else block.release();
     }
-    const trace = await collectTrace(blocks, id, TRACE_BYTES_MAX, () => {});
+    const segments = blocks.flatMap(({ rowGroups }) => rowGroups);
+    const trace = await collectTrace(segments, id, TRACE_BYTES_MAX, () => {});
     const partial = trace?.partial === true ? `it is larger than ${TRACE_BYTES_MAX} bytes` : undefined;
     const found = trace && { bytes: trace.bytes, ...(partial !== undefined && { partial }) };
     return { found, blocks: blocks.map(({ ref }) => ref), looked: wanted.length };
@@ -81,7 +82,7 @@ export async function findTrace(
 /** Whether the trace is in the block, and can be read. */
 async function holds(block: OpenBlock, id: Uint8Array, onDamage: (error: unknown) => void): Promise<boolean> {
   try {
-    return (await block.mayHold(id)) && (await collectTrace([block], id, 0, () => {})) !== undefined;
+    return (await collectTrace(block.rowGroups, id, 0, () => {})) !== undefined;
   } catch (error) {
     if (!isDamage(error)) throw error;
     onDamage(error);
