@@ -5,6 +5,7 @@
 import { crc32 } from 'node:zlib';
 import { type BloomFilter, mayContain, mayContainHash, parseBloomFilter } from '../parquet/bloom.ts';
 import { Checks } from '../parquet/checks.ts';
+import type { CodeFlags } from '../parquet/code-flags.ts';
 import type { Values } from '../parquet/column.ts';
 import type { ChunkMetadata, RowGroupMetadata } from '../parquet/footer.ts';
 import { type OffsetIndex, parseOffsetIndex } from '../parquet/indexes.ts';
@@ -13,6 +14,8 @@ import {
   type DecodedPage,
   decodeDictionary,
   decodePage,
+  flagRows,
+  type DecodeOptions,
   type PageScratch,
 } from '../parquet/read.ts';
 import { VivaceError } from '../runtime/errors.ts';
@@ -384,7 +387,12 @@ export class RowGroup implements Segment {
     const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
     const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values, options.rows) };
-    return { kind, parts, ...(dictionary && { dictionary }), pages: this.#offsets(index).pages };
+    const column: Column = { kind, parts, ...(dictionary && { dictionary }), pages: this.#offsets(index).pages };
+    // With a dictionary, all pages have codes.
+    if (values === undefined || chunk.maxRepetition > 0 || options.rows !== undefined) return column;
+    column.flag = (wanted, into, check) => this.#flag(index, pages, read, wanted, into, check);
+    if (dictionary === undefined) column.entries = partOfValues({ first: 0, rows: values.count, count: values.count }, values);
+    return column;
   }
 
   /** Decodes the pages one after the other, into arrays that the next page uses again. */
@@ -397,46 +405,78 @@ export class RowGroup implements Segment {
     rows: Uint32Array | undefined,
   ): Generator<Part> {
     const chunk = this.#chunk(index);
-    const offsets = this.#offsets(index);
-    const verified = this.#verifiedPages(index);
-    const { scratches } = this.#caches;
-    const scratch = scratches.pop() ?? {
-      page: createPageScratch(),
-      bytes: new Uint8Array(READ_BYTES),
-      values: new ArrayBuffer(0),
-    };
     const wantedOf =
       rows && chunk.maxDefinition === 0 && chunk.maxRepetition === 0 ? this.#rowsIn(index, rows) : undefined;
+    const scratch = this.#takeScratch();
     try {
       let children = childrenBefore;
-      for (let from = 0; from < pages.length; ) {
-        // Neighbouring pages are read together.
-        let to = from + 1;
-        let length = offsets.bytes[pages[from]];
-        while (to < pages.length && pages[to] === pages[to - 1] + 1 && length + offsets.bytes[pages[to]] <= READ_BYTES)
-          length += offsets.bytes[pages[to++]];
-        const at = offsets.offsets[pages[from]];
-        if (scratch.bytes.length < length) scratch.bytes = new Uint8Array(length);
-        const bytes = this.#take(read, { offset: at, length }, scratch.bytes);
-        for (; from < to; from++) {
-          const page = pages[from];
-          const pageAt = offsets.offsets[page] - at;
-          const decoded = decodePage(bytes.subarray(pageAt, pageAt + offsets.bytes[page]), chunk, scratch.page, {
-            offset: offsets.offsets[page],
-            verifyChecksum: verified[page] === 0,
-            check: verified[page] === 0 ? this.#checks?.page(index, page) : undefined,
-            wanted: wantedOf?.(page),
-          });
-          // Only now: a damaged page must be refused every time.
-          verified[page] = 1;
-          const part = this.#partOf(index, page, decoded, children, scratch, values);
-          if (decoded.wanted) partOfRows(part, wantedOf!(page)!);
-          children += part.rows;
-          yield part;
-        }
+      for (const page of this.#bytesOfPages(index, pages, read, scratch)) {
+        const decoded = decodePage(page.bytes, chunk, scratch.page, { ...page.options, wanted: wantedOf?.(page.number) });
+        const part = this.#partOf(index, page.number, decoded, children, scratch, values);
+        if (decoded.wanted) partOfRows(part, wantedOf!(page.number)!);
+        children += part.rows;
+        yield part;
       }
     } finally {
-      scratches.push(scratch);
+      this.#caches.scratches.push(scratch);
+    }
+  }
+
+  /** Sets the bits of the rows of these pages whose code is wanted. */
+  #flag(index: number, pages: number[], read: ReadBytes, wanted: CodeFlags, into: Uint32Array, check?: () => void): void {
+    const chunk = this.#chunk(index);
+    const { firstRows } = this.#offsets(index);
+    const bits = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
+    const scratch = this.#takeScratch();
+    try {
+      for (const { number, bytes, options } of this.#bytesOfPages(index, pages, read, scratch)) {
+        check?.();
+        flagRows(bytes, chunk, wanted, scratch.page, bits, firstRows[number], options);
+      }
+    } finally {
+      this.#caches.scratches.push(scratch);
+    }
+  }
+
+  #takeScratch(): DecodeScratch {
+    return (
+      this.#caches.scratches.pop() ?? {
+        page: createPageScratch(),
+        bytes: new Uint8Array(READ_BYTES),
+        values: new ArrayBuffer(0),
+      }
+    );
+  }
+
+  /** The bytes of the pages, good until the next one, and how they are to be decoded. Neighbouring pages are read together. */
+  *#bytesOfPages(
+    index: number,
+    pages: number[],
+    read: ReadBytes,
+    scratch: DecodeScratch,
+  ): Generator<{ number: number; bytes: Uint8Array; options: DecodeOptions }> {
+    const { offsets, bytes: lengths } = this.#offsets(index);
+    const verified = this.#verifiedPages(index);
+    for (let from = 0; from < pages.length; ) {
+      let to = from + 1;
+      let length = lengths[pages[from]];
+      while (to < pages.length && pages[to] === pages[to - 1] + 1 && length + lengths[pages[to]] <= READ_BYTES)
+        length += lengths[pages[to++]];
+      const at = offsets[pages[from]];
+      if (scratch.bytes.length < length) scratch.bytes = new Uint8Array(length);
+      const bytes = this.#take(read, { offset: at, length }, scratch.bytes);
+      for (; from < to; from++) {
+        const number = pages[from];
+        const pageAt = offsets[number] - at;
+        const options = {
+            offset: offsets[number],
+            verifyChecksum: verified[number] === 0,
+            check: verified[number] === 0 ? this.#checks?.page(index, number) : undefined,
+          };
+        yield { number, bytes: bytes.subarray(pageAt, pageAt + lengths[number]), options };
+        // Only now: a damaged page must be refused every time.
+        verified[number] = 1;
+      }
     }
   }
 
@@ -503,26 +543,10 @@ export class RowGroup implements Segment {
       }
       return part;
     }
-    const values =
-      decoded.codes === undefined ? decoded.values! : lookUp(dictionary!, decoded.codes, decoded.count, scratch);
-    switch (values.type) {
-      case 'int64':
-        part.words = values.words;
-        break;
-      case 'double':
-        part.doubles = values.values;
-        break;
-      case 'boolean':
-        part.bits = values.values;
-        break;
-      case 'int32':
-        part.ints = values.values;
-        break;
-      case 'fixed':
-      case 'bytes':
-        part.bytes = values.bytes;
-    }
-    return part;
+    return partOfValues(
+      part,
+      decoded.codes === undefined ? decoded.values! : lookUp(dictionary!, decoded.codes, decoded.count, scratch),
+    );
   }
 
   /** How many events or links stand before a page. */
@@ -712,6 +736,28 @@ function dictionaryOf(values: Values): Dictionary {
     throw new VivaceError('internal', `cannot read a dictionary of ${values.type} as strings`);
   const { bytes, offsets, count } = values;
   return { isOfColumn: true, count, bytes, start: (code) => offsets[code], end: (code) => offsets[code + 1] };
+}
+
+/** Gives the part these values. */
+function partOfValues(part: Part, values: Values): Part {
+  switch (values.type) {
+    case 'int64':
+      part.words = values.words;
+      break;
+    case 'double':
+      part.doubles = values.values;
+      break;
+    case 'boolean':
+      part.bits = values.values;
+      break;
+    case 'int32':
+      part.ints = values.values;
+      break;
+    case 'fixed':
+    case 'bytes':
+      part.bytes = values.bytes;
+  }
+  return part;
 }
 
 /** Makes a part of it that has values for these of its rows only. */

@@ -2,6 +2,7 @@
  * One read path: the live columns and a row group of a block look the same to a query. A query says which columns it needs,
  * waits for them, and then works on typed arrays without waiting again.
  */
+import type { CodeFlags } from '../parquet/code-flags.ts';
 import type { TraceLines } from './traces-file.ts';
 
 /** Byte strings by code: entry `code` is bytes[start(code), end(code)). */
@@ -46,6 +47,13 @@ export interface Column {
   parts: Iterable<Part>;
   /** string and any columns whose parts have none of their own. */
   dictionary?: Dictionary;
+  /**
+   * Sets the bits of the rows whose code is wanted, which costs less than going through the parts; there where all values are
+   * codes of one dictionary. Calls `check` now and then.
+   */
+  flag?(wanted: CodeFlags, into: Uint32Array, check?: () => void): void;
+  /** Columns of numbers that have `flag`: the values of the codes, as if they were rows. */
+  entries?: Part;
   /** Throws when the query shall go no further: for whoever works long on one part. */
   check?(): void;
   /** Pages of the whole column, of which `parts` may be a few; absent where there are no pages. */

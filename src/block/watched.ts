@@ -2,6 +2,7 @@
  * A segment as one query sees it: every read is counted, and before and between reads the query may be told to wait or to
  * stop. Whoever evaluates the query notices nothing of it.
  */
+import type { CodeFlags } from '../parquet/code-flags.ts';
 import type { OnRead } from './read-ahead.ts';
 import type { AttributeType, Column, ColumnOptions, Part, RowRange, Segment, Space, Want } from './segment.ts';
 import type { TraceLines } from './traces-file.ts';
@@ -156,6 +157,7 @@ class WatchedSegment implements Segment {
       ...column,
       parts: { [Symbol.iterator]: () => this.#parts(read, counts) },
       check: () => this.#watch.check(this.#reads),
+      ...(read.flag && { flag: (wanted, into) => this.#flag(read, counts, wanted, into) }),
     };
   }
 
@@ -173,6 +175,22 @@ class WatchedSegment implements Segment {
 
   childRows(space: 'event' | 'link', range?: RowRange): ReturnType<Segment['childRows']> {
     return this.#read(`rows of ${space}s`, () => this.#base.childRows(space, range));
+  }
+
+  #flag(column: Column, counts: ColumnReads, wanted: CodeFlags, into: Uint32Array): void {
+    const reads = this.#reads;
+    const before = this.bytesRead;
+    const began = performance.now();
+    try {
+      column.flag!(wanted, into, () => {
+        counts.pages++;
+        this.#watch.check(reads);
+      });
+    } catch (error) {
+      throw this.#watch.failed(reads, error);
+    } finally {
+      count(reads, counts, this.bytesRead - before, performance.now() - began);
+    }
   }
 
   *#parts(column: Column, counts: ColumnReads): Generator<Part> {

@@ -8,6 +8,7 @@
 import { crc32 } from 'node:zlib';
 import { VivaceError } from '../runtime/errors.ts';
 import type { Values } from './column.ts';
+import { type CodeFlags, flagCodes, spreadBits } from './code-flags.ts';
 import { decompress } from './compress.ts';
 import {
   decodeDeltaBytes,
@@ -56,6 +57,8 @@ export interface PageScratch {
   codes: Uint32Array;
   numbers: Int32Array;
   runs: Runs;
+  /** Bits of values. */
+  hits: Uint8Array<ArrayBuffer>;
   /** The page decompressed; values that need no decoding are views of it. */
   plain: Uint8Array<ArrayBuffer>;
 }
@@ -85,6 +88,7 @@ export function createPageScratch(): PageScratch {
     codes: new Uint32Array(0),
     numbers: new Int32Array(0),
     runs: { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) },
+    hits: new Uint8Array(0),
     plain: new Uint8Array(0),
   };
 }
@@ -169,6 +173,38 @@ export function decodeRuns(
   });
 }
 
+/**
+ * Sets bit `at + i` of `out` for each row i of a dictionary-coded page of a flat column whose code is wanted. Levels are only
+ * looked at where a value has such a code.
+ * @throws VivaceError `undecodable`, also for a page that is not dictionary-coded
+ */
+export function flagRows(
+  bytes: Uint8Array,
+  column: PageColumn,
+  wanted: CodeFlags,
+  into: PageScratch,
+  out: Uint8Array,
+  at: number,
+  options: DecodeOptions = {},
+): void {
+  explain('page', column, options, () => {
+    const { header, body } = openPage(bytes, options);
+    const data =
+      header.type === 'data-v2' ? valuesOfV2(header, body, column, into) : openDataOf(header, body, column, into);
+    const { entries, count, plain, from, to } = data;
+    if (!isDictionary(data.encoding)) throw undecodable(`it has no codes but values encoded as ${data.encoding}`);
+    if (count === 0) return;
+    if (from >= to) throw undecodable('the codes are missing');
+    const hasNulls = count < entries;
+    if (hasNulls) into.hits = cleared(into.hits, (count + 7) >>> 3);
+    const [bits, first] = hasNulls ? [into.hits, 0] : [out, at];
+    const any = flagCodes(plain, viewOf(plain), from + 1, to, plain[from], count, wanted, bits, first, into);
+    if (!any || !hasNulls) return;
+    const { definition } = 'levelBytes' in data ? levelsOfV2(header, body, column, into) : data;
+    spreadBits(into.hits, definition!, column.maxDefinition, entries, out, at);
+  });
+}
+
 /** A page between its header and its values. */
 interface DataPage {
   rows: number;
@@ -210,6 +246,10 @@ function openData(
   options: DecodeOptions,
 ): DataPage {
   const { header, body } = openPage(bytes, options);
+  return openDataOf(header, body, column, into);
+}
+
+function openDataOf(header: PageHeader, body: Uint8Array, column: PageColumn, into: PageScratch | undefined): DataPage {
   if (header.type === 'data-v2') return openDataV2(header, body, column, into);
   if (header.type === 'data') return openDataV1(header, body, column, into);
   throw undecodable(`it is a page of type ${header.type}`);
@@ -217,20 +257,32 @@ function openData(
 
 /** Version 2: levels before the values, never compressed, their sizes in the header. */
 function openDataV2(header: PageHeader, body: Uint8Array, column: PageColumn, into: PageScratch | undefined): DataPage {
-  const { repetitionBytes, definitionBytes } = header;
-  const levelBytes = repetitionBytes + definitionBytes;
-  if (levelBytes > body.length || levelBytes > header.uncompressedBytes) {
+  const { plain, from, to } = valuesOfV2(header, body, column, into);
+  return { ...levelsOfV2(header, body, column, into), encoding: header.encoding, plain, from, to };
+}
+
+/** The page without its levels; how many values there are, its header says. */
+function valuesOfV2(header: PageHeader, body: Uint8Array, column: PageColumn, into: PageScratch | undefined) {
+  const { count: entries, nulls, encoding, uncompressedBytes } = header;
+  const levelBytes = header.repetitionBytes + header.definitionBytes;
+  if (levelBytes > body.length || levelBytes > uncompressedBytes) {
     throw undecodable(`its levels take ${levelBytes} of ${body.length} bytes`);
   }
+  if (nulls > entries) throw undecodable(`it has ${entries} entries and ${nulls} nulls`);
+  const codec = header.compressed ? column.codec : 'none';
+  const plain = decompress(codec, body.subarray(levelBytes), uncompressedBytes - levelBytes, into);
+  return { encoding, entries, count: entries - nulls, plain, from: 0, to: plain.length, levelBytes };
+}
+
+function levelsOfV2(header: PageHeader, body: Uint8Array, column: PageColumn, into: PageScratch | undefined) {
+  const { repetitionBytes, definitionBytes } = header;
+  const levelBytes = repetitionBytes + definitionBytes;
   const page = readLevels(body, 0, repetitionBytes, repetitionBytes, levelBytes, header.count, column, into);
   if (page.entries - page.count !== header.nulls) {
     throw undecodable(`its levels hold ${page.entries - page.count} nulls, its header ${header.nulls}`);
   }
   if (page.rows !== header.rows) throw undecodable(`its levels hold ${page.rows} rows, its header ${header.rows}`);
-  const codec = header.compressed ? column.codec : 'none';
-  const stored = body.subarray(levelBytes);
-  const plain = decompress(codec, stored, header.uncompressedBytes - levelBytes, into);
-  return { ...page, encoding: header.encoding, plain, from: 0, to: plain.length };
+  return page;
 }
 
 /** Version 1: everything compressed together, each kind of levels after its length in four bytes. */
@@ -381,6 +433,13 @@ function isDictionary(encoding: Encoding): boolean {
 function atLeast<Numbers extends Uint8Array | Uint32Array | Int32Array>(array: Numbers, length: number): Numbers {
   if (array.length >= length) return array;
   return new (array.constructor as new (length: number) => Numbers)(Math.max(length, array.length * 2));
+}
+
+/** Room for so many bytes, which are 0. */
+function cleared(array: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+  if (array.length < length) return new Uint8Array(2 * length);
+  array.fill(0, 0, length);
+  return array;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -1,6 +1,7 @@
 /** Finds the rows of a column whose value satisfies a test: once a dictionary entry where there is a dictionary. */
 import { decodeAnyValue } from '../block/any-value.ts';
 import type { Column, Dictionary, Part } from '../block/segment.ts';
+import { CodeFlags } from '../parquet/code-flags.ts';
 import type { Bits } from './bits.ts';
 import { type StringTest, testAny, type ValueTest } from './test-value.ts';
 
@@ -15,33 +16,36 @@ export function matchColumn(column: Column, test: ValueTest, into: Bits): void {
     case 'any':
       matchStrings(column, (bytes, from, to) => testAny(test, decodeAnyValue(bytes.subarray(from, to))), into);
       return;
-    case 'int':
-      if (test.int !== undefined)
-        for (const part of column.parts) {
-          testWords(part.words!, part.count, test.int.low, test.int.high, test.int.mask);
-          scatter(part, into);
-        }
-      else if (test.intAnyOf !== undefined)
-        for (const part of column.parts) {
-          const out = reserve(part.count);
-          for (let i = 0; i < part.count; i++)
-            out[i] = test.intAnyOf(part.words![2 * i] >>> 0, part.words![2 * i + 1]) ? 1 : 0;
-          scatter(part, into);
-        }
+    case 'int': {
+      const { int, intAnyOf } = test;
+      if (int !== undefined)
+        matchParts(column, ({ words, count }) => testWords(words!, count, int.low, int.high, int.mask), into);
+      else if (intAnyOf !== undefined)
+        matchParts(
+          column,
+          ({ words, count }) => {
+            const out = reserve(count);
+            for (let i = 0; i < count; i++) out[i] = intAnyOf(words![2 * i] >>> 0, words![2 * i + 1]) ? 1 : 0;
+          },
+          into,
+        );
       return;
-    case 'double':
-      if (test.double !== undefined)
-        for (const part of column.parts) {
-          testDoubles(part.doubles!, part.count, test.double.value, test.double.mask);
-          scatter(part, into);
-        }
-      else if (test.doubleAnyOf !== undefined)
-        for (const part of column.parts) {
-          const out = reserve(part.count);
-          for (let i = 0; i < part.count; i++) out[i] = test.doubleAnyOf.has(part.doubles![i]) ? 1 : 0;
-          scatter(part, into);
-        }
+    }
+    case 'double': {
+      const { double, doubleAnyOf } = test;
+      if (double !== undefined)
+        matchParts(column, ({ doubles, count }) => testDoubles(doubles!, count, double.value, double.mask), into);
+      else if (doubleAnyOf !== undefined)
+        matchParts(
+          column,
+          ({ doubles, count }) => {
+            const out = reserve(count);
+            for (let i = 0; i < count; i++) out[i] = doubleAnyOf.has(doubles![i]) ? 1 : 0;
+          },
+          into,
+        );
       return;
+    }
     case 'bool':
       if (test.bool !== undefined)
         for (const part of column.parts) {
@@ -58,6 +62,25 @@ export function matchColumn(column: Column, test: ValueTest, into: Bits): void {
   }
 }
 
+/** Goes through the parts, or, where there is a dictionary, once through its entries. `test` fills `hits`. */
+function matchParts(column: Column, test: (part: Part) => void, into: Bits): void {
+  const { entries } = column;
+  if (entries !== undefined) {
+    test(entries);
+    flag(column, hits.slice(0, entries.count), into);
+    return;
+  }
+  for (const part of column.parts) {
+    test(part);
+    scatter(part, into);
+  }
+}
+
+function flag(column: Column, flags: Uint8Array, into: Bits): void {
+  const wanted = new CodeFlags(flags);
+  if (wanted.count > 0) column.flag!(wanted, into);
+}
+
 /** Rows of an int32 column whose value is flagged: `wanted(value)` is called once a distinct value. */
 export function matchInts(column: Column, wanted: (value: number) => boolean, into: Bits): void {
   const small = Uint8Array.from({ length: SMALL_INTS }, (_, value) => (wanted(value) ? 1 : 0));
@@ -67,12 +90,14 @@ export function matchInts(column: Column, wanted: (value: number) => boolean, in
     if (flag === undefined) large.set(value, (flag = wanted(value) ? 1 : 0));
     return flag;
   };
-  for (const part of column.parts) {
-    const ints = part.ints!;
-    const out = reserve(part.count);
-    for (let i = 0; i < part.count; i++) out[i] = ints[i] >>> 0 < SMALL_INTS ? small[ints[i]] : flagOf(ints[i]);
-    scatter(part, into);
-  }
+  matchParts(
+    column,
+    ({ ints, count }) => {
+      const out = reserve(count);
+      for (let i = 0; i < count; i++) out[i] = ints![i] >>> 0 < SMALL_INTS ? small[ints![i]] : flagOf(ints![i]);
+    },
+    into,
+  );
 }
 
 /** Kinds, status codes and the like are below this. */
@@ -80,6 +105,10 @@ const SMALL_INTS = 64;
 
 /** Rows of a coded column (resource, scope) whose code is flagged. */
 export function matchCodes(column: Column, flags: Uint8Array, into: Bits): void {
+  if (column.flag !== undefined) {
+    flag(column, flags, into);
+    return;
+  }
   for (const part of column.parts) {
     const codes = part.codes!;
     const out = reserve(part.count);
@@ -115,7 +144,13 @@ export function matchStrings(column: Column, plainTest: StringTest, into: Bits):
   const { dictionary } = column;
   const test = checkedTest(column, plainTest);
   const shared = dictionary === undefined ? undefined : new EntryFlags(dictionary, test);
-  if (dictionary?.isOfColumn && !shared!.testAll()) return;
+  if (dictionary?.isOfColumn) {
+    if (!shared!.testAll()) return;
+    if (column.flag !== undefined) {
+      flag(column, shared!.passing(), into);
+      return;
+    }
+  }
   for (const part of column.parts) {
     if (part.dictionary === undefined) {
       if (shared!.matchCodes(part.codes!, part.count, reserve(part.count))) scatter(part, into);
@@ -214,6 +249,11 @@ class EntryFlags {
       any ||= passes;
     }
     return any;
+  }
+
+  /** After `testAll`: 1 for each entry that passes. */
+  passing(): Uint8Array {
+    return this.#flags.map((flag) => flag - 1);
   }
 
   matchCodes(codes: Uint32Array, count: number, out: Uint8Array): boolean {
