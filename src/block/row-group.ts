@@ -391,7 +391,8 @@ export class RowGroup implements Segment {
     // With a dictionary, all pages have codes.
     if (values === undefined || chunk.maxRepetition > 0 || options.rows !== undefined) return column;
     column.flag = (wanted, into, check) => this.#flag(index, pages, read, wanted, into, check);
-    if (dictionary === undefined) column.entries = partOfValues({ first: 0, rows: values.count, count: values.count }, values);
+    if (dictionary === undefined)
+      column.entries = partOfValues({ first: 0, rows: values.count, count: values.count }, values);
     return column;
   }
 
@@ -405,15 +406,16 @@ export class RowGroup implements Segment {
     rows: Uint32Array | undefined,
   ): Generator<Part> {
     const chunk = this.#chunk(index);
-    const wantedOf =
-      rows && chunk.maxDefinition === 0 && chunk.maxRepetition === 0 ? this.#rowsIn(index, rows) : undefined;
+    const wantedOf = rows && chunk.maxRepetition === 0 ? this.#rowsIn(index, rows) : undefined;
     const scratch = this.#takeScratch();
     try {
       let children = childrenBefore;
       for (const page of this.#bytesOfPages(index, pages, read, scratch)) {
-        const decoded = decodePage(page.bytes, chunk, scratch.page, { ...page.options, wanted: wantedOf?.(page.number) });
+        const decoded = decodePage(page.bytes, chunk, scratch.page, {
+          ...page.options,
+          wanted: wantedOf?.(page.number),
+        });
         const part = this.#partOf(index, page.number, decoded, children, scratch, values);
-        if (decoded.wanted) partOfRows(part, wantedOf!(page.number)!);
         children += part.rows;
         yield part;
       }
@@ -423,7 +425,14 @@ export class RowGroup implements Segment {
   }
 
   /** Sets the bits of the rows of these pages whose code is wanted. */
-  #flag(index: number, pages: number[], read: ReadBytes, wanted: CodeFlags, into: Uint32Array, check?: () => void): void {
+  #flag(
+    index: number,
+    pages: number[],
+    read: ReadBytes,
+    wanted: CodeFlags,
+    into: Uint32Array,
+    check?: () => void,
+  ): void {
     const chunk = this.#chunk(index);
     const { firstRows } = this.#offsets(index);
     const bits = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
@@ -469,10 +478,10 @@ export class RowGroup implements Segment {
         const number = pages[from];
         const pageAt = offsets[number] - at;
         const options = {
-            offset: offsets[number],
-            verifyChecksum: verified[number] === 0,
-            check: verified[number] === 0 ? this.#checks?.page(index, number) : undefined,
-          };
+          offset: offsets[number],
+          verifyChecksum: verified[number] === 0,
+          check: verified[number] === 0 ? this.#checks?.page(index, number) : undefined,
+        };
         yield { number, bytes: bytes.subarray(pageAt, pageAt + lengths[number]), options };
         // Only now: a damaged page must be refused every time.
         verified[number] = 1;
@@ -534,6 +543,8 @@ export class RowGroup implements Segment {
     let present = decoded.definition;
     if (list) ({ rows, present } = childLevels(decoded));
     const part: Part = { first, rows, count: decoded.count, ...(present && { present }) };
+    // Only some of the rows.
+    if (decoded.at !== undefined) part.at = decoded.at.map((row) => first + row);
     const kind = this.#kindOf(index);
     if (kind === 'string' || kind === 'any') {
       if (decoded.codes !== undefined) part.codes = decoded.codes;
@@ -758,12 +769,6 @@ function partOfValues(part: Part, values: Values): Part {
       part.bytes = values.bytes;
   }
   return part;
-}
-
-/** Makes a part of it that has values for these of its rows only. */
-function partOfRows(part: Part, wanted: Uint32Array): void {
-  part.count = wanted.length;
-  part.at = wanted.map((row) => part.first + row);
 }
 
 function identity(count: number): Uint32Array {

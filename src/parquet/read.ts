@@ -22,6 +22,7 @@ import type { Encoding } from './format.ts';
 import { bitWidth, decodeCodes, decodeLevels, decodeRunsOfCodes, type Runs } from './hybrid.ts';
 import { type PageHeader, parsePageHeader } from './page-header.ts';
 import { decodeByteStreamSplit, decodePlain } from './plain.ts';
+import { CODE_WIDTH_MAX, codesAt, doublesAt, placesOf } from './sparse.ts';
 
 /** A decoded data page. Arrays may be longer than their count says when a scratch was given. */
 export interface DecodedPage {
@@ -38,12 +39,12 @@ export interface DecodedPage {
   values: Values | undefined;
   /** A dictionary index a value. Check them against the dictionary's count before use. */
   codes: Uint32Array | undefined;
-  /** Whether only the values of `DecodeOptions.wanted` are here. */
-  wanted: boolean;
+  /** The rows of the values, where only those of `DecodeOptions.wanted` are here; there are no levels then. */
+  at: Uint32Array | undefined;
 }
 
 /** A dictionary-coded page as runs of equal codes: run i covers values [starts[i], starts[i + 1]). */
-export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'codes' | 'wanted'> {
+export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'codes' | 'at'> {
   runs: number;
   /** `runs` + 1 numbers: the last is `count`. */
   starts: Uint32Array;
@@ -70,7 +71,7 @@ export interface DecodeOptions {
   verifyChecksum?: boolean;
   /** What `Checks` says of the page; compared, its header included, where `verifyChecksum` is set. */
   check?: number;
-  /** Ascending numbers of the only values that are wanted: others are left out where that is quicker (`DecodedPage.wanted`). */
+  /** Ascending rows whose values alone are wanted: the others are left out where that is quicker (`DecodedPage.at`). */
   wanted?: Uint32Array;
   /** The most that a page may take decompressed, or its values decoded; 256 MiB by default. */
   pageBytesMax?: number;
@@ -123,7 +124,10 @@ export function decodePage(
   options: DecodeOptions = {},
 ): DecodedPage {
   return explain('page', column, options, () => {
-    const data = openData(bytes, column, into, options);
+    const { header, body } = openPage(bytes, options);
+    const few = options.wanted && wantedPage(header, body, column, into, options.wanted);
+    if (few !== undefined) return few;
+    const data = openDataOf(header, body, column, into);
     const { rows, entries, definition, repetition, count } = data;
     const page: DecodedPage = {
       rows,
@@ -133,7 +137,7 @@ export function decodePage(
       count,
       values: undefined,
       codes: undefined,
-      wanted: false,
+      at: undefined,
     };
     if (isDictionary(data.encoding)) {
       page.codes = into === undefined ? new Uint32Array(count) : (into.codes = atLeast(into.codes, count));
@@ -142,9 +146,7 @@ export function decodePage(
         decodeCodes(data.plain, viewOf(data.plain), data.from + 1, data.to, data.plain[data.from], count, page.codes);
       }
     } else {
-      page.values = wantedValues(data, column, into, options.wanted);
-      page.wanted = page.values !== undefined;
-      page.values ??= decodeValues(data, column, into, options.pageBytesMax ?? PAGE_BYTES_MAX);
+      page.values = decodeValues(data, column, into, options.pageBytesMax ?? PAGE_BYTES_MAX);
     }
     return page;
   });
@@ -346,20 +348,69 @@ function readLevels(
   return { rows, entries, definition, repetition, count };
 }
 
-/** Only the wanted values, where the encoding makes that quicker than all of them. */
-function wantedValues(
-  data: DataPage,
-  { type }: PageColumn,
+/** A page of a flat column with the wanted values alone, where its encoding makes that quicker than all of them. */
+function wantedPage(
+  header: PageHeader,
+  body: Uint8Array,
+  column: PageColumn,
   into: PageScratch | undefined,
-  wanted: Uint32Array | undefined,
-): Values | undefined {
-  const { plain, from, to, count, entries } = data;
-  if (wanted === undefined || data.encoding !== 'DELTA_BINARY_PACKED' || type !== 'int64' || count !== entries)
-    return undefined;
-  const length = 2 * wanted.length;
-  const words = into === undefined ? new Int32Array(length) : (into.numbers = atLeast(into.numbers, length));
-  if (!decodeDeltaInt64At(plain, viewOf(plain), from, to, count, wanted, words)) return undefined;
-  return { type, words, count: wanted.length };
+  wanted: Uint32Array,
+): DecodedPage | undefined {
+  const { type, maxRepetition, maxDefinition } = column;
+  const { encoding } = header;
+  const isCoded = isDictionary(encoding);
+  const isSparse =
+    isCoded ||
+    (encoding === 'DELTA_BINARY_PACKED' && type === 'int64') ||
+    (encoding === 'PLAIN' && (type === 'double' || type === 'fixed'));
+  if (header.type !== 'data-v2' || maxRepetition > 0 || maxDefinition > 1 || !isSparse) return undefined;
+  const { plain, to, entries, count, levelBytes } = valuesOfV2(header, body, column, into);
+  if (wanted.length > 0 && wanted[wanted.length - 1] >= entries) throw undecodable(`it has only ${entries} rows`);
+  const page: DecodedPage = {
+    rows: header.rows,
+    entries,
+    definition: undefined,
+    repetition: undefined,
+    count: wanted.length,
+    values: undefined,
+    codes: undefined,
+    at: wanted,
+  };
+  let places = wanted;
+  if (count < entries) {
+    const rows = new Uint32Array(wanted.length);
+    places = new Uint32Array(wanted.length);
+    page.count = placesOf(body, header.repetitionBytes, levelBytes, entries, wanted, rows, places);
+    page.at = rows.subarray(0, page.count);
+    if (page.count > 0 && places[page.count - 1] >= count) throw undecodable(`it has only ${count} values`);
+  }
+  const found = page.count;
+  const view = viewOf(plain);
+  if (isCoded) {
+    const width = to > 0 ? plain[0] : 0;
+    if (width > CODE_WIDTH_MAX) return undefined;
+    if (found > 0 && to === 0) throw undecodable('the codes are missing');
+    page.codes = into === undefined ? new Uint32Array(found) : (into.codes = atLeast(into.codes, found));
+    codesAt(plain, 1, to, width, places, found, page.codes);
+  } else if (type === 'int64') {
+    const words = into === undefined ? new Int32Array(2 * found) : (into.numbers = atLeast(into.numbers, 2 * found));
+    if (found > 0 && !decodeDeltaInt64At(plain, view, 0, to, count, places.subarray(0, found), words)) return undefined;
+    page.values = { type, words, count: found };
+  } else {
+    const width = type === 'double' ? 8 : column.width;
+    if (count * width > to) throw undecodable(`${to} bytes for ${count} values of type ${type}`);
+    if (type === 'double') {
+      const values = new Float64Array(found);
+      doublesAt(view, 0, places, found, values);
+      page.values = { type, values, count: found };
+    } else {
+      const bytes = new Uint8Array(found * width);
+      for (let i = 0; i < found; i++)
+        for (let byte = 0; byte < width; byte++) bytes[i * width + byte] = plain[places[i] * width + byte];
+      page.values = { type: 'fixed', bytes, width, count: found };
+    }
+  }
+  return page;
 }
 
 function decodeValues(data: DataPage, column: PageColumn, into: PageScratch | undefined, bytesMax: number): Values {

@@ -8,8 +8,8 @@ import { countOnes } from './gather.ts';
 /** Rows that are looked at together; their arrays stay in the fastest cache. */
 export const CHUNK_ROWS = 4096;
 
-/** With fewer rows than this share of a segment, pages without any of them are left out. */
-const SPARSE_SHARE = 64;
+/** With fewer rows than this share of a segment, it is told which ones are wanted. */
+const SPARSE_SHARE = 8;
 
 /** A cursor over the column, or undefined where no row has a value. */
 export async function openCursor(
