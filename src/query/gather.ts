@@ -83,7 +83,7 @@ export function eachValue(
     if (part.at !== undefined) {
       // Both ascend; the column may be much longer than the rows, so it is searched.
       let from = 0;
-      for (; slot < rows.length; slot++) {
+      for (; slot < rows.length && rows[slot] < end; slot++) {
         from = lowerBound(part.at, from, part.count, rows[slot]);
         for (let i = from; i < part.count && part.at[i] === rows[slot]; i++) each(slot, part, i);
       }
