@@ -5,9 +5,9 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type BlockMeta, parseMeta } from './meta.ts';
 import { DELETED_FOLDER, listDeleted } from './deleted-traces.ts';
-import { BLOCK_ID, FLUSHED_FILE, META_FILE } from './objects.ts';
+import { type BlockMeta, type MetaProblem, readMeta } from './meta.ts';
+import { BLOCK_ID, DAMAGED_META_FILE, FLUSHED_FILE, META_FILE } from './objects.ts';
 
 /** What a reader needs to open a block and to know whether it wants to. */
 export interface BlockRef {
@@ -25,6 +25,16 @@ export interface LocalBlockRef extends BlockRef {
   directory: string;
 }
 
+/** A block of the folder that is there and cannot be read: answers about its range say that it is missing. */
+export interface DamagedBlock {
+  id: string;
+  directory: string;
+  why: string;
+  /** Everything, when its meta does not say. */
+  startSeconds: number;
+  endSeconds: number;
+}
+
 interface TenantBlocks {
   /** In the folder. */
   blocks: Map<string, BlockRef>;
@@ -39,6 +49,7 @@ interface TenantBlocks {
   /** Traces that are to be gone, and those of them that may not be gone yet. */
   deleted: { hidden: string[]; pending: string[] };
   deletedChangedMs: number;
+  damaged: Map<string, DamagedBlock>;
 }
 
 export class BlockCatalog {
@@ -78,6 +89,13 @@ export class BlockCatalog {
     return path.join(this.root, tenant, DELETED_FOLDER);
   }
 
+  /** Blocks of the folder that answers lack, because they are damaged. */
+  damaged(tenant: string): DamagedBlock[] {
+    const { damaged, remote } = this.#tenants.get(tenant) ?? {};
+    // What the bucket has is read from there.
+    return [...(damaged?.values() ?? [])].filter(({ id }) => !remote?.has(id));
+  }
+
   tenants(): string[] {
     return [...this.#tenants.keys()];
   }
@@ -96,6 +114,16 @@ export class BlockCatalog {
   /** A block of the folder is not to be read any more; its files may still be there. */
   remove(tenant: string, id: string): void {
     if (this.#of(tenant).blocks.delete(id)) this.version++;
+  }
+
+  /** A block of the folder was marked as damaged; those that it stood for are looked for again. */
+  quarantine({ tenant, id, directory, meta, startSeconds, endSeconds }: LocalBlockRef): void {
+    const of = this.#of(tenant);
+    of.blocks.delete(id);
+    for (const each of meta.vivace.replaces ?? []) of.replaced.delete(each);
+    of.damaged.set(id, { id, directory, why: QUARANTINED, startSeconds, endSeconds });
+    of.changedMs = -1;
+    this.version++;
   }
 
   /**
@@ -155,6 +183,7 @@ export class BlockCatalog {
       known = {
         ...{ blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() },
         ...{ replacedRemote: new Set(), deleted: { hidden: [], pending: [] }, deletedChangedMs: -1 },
+        damaged: new Map(),
       };
       this.#tenants.set(tenant, known);
     }
@@ -173,7 +202,7 @@ export class BlockCatalog {
   }
 
   #refreshTenant(tenant: string, directory: string, known: TenantBlocks, problems: string[]): void {
-    const { blocks, removed, replaced } = known;
+    const { blocks, removed, replaced, damaged } = known;
     const present = new Set(listDirectories(directory).filter((name) => BLOCK_ID.test(name)));
     for (const id of blocks.keys())
       if (!present.has(id)) {
@@ -186,12 +215,24 @@ export class BlockCatalog {
         replaced.delete(id);
         this.version++;
       }
+    for (const id of damaged.keys())
+      if (!present.has(id)) {
+        damaged.delete(id);
+        this.version++;
+      }
     for (const id of present) {
       if (blocks.has(id)) continue;
-      const ref = readBlockRef(path.join(directory, id), tenant);
-      if (typeof ref === 'string') problems.push(ref);
-      else if (ref !== undefined) {
+      const folder = path.join(directory, id);
+      const ref = readBlockRef(folder, tenant);
+      if (typeof ref === 'object') {
+        damaged.delete(id);
         list(known, ref);
+        this.version++;
+      } else if (!damaged.has(id)) {
+        if (ref !== undefined) problems.push(notReadable(folder, ref));
+        const found = ref === 'foreign' ? undefined : damagedBlock(folder, id, ref);
+        if (found === undefined) continue;
+        damaged.set(id, found);
         this.version++;
       }
     }
@@ -203,17 +244,39 @@ function list({ blocks, replaced }: TenantBlocks, ref: BlockRef): void {
   for (const id of ref.meta.vivace.replaces ?? []) replaced.add(id);
 }
 
-/** The block in a folder; undefined when it has no meta, a text when its meta cannot be read. */
-export function readBlockRef(directory: string, tenant: string): LocalBlockRef | string | undefined {
+/** The block in a folder; undefined when it has no meta, or what is wrong with its meta. */
+export function readBlockRef(directory: string, tenant: string): LocalBlockRef | MetaProblem | undefined {
   let text: string;
   try {
     text = fs.readFileSync(path.join(directory, META_FILE), 'utf8');
   } catch {
     return undefined;
   }
-  const meta = parseMeta(text);
-  if (meta === undefined) return `cannot read block ${directory}: its meta.json is not that of a block of ours`;
-  return blockRef(meta, tenant, directory);
+  const meta = readMeta(text);
+  return typeof meta === 'string' ? meta : blockRef(meta, tenant, directory);
+}
+
+function notReadable(directory: string, problem: MetaProblem): string {
+  const why = { foreign: 'its meta.json is not that of a block of ours', damaged: 'its meta.json is damaged' }[problem];
+  return `cannot read block ${directory}: ${why}`;
+}
+
+const QUARANTINED = 'it was found damaged and is in quarantine';
+
+/** The block whose meta is damaged, or that is in quarantine; undefined when it is neither. */
+function damagedBlock(directory: string, id: string, problem: 'damaged' | undefined): DamagedBlock | undefined {
+  const ever = { startSeconds: 0, endSeconds: Number.POSITIVE_INFINITY };
+  if (problem === 'damaged') return { id, directory, why: 'its meta.json is damaged', ...ever };
+  let text: string;
+  try {
+    text = fs.readFileSync(path.join(directory, DAMAGED_META_FILE), 'utf8');
+  } catch {
+    return undefined;
+  }
+  const meta = readMeta(text);
+  if (typeof meta === 'string') return { id, directory, why: QUARANTINED, ...ever };
+  const { startSeconds, endSeconds } = blockRef(meta, '', directory);
+  return { id, directory, why: QUARANTINED, startSeconds, endSeconds };
 }
 
 /** When the bucket got the block of a folder; Infinity: it has not. */

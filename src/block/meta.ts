@@ -104,14 +104,16 @@ export function readMeta(text: string): BlockMeta | MetaProblem {
   }
 }
 
-/** `foreign`: a block of Tempo; `damaged`: what we need is missing, or the checksum differs. */
+/** `foreign`: a block of Tempo, or of a later version; `damaged`: what we need is missing, or the checksum differs. */
 export type MetaProblem = 'foreign' | 'damaged';
 
 export function checkedMeta(value: unknown): BlockMeta | MetaProblem {
   const meta = value as BlockMeta | null;
+  if (typeof meta?.format === 'string' && FOREIGN_FORMAT.test(meta.format)) return 'foreign';
   if (typeof meta?.format !== 'string' || typeof meta.blockID !== 'string') return 'damaged';
-  if (FOREIGN_FORMAT.test(meta.format)) return 'foreign';
   const { vivace } = meta;
+  if (vivace?.metaCrc !== undefined && meta.format !== BLOCK_FORMAT)
+    return vivace.metaCrc === crcOf(meta) ? 'foreign' : 'damaged';
   if (meta.format !== BLOCK_FORMAT || typeof vivace?.pageRows !== 'number') return 'damaged';
   // Blocks of the first versions have no checksums at all.
   if (vivace.metaCrc === undefined) return vivace.footerCrc === undefined ? meta : 'damaged';

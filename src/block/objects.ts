@@ -8,6 +8,8 @@ export const META_FILE = 'meta.json';
 export const COMPACTED_META_FILE = 'meta.compacted.json';
 /** In a folder only: all but the block's meta is in the bucket, and perhaps that, too. */
 export const SENT_FILE = 'sent';
+/** In the place of META_FILE when the block was found damaged. */
+export const DAMAGED_META_FILE = 'meta.damaged.json';
 /** In a folder only: the block is in the bucket. */
 export const FLUSHED_FILE = 'flushed';
 

@@ -56,6 +56,9 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
     const wanted = catalog
       .blocks(tenant)
       .filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
+    for (const { id, why, ...block } of catalog.damaged(tenant))
+      if (block.endSeconds >= startSeconds && block.startSeconds <= endSeconds)
+        onDamage(damageText({ id, tenant }, new Error(why)));
     let refs = wanted;
     for (;;) {
       onBlock(0, refs.length);
@@ -150,7 +153,7 @@ export function isDamage(error: unknown): boolean {
   return error instanceof VivaceError ? DAMAGE.includes(error.code) : error instanceof Error && 'syscall' in error;
 }
 
-export function damageText({ id, tenant }: BlockRef, error: unknown): string {
+export function damageText({ id, tenant }: Pick<BlockRef, 'id' | 'tenant'>, error: unknown): string {
   return `block ${id} of tenant ${tenant} is left out: ${messageOf(error)}`;
 }
 

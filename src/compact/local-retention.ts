@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { BlockCatalog } from '../block/catalog.ts';
-import { BLOCK_ID, COMPACTED_META_FILE } from '../block/objects.ts';
+import { BLOCK_ID, COMPACTED_META_FILE, DAMAGED_META_FILE, META_FILE } from '../block/objects.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { markCompacted } from './mark.ts';
 import { isExpired, nothingDone, type RetentionDone, type ByTenant, ofTenant } from './retention.ts';
@@ -58,6 +58,12 @@ export async function retainFolder(catalog: BlockCatalog, options: LocalRetentio
       });
     }
   }
+  const damaged: Leftover[] = [];
+  for (const tenant of catalog.tenants())
+    for (const { id } of catalog.damaged(tenant)) {
+      const sinceMs = await damagedMs(path.join(catalog.root, tenant, id));
+      if (sinceMs !== undefined) damaged.push({ tenant, id, sinceMs });
+    }
   const remove = async (tenant: string, id: string): Promise<void> =>
     attempt(`remove block ${id} of tenant ${tenant}`, async () => {
       const folder = path.join(catalog.root, tenant);
@@ -74,20 +80,24 @@ export async function retainFolder(catalog: BlockCatalog, options: LocalRetentio
       if (leftover.sinceMs < options.nowMs - options.compactedMs) await remove(leftover.tenant, leftover.id);
       else left.push(leftover);
   });
+  // What its meta says of its age may be wrong; how old the file is says enough.
+  for (const { tenant, id, sinceMs } of damaged)
+    if (sinceMs < options.nowMs - ofTenant(options.retentions, tenant)) await remove(tenant, id);
   if (options.diskPercentMax > 0)
     await attempt('make space on the disk', async () => {
       const deleted = done.deleted;
-      await makeSpace(catalog, left, options, remove);
+      await makeSpace(catalog, left, damaged, options, remove);
       done.deletedForSpace = done.deleted - deleted;
     });
   done.seconds = (performance.now() - began) / 1000;
   return done;
 }
 
-/** Blocks that are in no list any more go first, then the oldest. */
+/** Blocks that are in no list any more go first, then the oldest, damaged ones among them. */
 async function makeSpace(
   catalog: BlockCatalog,
   left: Leftover[],
+  damaged: Leftover[],
   { diskPercentMax, disk = diskUse }: LocalRetentionOptions,
   remove: (tenant: string, id: string) => Promise<void>,
 ): Promise<void> {
@@ -100,8 +110,13 @@ async function makeSpace(
     excess -= await folderBytes(path.join(catalog.root, tenant, id));
     await remove(tenant, id);
   }
-  const blocks = catalog.tenants().flatMap((tenant) => catalog.blocks(tenant));
-  for (const { tenant, id, directory } of blocks.sort((a, b) => a.endSeconds - b.endSeconds)) {
+  const blocks = catalog
+    .tenants()
+    .flatMap((tenant) => catalog.blocks(tenant))
+    .map(({ tenant, id, directory, endSeconds }) => ({ tenant, id, directory, sinceMs: 1000 * endSeconds }));
+  for (const { tenant, id, sinceMs } of damaged)
+    blocks.push({ tenant, id, directory: path.join(catalog.root, tenant, id), sinceMs });
+  for (const { tenant, id, directory } of blocks.sort((a, b) => a.sinceMs - b.sinceMs)) {
     if (excess <= 0) return;
     if (directory === undefined) continue;
     excess -= await folderBytes(directory);
@@ -128,6 +143,15 @@ async function leftovers(catalog: BlockCatalog): Promise<Leftover[]> {
     }
   }
   return found;
+}
+
+/** When the meta of a damaged block was written; undefined when the block has gone. */
+async function damagedMs(directory: string): Promise<number | undefined> {
+  for (const name of [DAMAGED_META_FILE, META_FILE]) {
+    const found = await fs.promises.stat(path.join(directory, name)).catch(() => undefined);
+    if (found !== undefined) return found.mtimeMs;
+  }
+  return undefined;
 }
 
 async function folderBytes(directory: string): Promise<number> {

@@ -34,16 +34,24 @@ export class Compaction {
   readonly #catalog: BlockCatalog;
   readonly #settings: CompactionSettings;
   readonly #work: Omit<CompactorWork, 'merges'>;
+  readonly #onSuspect: (tenant: string, block: string) => void;
   /** Blocks that stay as they are, and until when. */
   readonly #left = new Map<string, number>();
   #worker: Worker | undefined;
   #isFinished = false;
   #done: CompactionDone = { merged: [], errors: [], outstanding: new Map() };
 
-  constructor(catalog: BlockCatalog, settings: CompactionSettings, work: Omit<CompactorWork, 'merges'>) {
+  /** `onSuspect` is told of blocks that could not be merged and may be damaged. */
+  constructor(
+    catalog: BlockCatalog,
+    settings: CompactionSettings,
+    work: Omit<CompactorWork, 'merges'>,
+    onSuspect: (tenant: string, block: string) => void,
+  ) {
     this.#catalog = catalog;
     this.#settings = settings;
     this.#work = work;
+    this.#onSuspect = onSuspect;
     this.windows = settings.windows;
   }
 
@@ -68,7 +76,10 @@ export class Compaction {
       }
       const untilMs = message.failed ? Date.now() + FAILED_MS : Number.POSITIVE_INFINITY;
       for (const id of message.ids) this.#left.set(id, untilMs);
-      if (message.failed) this.#done.errors.push(message.message);
+      if (message.failed) {
+        this.#done.errors.push(message.message);
+        for (const id of message.ids) this.#onSuspect(message.tenant, id);
+      }
       this.#isFinished = false;
     });
     worker.on('error', (error) => this.#done.errors.push(`cannot merge blocks: ${messageOf(error)}`));

@@ -25,7 +25,7 @@ export interface CompactorWork {
 export type FromCompactor =
   | { type: 'merged'; tenant: string; merged: MergedBlock }
   /** These blocks stay as they are: `failed` ones are tried again later. */
-  | { type: 'left'; ids: string[]; failed: boolean; message: string };
+  | { type: 'left'; tenant: string; ids: string[]; failed: boolean; message: string };
 
 export interface MergedBlock {
   id: string;
@@ -82,7 +82,8 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
     send({ type: 'merged', tenant: refs[0].tenant, merged: { id: block.id, ...done, seconds } });
   } catch (error) {
     const reason = `cannot merge ${refs.length} blocks of tenant ${refs[0].tenant}: ${messageOf(error)}`;
-    send({ type: 'left', ids: refs.map(({ id }) => id), failed: !(error instanceof TooLarge), message: reason });
+    const ids = refs.map(({ id }) => id);
+    send({ type: 'left', tenant: refs[0].tenant, ids, failed: !(error instanceof TooLarge), message: reason });
   }
 }
 

@@ -4,7 +4,8 @@
  * work at once, by turns (turns.ts). A block that cannot be read is left out, and the receipt says so.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import type { BlockRef } from '../block/catalog.ts';
+import type { BlockRef, DamagedBlock } from '../block/catalog.ts';
+import { damagedMayHold } from '../block/quarantine.ts';
 import { closeGone } from '../block/close-gone.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import { readAhead } from '../block/read-ahead.ts';
@@ -103,7 +104,13 @@ const repeatedRows = new RepeatedRowsCache();
 let writer: MessagePort | undefined;
 let remote: RemoteBlocks | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
-const blockLists = new Map<string, { version: number; blocks: BlockRef[]; hidden: WantedTraces }>();
+interface KnownBlocks {
+  version: number;
+  blocks: BlockRef[];
+  hidden: WantedTraces;
+  damaged: DamagedBlock[];
+}
+const blockLists = new Map<string, KnownBlocks>();
 /** Blocks that could not be read, why, and until when that is believed. */
 const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
@@ -192,10 +199,14 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const known = blockLists.get(tenant);
     const blocks = lease.blocks ?? known!.blocks;
     const hidden = lease.deleted === undefined ? known!.hidden : wantedTraces(lease.deleted.map(bytesOfId));
-    if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks, hidden });
+    const lost = lease.blocks === undefined ? known!.damaged : lease.damaged;
+    if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks, hidden, damaged: lost });
+    for (const block of inRange(question, lost))
+      if (question.op !== 'trace' || (await work.outside(damagedMayHold(block, question.request.id))))
+        missing.set(block.id, block.why);
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? lease.segments.map((snapshot) => liveSegment(snapshot, work)).reverse() : [];
-    const wanted = wantedBlocks(question, blocks);
+    const wanted = inRange(question, blocks);
     work.begin('open blocks');
     await openBlocks(await holding(question, wanted, work), work, missing, held);
     work.begin('evaluate');
@@ -325,7 +336,7 @@ function liveSegment(snapshot: LiveSnapshot, work: Work): Segment {
 }
 
 /** The blocks whose spans may be in the question's range of time. */
-function wantedBlocks({ op, request }: Question, blocks: BlockRef[]): BlockRef[] {
+function inRange<B extends { startSeconds: number; endSeconds: number }>({ op, request }: Question, blocks: B[]): B[] {
   if (op === 'trace' ? request.mode === 'recent' : request.recentOnly) return [];
   const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } =
     op === 'metrics' ? metricsSeconds(request) : request;

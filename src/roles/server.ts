@@ -212,8 +212,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         log.log('error', `a reader thread has failed: ${error.message}`, { stack: error.stack });
         options.onStop(1);
       },
-      onDamage: (block, tenant, message) =>
-        log.log('error', `block ${block} cannot be read and is left out of answers: ${message}`, { block, tenant }),
+      onDamage(block, tenant, message) {
+        log.log('error', `block ${block} cannot be read and is left out of answers: ${message}`, { block, tenant });
+        metrics.unreadableBlock(tenant);
+        writer.suspect(tenant, block);
+      },
     },
   );
   gate.open!(readers.queries);
@@ -368,6 +371,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }
     for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
+    for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);
     for (const done of stats.retention) countRetention(done);
     if (stats.compaction !== undefined) countCompaction(stats.compaction);
   }
@@ -387,6 +391,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     liveTraces: () => last?.liveTraces ?? new Map(),
     liveBytes: () => new Map([['', last?.liveBytes ?? 0]]),
     blocks: () => last?.blocks ?? new Map(),
+    damagedBlocks: () => last?.damagedBlocks ?? new Map(),
     logBytes: () => last?.logBytes ?? 0,
     logSegments: () => last?.logSegments ?? 0,
     queriesWaiting: () => admission.waiting(),

@@ -33,6 +33,8 @@ export interface Writer {
   limit(limits: LimitTable): void;
   /** How long blocks in the folder are kept, and which of them are merged, from now on. */
   retain(retentions: ByTenant, windows: ByTenant): void;
+  /** Has a block looked through that could not be read. */
+  suspect(tenant: string, block: string): void;
   /** Cuts everything and ends the thread; whether all is in blocks. */
   close(): Promise<boolean>;
   connect(reader: Worker): void;
@@ -115,6 +117,7 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
     },
     limit: (limits) => post({ type: 'limits', limits }),
     retain: (retentions, windows) => post({ type: 'lifetimes', retentions, windows }),
+    suspect: (tenant, block) => post({ type: 'suspect', tenant, block }),
     async close() {
       const ok = await call((id) => ({ type: 'close', id }));
       closing = true;

@@ -177,8 +177,9 @@ export class Work implements Watch {
     const { usedMs } = this;
     const segments = this.#reads.map(segmentExplanation);
     for (const [name, why] of missing) {
-      const { meta } = wanted.find(({ id }) => id === name)!;
-      const none = { rows: meta.vivace.spans, bytes: meta.size, bytesRead: 0, columns: [] };
+      // Nothing is known of one that is in quarantine.
+      const meta = wanted.find(({ id }) => id === name)?.meta;
+      const none = { rows: meta?.vivace.spans ?? 0, bytes: meta?.size ?? 0, bytesRead: 0, columns: [] };
       segments.push({ name, kind: 'block', state: 'missing', why, ...none });
     }
     return {

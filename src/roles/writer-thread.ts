@@ -4,11 +4,13 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { BlockCatalog, type BlockRef } from '../block/catalog.ts';
+import { BlockCatalog, type BlockRef, type DamagedBlock } from '../block/catalog.ts';
 import { retainFolder } from '../compact/local-retention.ts';
 import type { RetentionDone, ByTenant } from '../compact/retention.ts';
 import { logsOf } from '../block/meta.ts';
+import { quarantineIfDamaged } from '../block/quarantine.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import { type LiveLog, LiveStore } from '../cut/live-store.ts';
 import type { AppendLimits } from '../cut/trace-limits.ts';
@@ -58,6 +60,8 @@ export type ToWriter =
   | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
   | { type: 'reader'; port: MessagePort }
   | { type: 'bucket'; port: MessagePort }
+  /** Somebody could not read this block. */
+  | { type: 'suspect'; tenant: string; block: string }
   | { type: 'flush'; id: number; tenant: string | undefined }
   | { type: 'close'; id: number };
 
@@ -94,6 +98,10 @@ export interface WriterStats {
   logBytes: number;
   logSegments: number;
   blocks: Map<string, number>;
+  /** Blocks of the folder that answers lack, by tenant. */
+  damagedBlocks: Map<string, number>;
+  /** Blocks that were put into quarantine, by tenant. */
+  quarantined: Map<string, number>;
   cuts: { ms: number; bytes: number }[];
   failedCuts: number;
   retention: RetentionDone[];
@@ -115,6 +123,8 @@ export interface LeaseAnswer {
   blocks: BlockRef[] | undefined;
   /** Ids of traces that are not to be seen; undefined likewise. */
   deleted: readonly string[] | undefined;
+  /** Comes with `blocks`. */
+  damaged: DamagedBlock[];
 }
 
 const settings = workerData as WriterSettings;
@@ -126,7 +136,8 @@ const stores: LiveStore[] = [];
 let limits = settings.limits;
 const { pageRows, createdBy, fsync, blocksDirectory } = settings;
 const compaction =
-  settings.compaction && new Compaction(catalog, settings.compaction, { pageRows, createdBy, fsync, blocksDirectory });
+  settings.compaction &&
+  new Compaction(catalog, settings.compaction, { pageRows, createdBy, fsync, blocksDirectory }, inspect);
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
@@ -198,6 +209,9 @@ main.on('message', (message: ToWriter) => {
     }
     case 'limits':
       limits = message.limits;
+      break;
+    case 'suspect':
+      inspect(message.tenant, message.block);
       break;
     case 'lifetimes':
       retentions = message.retentions;
@@ -279,6 +293,7 @@ function serveReader(port: MessagePort): void {
       version: catalog.version,
       blocks: current ? undefined : catalog.blocks(message.tenant),
       deleted: current ? undefined : catalog.deleted(message.tenant),
+      damaged: current ? [] : catalog.damaged(message.tenant),
     };
     port.postMessage(reply);
   });
@@ -407,6 +422,31 @@ async function close(): Promise<boolean> {
   return ok;
 }
 
+/** Blocks that were found sound are not looked at again for so long. */
+const SOUND_MS = 10 * 60_000;
+/** When a block was last looked at. */
+const inspected = new Map<string, number>();
+let inspecting = Promise.resolve();
+
+/** Looks through a block that could not be read, one after the other; a damaged one goes into quarantine. */
+function inspect(tenant: string, block: string): void {
+  const nowMs = Date.now();
+  for (const [id, ms] of inspected) if (nowMs - ms >= SOUND_MS) inspected.delete(id);
+  if (inspected.has(block)) return;
+  inspected.set(block, nowMs);
+  inspecting = inspecting.then(async () => {
+    try {
+      const problems = await quarantineIfDamaged(catalog, tenant, block, setImmediate);
+      if (problems.length === 0) return;
+      stats.quarantined.set(tenant, (stats.quarantined.get(tenant) ?? 0) + 1);
+      const text = `block ${block} of tenant ${tenant} is damaged and was put into quarantine: ${problems.join('; ')}`;
+      log('error', `${text}; vivace-cli fsck shows more`, { block, tenant });
+    } catch (error) {
+      log('error', `cannot inspect block ${block} of tenant ${tenant}: ${messageOf(error)}`, { block, tenant });
+    }
+  });
+}
+
 function compact(): void {
   compaction!.cycle(Date.now()).catch((error: unknown) => log('error', `cannot merge blocks: ${messageOf(error)}`, {}));
 }
@@ -446,7 +486,10 @@ function sendStats(): void {
       stats.liveTraces.set(tenant, (stats.liveTraces.get(tenant) ?? 0) + traces);
   stats.logBytes = own?.log.bytes ?? 0;
   stats.logSegments = own?.log.segments ?? 0;
-  for (const tenant of catalog.tenants()) stats.blocks.set(tenant, catalog.blocks(tenant).length);
+  for (const tenant of catalog.tenants()) {
+    stats.blocks.set(tenant, catalog.blocks(tenant).length);
+    stats.damagedBlocks.set(tenant, catalog.damaged(tenant).length);
+  }
   stats.compaction = compaction?.take();
   send({ type: 'stats', stats });
   stats = emptyStats();
@@ -460,6 +503,8 @@ function emptyStats(): WriterStats {
     logBytes: 0,
     logSegments: 0,
     blocks: new Map(),
+    damagedBlocks: new Map(),
+    quarantined: new Map(),
     cuts: [],
     failedCuts: 0,
     retention: [],

@@ -26,6 +26,7 @@ export interface Levels {
   liveTraces?(): Iterable<readonly [tenant: string, value: number]>;
   liveBytes?(): Iterable<readonly [tenant: string, value: number]>;
   blocks?(): Iterable<readonly [tenant: string, value: number]>;
+  damagedBlocks?(): Iterable<readonly [tenant: string, value: number]>;
   logBytes?(): number;
   logSegments?(): number;
   queriesWaiting?(): Iterable<readonly [tenant: string, value: number]>;
@@ -266,6 +267,12 @@ function lifetimeMetrics({ counter, gauge, histogram }: Makers) {
   const marked = counter('tempodb_retention_marked_for_deletion_total', 'Blocks that were too old.');
   const deleted = counter('tempodb_retention_deleted_total', 'Blocks whose files were deleted.');
   const errors = counter('tempodb_retention_errors_total', 'Blocks that could not be deleted.');
+  const unreadable = counter(
+    'vivace_unreadable_blocks_total',
+    'How often a block was left out of an answer, because it could not be read.',
+    ['tenant'],
+  );
+  const quarantined = counter('vivace_quarantined_blocks_total', 'Blocks that were found damaged.', ['tenant']);
   const seconds = histogram(
     'tempodb_retention_duration_seconds',
     'Time to look for old blocks and delete them.',
@@ -312,6 +319,8 @@ function lifetimeMetrics({ counter, gauge, histogram }: Makers) {
       outstanding.reset();
       for (const [tenant, blocks] of done.outstanding) outstanding.set({ tenant }, blocks);
     },
+    unreadableBlock: (tenant: string) => unreadable.inc({ tenant }),
+    quarantined: (tenant: string, count: number) => quarantined.inc({ tenant }, count),
     /** One look for old blocks. */
     retention: (done: {
       marked: number;
@@ -401,6 +410,9 @@ function levelMetrics({ level, levels: byOwner }: Makers, levels: Levels): (more
     byOwner(`${name}_live_trace_bytes`, 'Bytes of traces in memory.', 'tenant', () => levels.liveBytes?.());
   }
   byOwner('tempodb_blocklist_length', 'Blocks in the store.', 'tenant', () => levels.blocks?.());
+  byOwner('vivace_damaged_blocks', 'Blocks of the folder that are damaged and in no answer.', 'tenant', () =>
+    levels.damagedBlocks?.(),
+  );
   byOwner('tempo_query_frontend_queue_length', 'Queries waiting.', 'user', () => levels.queriesWaiting?.());
   byOwner('tempo_tcp_connections', 'Open connections.', 'protocol', () => levels.connections?.());
   level('vivace_live_bytes', 'Memory of the live columns of all tenants.', () => sum(levels.liveBytes?.()));
