@@ -34,6 +34,11 @@ export class ByteCache<V> {
     this.#bytes += bytes;
   }
 
+  /** Drops all whose key begins so. */
+  dropOf(prefix: string): void {
+    for (const [key, entry] of [...this.#entries]) if (key.startsWith(prefix)) this.#drop(entry);
+  }
+
   #drop(entry: Entry<V>): void {
     this.#entries.delete(entry.key);
     this.#bytes -= entry.bytes;

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { DELETED_FOLDER, listDeleted } from './deleted-traces.ts';
 import { type BlockMeta, type MetaProblem, readMeta } from './meta.ts';
 import { BLOCK_ID, DAMAGED_META_FILE, FLUSHED_FILE, META_FILE } from './objects.ts';
+import { NO_TRACE_IDS, TraceIds } from './trace-ids.ts';
 
 /** What a reader needs to open a block and to know whether it wants to. */
 export interface BlockRef {
@@ -47,7 +48,7 @@ interface TenantBlocks {
   /** What blocks in the bucket replace. */
   replacedRemote: Set<string>;
   /** Traces that are to be gone, and those of them that may not be gone yet. */
-  deleted: { hidden: string[]; pending: string[] };
+  deleted: { hidden: TraceIds; pending: string[] };
   deletedChangedMs: number;
   damaged: Map<string, DamagedBlock>;
 }
@@ -74,14 +75,19 @@ export class BlockCatalog {
     return all.sort((a, b) => b.endSeconds - a.endSeconds);
   }
 
-  /** Ids of the traces that nobody may see, whatever the blocks hold. */
-  deleted(tenant: string): readonly string[] {
-    return this.#tenants.get(tenant)?.deleted.hidden ?? [];
+  /** The traces that nobody may see, whatever the blocks hold. */
+  deleted(tenant: string): TraceIds {
+    return this.#tenants.get(tenant)?.deleted.hidden ?? NO_TRACE_IDS;
   }
 
   /** Those of them of which something may be left. */
   pendingDeletions(tenant: string): readonly string[] {
     return this.#tenants.get(tenant)?.deleted.pending ?? [];
+  }
+
+  /** Looks again which traces of a tenant are deleted. */
+  refreshDeleted(tenant: string): void {
+    this.#refreshDeleted(tenant, this.#of(tenant));
   }
 
   /** Where the deleted traces of a tenant are noted. */
@@ -182,7 +188,7 @@ export class BlockCatalog {
     if (known === undefined) {
       known = {
         ...{ blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() },
-        ...{ replacedRemote: new Set(), deleted: { hidden: [], pending: [] }, deletedChangedMs: -1 },
+        ...{ replacedRemote: new Set(), deleted: { hidden: NO_TRACE_IDS, pending: [] }, deletedChangedMs: -1 },
         damaged: new Map(),
       };
       this.#tenants.set(tenant, known);
@@ -193,11 +199,12 @@ export class BlockCatalog {
   #refreshDeleted(tenant: string, known: TenantBlocks): void {
     const folder = this.deletedFolder(tenant);
     const changedMs = fs.statSync(folder, { throwIfNoEntry: false })?.mtimeMs;
-    if (changedMs === undefined && known.deleted.hidden.length === 0) return;
+    if (changedMs === undefined && known.deleted.hidden.ids.length === 0) return;
     if (changedMs === known.deletedChangedMs && Date.now() - changedMs > 2000) return;
-    const deleted = listDeleted(folder);
-    if (deleted.hidden.join() !== known.deleted.hidden.join()) this.version++;
-    known.deleted = deleted;
+    const { hidden, pending } = listDeleted(folder);
+    const isSame = hidden.join() === known.deleted.hidden.ids.join();
+    if (!isSame) this.version++;
+    known.deleted = { hidden: isSame ? known.deleted.hidden : new TraceIds(hidden), pending };
     known.deletedChangedMs = changedMs ?? -1;
   }
 

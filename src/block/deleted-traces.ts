@@ -15,8 +15,8 @@ import { syncDirectory } from '../runtime/sync-directory.ts';
 
 export const DELETED_FOLDER = 'deleted';
 
-/** Files of one log, up to and with a number. */
-export interface LogFiles {
+/** Files of one log, up to and with a number (log/files.ts). */
+interface LogFiles {
   instance: string;
   file: number;
 }
@@ -26,8 +26,8 @@ export interface DeletedTrace {
   /** 32 hex digits. */
   id: string;
   deletedMs: number;
-  /** Logs that may hold spans of it. */
-  logs: LogFiles[];
+  /** Logs that may hold spans of it; undefined: whatever there is. */
+  logs: LogFiles[] | undefined;
   /** Since when no byte of it is left; undefined: there may be some. */
   erasedMs: number | undefined;
 }
@@ -49,20 +49,28 @@ export function listDeleted(folder: string): { hidden: string[]; pending: string
 
 /** undefined: nobody has asked for it to be gone, or so long ago that it is forgotten. */
 export function readDeleted(folder: string, id: string): DeletedTrace | undefined {
-  const text = readText(path.join(folder, `${id}.json`));
-  if (text === undefined) return undefined;
-  const { deletedMs, logs } = JSON.parse(text) as { deletedMs: number; logs: LogFiles[] };
-  const late = namesIn(folder).flatMap((name) => {
-    if (!name.startsWith(`${id}.`) || !name.endsWith('.late')) return [];
+  return readAllDeleted(folder, [id])[0];
+}
+
+/** Those of the traces that are to be gone. */
+export function readAllDeleted(folder: string, ids: readonly string[]): DeletedTrace[] {
+  const late = new Map<string, LogFiles[]>();
+  for (const name of namesIn(folder)) {
+    if (!name.endsWith('.late') || !NAME.test(name)) continue;
+    const id = name.slice(0, ID_LENGTH);
+    const instance = name.slice(ID_LENGTH + 1, ID_LENGTH + 1 + INSTANCE_LENGTH);
+    late.set(id, [...(late.get(id) ?? []), { instance, file: Number(readText(path.join(folder, name)) ?? 0) }]);
+  }
+  return ids.flatMap((id) => {
+    const text = readText(path.join(folder, `${id}.json`));
+    if (text === undefined) return [];
+    const { deletedMs, logs } = JSON.parse(text) as Pick<DeletedTrace, 'deletedMs' | 'logs'>;
+    const since = late.get(id) ?? [];
+    const erased = since.length > 0 ? undefined : readText(path.join(folder, `${id}.erased`));
     return [
-      {
-        instance: name.slice(ID_LENGTH + 1, ID_LENGTH + 1 + INSTANCE_LENGTH),
-        file: Number(readText(path.join(folder, name)) ?? 0),
-      },
+      { id, deletedMs, logs: logs && [...logs, ...since], erasedMs: erased === undefined ? undefined : Number(erased) },
     ];
   });
-  const erased = late.length > 0 ? undefined : readText(path.join(folder, `${id}.erased`));
-  return { id, deletedMs, logs: [...logs, ...late], erasedMs: erased === undefined ? undefined : Number(erased) };
 }
 
 /** Resolves when the trace will stay hidden whatever happens to the process. */
@@ -81,7 +89,7 @@ export async function noteLate(folder: string, id: string, { instance, file }: L
 /** No byte of the trace is left, as far as these logs go. */
 export async function noteErased(folder: string, { id, logs }: DeletedTrace, nowMs: number): Promise<void> {
   await writeWhole(folder, `${id}.erased`, String(nowMs));
-  for (const { instance, file } of logs) {
+  for (const { instance, file } of logs ?? []) {
     const name = path.join(folder, `${id}.${instance}.late`);
     // What came since counts from a later file on.
     if (Number(readText(name) ?? 0) <= file) await fs.promises.rm(name, { force: true });

@@ -18,6 +18,8 @@ import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
+import { wantedTraces } from '../query/trace-numbers.ts';
+import { withoutTraces } from '../query/without-traces.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import type { MetricsRequest, Queries, SearchMetrics } from '../serve/queries.ts';
 import { renderMetrics } from '../serve/render-metrics.ts';
@@ -46,6 +48,11 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
   const caches = { ...createBlockCaches(CACHE_BYTES), remote };
   const stop = (): void => {};
   const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
+  /** The blocks less the traces that somebody has deleted. */
+  const seen = (blocks: OpenBlock[], tenant: string): Promise<Segment[]> => {
+    const hidden = wantedTraces(catalog.deleted(tenant).ids.map((id) => Buffer.from(id, 'hex')));
+    return Promise.all(blocks.flatMap(watchedRowGroups).map((segment) => withoutTraces(segment, hidden)));
+  };
   /** Opens the blocks of a range of time, works on them, and gives them back. */
   const withBlocks = async <T>(
     tenant: string,
@@ -66,7 +73,7 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
       // Those that could not be opened are told of once.
       refs = blocks.map(({ ref }) => ref);
       try {
-        const segments = blocks.flatMap(watchedRowGroups);
+        const segments = await seen(blocks, tenant);
         return await work(segments, async (done) => onBlock(done, segments.length));
       } catch (error) {
         // What the others hold is worth more than nothing.

@@ -1,4 +1,4 @@
-/** One GET request to a server, over connections of its own. */
+/** One request without a body to a server, over connections of its own. */
 import http from 'node:http';
 import https from 'node:https';
 import { gunzipSync } from 'node:zlib';
@@ -16,10 +16,15 @@ export interface HttpAnswer {
 const BODY_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Rejects with what Node says when no whole answer came. */
-export function httpGet(url: string, headers: Record<string, string>, verifyTls: boolean): Promise<HttpAnswer> {
+export function httpGet(
+  url: string,
+  headers: Record<string, string>,
+  verifyTls: boolean,
+  method = 'GET',
+): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const options = { headers: { 'Accept-Encoding': 'gzip', ...headers }, rejectUnauthorized: verifyTls };
-    const request = (url.startsWith('https:') ? https : http).get(url, options, (response) => {
+    const options = { method, headers: { 'Accept-Encoding': 'gzip', ...headers }, rejectUnauthorized: verifyTls };
+    const request = (url.startsWith('https:') ? https : http).request(url, options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -48,5 +53,6 @@ export function httpGet(url: string, headers: Record<string, string>, verifyTls:
       });
     });
     request.on('error', reject);
+    request.end();
   });
 }

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDelete } from './commands/delete-trace.ts';
 import { addListBlock } from './commands/list-block.ts';
 import { addListBlocks } from './commands/list-blocks.ts';
 import { addListCompactionSummary } from './commands/list-compaction-summary.ts';
@@ -80,6 +81,7 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   addListTenants(list, world);
   const view = program.command('view').description('Looks into a block.');
   addViewBlock(view, world);
+  addDelete(program.command('delete').description('Deletes traces from a server.'), world);
   addCompletion(program, world);
   return program;
 }

@@ -28,13 +28,33 @@ const PATHS: Record<Route, string> = {
   explain: '/api/explain',
 };
 
-export function serverSource(options: ServerOptions): Source {
+/** Asks other routes than those that every source has. Rejects unless it is answered with a status of success. */
+export function serverRequest(options: ServerOptions): (path: string, method: string) => Promise<Buffer> {
+  const { base, headers } = baseAndHeaders(options);
+  return async (path, method) => {
+    let answer: HttpAnswer;
+    try {
+      answer = await httpGet(`${base}${path}`, { Accept: 'application/json', ...headers }, options.verifyTls, method);
+    } catch (error) {
+      throw unreachable(base, error);
+    }
+    if (answer.status >= 300) throw refused(base, answer);
+    return answer.body;
+  };
+}
+
+function baseAndHeaders(options: ServerOptions): { base: string; headers: Record<string, string> } {
   const { base, authorization } = baseOf(options);
   const headers: Record<string, string> = {
     ...(options.tenant !== undefined && { 'X-Scope-OrgID': options.tenant }),
     ...(authorization !== undefined && { Authorization: authorization }),
     ...options.headers,
   };
+  return { base, headers };
+}
+
+export function serverSource(options: ServerOptions): Source {
+  const { base, headers } = baseAndHeaders(options);
   const get = async (path: string, parameters: URLSearchParams, accept: string): Promise<HttpAnswer> => {
     const url = `${base}${path}${parameters.size > 0 ? `?${parameters}` : ''}`;
     try {

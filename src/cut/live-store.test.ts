@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import type { LocalBlockRef } from '../block/catalog.ts';
+import { NO_TRACE_IDS } from '../block/trace-ids.ts';
 import { LocalLog } from '../log/local-log.ts';
 import { RECORD_CUT, RECORD_SPANS } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
@@ -35,6 +36,10 @@ class GatedLog implements LiveLog {
 
   get hasPending(): boolean {
     return this.log.hasPending;
+  }
+
+  get file(): number {
+    return this.log.file;
   }
 
   shut(): void {
@@ -121,6 +126,8 @@ async function bench(options: Partial<LiveStoreOptions> = {}): Promise<Bench> {
     limits: () => ({ attributeBytesMax: 0, traceBytesMax: 0 }),
     now: () => clock.ms,
     nextSegment: () => segments++,
+    deleted: () => NO_TRACE_IDS,
+    onLeftOut: async () => {},
     onBlock: (block) => blocks.push(block),
     onCutFailed: (error) => cutFailures.push(error),
     onAppended: () => {},

@@ -12,18 +12,22 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { LocalBlockRef } from '../block/catalog.ts';
+import type { TraceIds } from '../block/trace-ids.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type Appended } from './append.ts';
 import { createPageScratch } from '../parquet/write.ts';
 import { Arena } from '../runtime/arena.ts';
 import { LiveColumns, type Mark } from './columns.ts';
-import { cutBlock } from './cut-block.ts';
+import { cutSome } from './cut-block.ts';
 import type { LiveSnapshot } from './layout.ts';
+import { LiveView } from './live-view.ts';
 import type { AppendLimits } from './trace-limits.ts';
 
 /** What the live store needs of a log; LocalLog is one, and a replayed log that only waits to be cut is another. */
 export interface LiveLog {
   readonly hasPending: boolean;
+  /** Number of the file that what was added goes to, or an earlier one. */
+  readonly file: number;
   add(tenant: string, body: Uint8Array): number;
   addCut(tenant: string, sequence: number): void;
   commit(): Promise<void>;
@@ -51,6 +55,10 @@ export interface LiveStoreOptions {
   now: () => number;
   /** A number that no other segment of the process has. */
   nextSegment: () => number;
+  /** Traces that are not to be in blocks. */
+  deleted: (tenant: string) => TraceIds;
+  /** Spans of them were received and are left out of a block; the log has them, up to the file. */
+  onLeftOut: (tenant: string, ids: string[], log: { instance: string; file: number }) => Promise<void>;
   /** A block is durable and listed before its segment is forgotten. */
   onBlock: (block: LocalBlockRef, cutMs: number) => void;
   onCutFailed: (error: Error) => void;
@@ -217,6 +225,36 @@ export class LiveStore {
       if ((tenant === undefined || segment.tenant === tenant) && segment.columns.rows.count > 0) this.#seal(segment);
     while (this.#sealed.length > 0 && this.#cutting !== undefined) await this.#cutting;
     await this.#settled();
+  }
+
+  /** Where what is added now is logged: in this file or an earlier one. */
+  get logFiles(): { instance: string; file: number } {
+    return { instance: this.#options.instance, file: this.#options.log.file };
+  }
+
+  /** Which of the traces are in memory. */
+  holds(tenant: string, ids: TraceIds): string[] {
+    const found = new Set<string>();
+    for (const segment of [...this.#sealed, ...this.#open.values()]) {
+      if (segment.tenant !== tenant) continue;
+      const words = new LiveView(segment.columns.snapshot(segment.id, tenant, segment.durable)).traceWords();
+      const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+      for (let at = 0; at < bytes.length; at += 16) {
+        const id = ids.find(bytes, at);
+        if (id !== undefined) found.add(id);
+      }
+    }
+    return [...found];
+  }
+
+  /** Begins another file of the log, so that those before it go as soon as what they hold is in blocks. */
+  async renewLog(tenant: string): Promise<void> {
+    await this.#settled();
+    this.#options.log.rotate();
+    this.#options.log.addCut(tenant, 0);
+    this.#commit();
+    await this.#settled();
+    await this.#releaseLog();
   }
 
   /** Takes no more requests, answers those it has and cuts everything. Resolves to whether all of it is in blocks. */
@@ -421,7 +459,8 @@ export class LiveStore {
       if (segment.durable.rows > 0) {
         const began = this.#options.now();
         try {
-          const block = await cutBlock(segment.columns.snapshot(segment.id, segment.tenant, segment.durable), {
+          const { tenant } = segment;
+          const block = await cutSome(segment.columns.snapshot(segment.id, segment.tenant, segment.durable), {
             blocksDirectory: this.#options.blocksDirectory,
             pageRows: this.#options.pageRows,
             createdBy: this.#options.createdBy,
@@ -429,9 +468,11 @@ export class LiveStore {
             log: { instance: this.#options.instance, sequence: segment.lastSequence },
             cutMs: began,
             memory: { arrays: this.#arena, pages: this.#pages },
+            without: this.#options.deleted(tenant),
+            onLeftOut: (ids) => this.#options.onLeftOut(tenant, ids, this.logFiles),
             pause: () => new Promise((resolve) => setImmediate(resolve)),
           });
-          this.#options.onBlock(block, this.#options.now() - began);
+          if (block !== undefined) this.#options.onBlock(block, this.#options.now() - began);
           failures = 0;
         } catch (error) {
           this.#options.onCutFailed(error as Error);

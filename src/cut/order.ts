@@ -15,6 +15,7 @@
  * reached from no root; they come last in their trace, each as one without its parent.
  */
 import type { Arrays } from '../runtime/arena.ts';
+import type { TraceIds } from '../block/trace-ids.ts';
 import type { LiveView } from './live-view.ts';
 import { ROW_PARENT_ID, ROW_SPAN_ID, ROW_START, ROW_TRACE } from './layout.ts';
 import { hashId, RowIdentity } from './row-identity.ts';
@@ -58,6 +59,38 @@ export function orderRows(view: LiveView, only?: number): RowOrder {
     traces: kept.subarray(0, traceCount),
     starts: starts.subarray(0, traceCount + 1),
   };
+}
+
+/** The order less some traces, whose ids are in the answer: what is left has new numbers of rows and traces. */
+export function orderWithout(order: RowOrder, view: LiveView, gone: TraceIds): { order: RowOrder; leftOut: string[] } {
+  if (gone.ids.length === 0) return { order, leftOut: [] };
+  const words = view.traceWords();
+  const ids = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  const idOf = Array.from(order.traces, (number) => gone.find(ids, 16 * number));
+  const leftOut = idOf.filter((id) => id !== undefined);
+  if (leftOut.length === 0) return { order, leftOut };
+  const traces: number[] = [];
+  const starts: number[] = [];
+  const rows = new Uint32Array(order.rows.length);
+  const parents = new Int32Array(order.rows.length);
+  let filled = 0;
+  for (let trace = 0; trace < order.traces.length; trace++) {
+    if (idOf[trace] !== undefined) continue;
+    traces.push(order.traces[trace]);
+    starts.push(filled);
+    const [from, to] = [order.starts[trace], order.starts[trace + 1]];
+    rows.set(order.rows.subarray(from, to), filled);
+    parents.set(order.parents.subarray(from, to), filled);
+    filled += to - from;
+  }
+  starts.push(filled);
+  const left = {
+    rows: rows.subarray(0, filled),
+    parents: parents.subarray(0, filled),
+    traces: Uint32Array.from(traces),
+    starts: Uint32Array.from(starts),
+  };
+  return { order: left, leftOut };
 }
 
 /** Trace numbers in the order of their ids' bytes. */

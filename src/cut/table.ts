@@ -74,8 +74,11 @@ const RARE: readonly [RareColumn['field'], number][] = [
   ['dropped_links', META_DROPPED_LINKS],
 ];
 
-/** The table of the rows that `order` names. Columns are read from the segment when they are loaded. */
-export function tableOf(view: LiveView, order: RowOrder): SpanTable {
+/**
+ * The table of the rows that `order` names. Columns are read from the segment when they are loaded. When only `some` of the
+ * traces are in the order, columns without a value in it are looked for and left out.
+ */
+export function tableOf(view: LiveView, order: RowOrder, some = false): SpanTable {
   const rows = order.rows.length;
   const live = view.rows;
   const { arrays } = view;
@@ -83,7 +86,7 @@ export function tableOf(view: LiveView, order: RowOrder): SpanTable {
   for (let row = 0; row < rows; row++) place[order.rows[row]] = row;
   const strings = view.strings();
   const scratch = new GatherScratch(arrays, Math.max(rows, view.snapshot.events, view.snapshot.links));
-  const heads = view.columnHeads();
+  const heads = some ? headsInUse(view, place) : view.columnHeads();
   const { kept, overflow } = chooseColumns(heads, view);
   const kinds = arrays.int32(rows);
   const statuses = arrays.int32(rows);
@@ -130,6 +133,19 @@ function unpackBits(bits: Uint32Array, rows: Uint32Array, kinds: Int32Array, sta
     kinds[row] = word & 0xff;
     statuses[row] = (word >>> 8) & 0xff;
   }
+}
+
+/** Columns with a value at a row that has a place. */
+function headsInUse(view: LiveView, place: Int32Array): Head[] {
+  return view.columnHeads().filter((head) =>
+    view.arrays.scoped(() => {
+      const { rows } = view.load(head);
+      const space = head.space === SPACE_META ? head.key >>> 8 : head.space;
+      if (space === SPACE_SPAN) return rows.some((row) => place[row] >= 0);
+      const of = space === SPACE_EVENT ? view.eventField(EVENT_ROW) : view.linkField(LINK_ROW);
+      return rows.some((child) => place[of[child]] >= 0);
+    }),
+  );
 }
 
 /** Each (message, schema URL) as a ResourceSpans or ScopeSpans message that has no spans: field 1, then field 3. */

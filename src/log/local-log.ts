@@ -63,6 +63,12 @@ export class LocalLog {
     return this.#closed.reduce((sum, segment) => sum + segment.bytes, this.#current.bytes);
   }
 
+  /** Number of the file that what was added goes to, or an earlier one. */
+  get file(): number {
+    const isFull = this.#rotate || this.#current.bytes > this.#options.segmentBytesMax;
+    return this.#current.number + (isFull ? 1 : 0);
+  }
+
   get segments(): number {
     return this.#closed.length + 1;
   }

@@ -15,7 +15,8 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 
-const INSTANCE = /^([0-9a-f]{12})(?:\.([0-9a-f]{12}))?$/;
+/** A log's folder; the second name is that of who replays it. */
+export const INSTANCE = /^([0-9a-f]{12})(?:\.([0-9a-f]{12}))?$/;
 export const HEARTBEAT_MS = 15_000;
 const HEARTBEAT_STALE_MS = 60_000;
 

@@ -85,6 +85,7 @@ class Numbering {
 
 class SegmentWithout implements Segment {
   readonly name: string;
+  readonly block: string | undefined;
   readonly live: boolean;
   readonly rows: number;
   readonly startSeconds: number;
@@ -103,6 +104,7 @@ class SegmentWithout implements Segment {
   constructor(base: Segment, gone: readonly number[], traces: Numbering, numbers: Record<Space, Numbering>) {
     // What is remembered of a segment by its name must not be mistaken for what is known of this one.
     this.name = `${base.name} without ${gone.join()}`;
+    this.block = base.block;
     this.live = base.live;
     this.rows = numbers.span.kept.length;
     this.startSeconds = base.startSeconds;

@@ -5,6 +5,7 @@ import { type ChooseOptions, chooseMerges } from '../compact/choose.ts';
 import { finishMerges } from '../compact/merge-blocks.ts';
 import { type ByTenant, ofTenant } from '../compact/retention.ts';
 import { messageOf } from '../runtime/errors.ts';
+import type { FolderWork } from './background.ts';
 import type { CompactorWork, FromCompactor, MergedBlock } from './compactor-thread.ts';
 
 export interface CompactionSettings {
@@ -33,7 +34,7 @@ export class Compaction {
   windows: ByTenant;
   readonly #catalog: BlockCatalog;
   readonly #settings: CompactionSettings;
-  readonly #work: Omit<CompactorWork, 'merges'>;
+  readonly #work: FolderWork;
   readonly #onSuspect: (tenant: string, block: string) => void;
   /** Blocks that stay as they are, and until when. */
   readonly #left = new Map<string, number>();
@@ -45,7 +46,7 @@ export class Compaction {
   constructor(
     catalog: BlockCatalog,
     settings: CompactionSettings,
-    work: Omit<CompactorWork, 'merges'>,
+    work: FolderWork,
     onSuspect: (tenant: string, block: string) => void,
   ) {
     this.#catalog = catalog;
@@ -65,7 +66,7 @@ export class Compaction {
     const merges = this.#choose(nowMs).slice(0, MERGES_MAX);
     if (merges.length === 0) return;
     const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), {
-      workerData: { ...this.#work, merges } satisfies CompactorWork,
+      workerData: { ...this.#work, merges, deleted: this.#deleted(merges) } satisfies CompactorWork,
     });
     this.#worker = worker;
     worker.on('message', (message: FromCompactor) => {
@@ -99,6 +100,11 @@ export class Compaction {
   /** A merge that is going on is given up; the blocks stay as they are. */
   async close(): Promise<void> {
     await this.#worker?.terminate();
+  }
+
+  #deleted(merges: LocalBlockRef[][]): Map<string, readonly string[]> {
+    const tenants = new Set(merges.map(([{ tenant }]) => tenant));
+    return new Map([...tenants].map((tenant) => [tenant, this.#catalog.deleted(tenant).ids]));
   }
 
   #choose(nowMs: number) {

@@ -50,7 +50,7 @@ import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader
 import { type RemoteBlocks, remoteBlocks } from './bucket.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
-import type { LeaseAnswer, ReaderAsks } from './writer-thread.ts';
+import type { LeaseAnswer, ReaderAsks, ToReaderPort } from './writer-thread.ts';
 
 export interface ReaderSettings {
   cacheBytes: number;
@@ -114,6 +114,7 @@ const blockLists = new Map<string, KnownBlocks>();
 /** Blocks that could not be read, why, and until when that is believed. */
 const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
+const running = new Set<Promise<void>>();
 
 collectWhenIdle();
 setInterval(() => void closeGone(caches), CLOSE_GONE_MS).unref();
@@ -121,16 +122,33 @@ setInterval(() => void closeGone(caches), CLOSE_GONE_MS).unref();
 parentPort!.on('message', (message: ToReader) => {
   if (message.type === 'port') {
     writer = message.port;
-    writer.on('message', (answer: LeaseAnswer) => {
-      leases.get(answer.id)?.(answer);
-      leases.delete(answer.id);
+    writer.on('message', (told: ToReaderPort) => {
+      if (told.type === 'forget') return void forget(told.id, told.blocks);
+      leases.get(told.id)?.(told);
+      leases.delete(told.id);
     });
     send({ type: 'started' });
   } else if (message.type === 'bucket') {
     remote = remoteBlocks(message.port);
     caches.remote = remote.open;
-  } else void answer(message);
+  } else {
+    const answering = answer(message).finally(() => running.delete(answering));
+    running.add(answering);
+  }
 });
+
+/** Lets go of blocks, when those who may be reading them have finished. */
+async function forget(id: number, blocks: string[]): Promise<void> {
+  await Promise.allSettled([...running]);
+  for (const block of blocks) {
+    const opening = caches.blocks.get(block);
+    caches.blocks.delete(block);
+    (await opening?.catch(() => undefined))?.close();
+    caches.columns.dropOf(block);
+  }
+  const forgot: ReaderAsks = { type: 'forgot', id };
+  writer!.postMessage(forgot);
+}
 
 async function answer({ id, slot, question, progress, explain }: Ask): Promise<void> {
   const limits = question.op === 'trace' ? settings.limits.trace : settings.limits.search;

@@ -43,6 +43,7 @@ import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { corsOptions, foreignReceivers } from './foreign-receivers.ts';
 import { answerPeers, withPeers } from './peers.ts';
+import type { DeletionsDone } from './deletions.ts';
 import { openGuard } from './guard.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
@@ -146,6 +147,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       blocklistPollMs: config.storage.trace.blocklistPollMs,
       retention: remote ? undefined : retention,
       compaction: remote ? undefined : compaction,
+      erases: retention !== undefined && !remote,
+      deletedKeptMs: config.vivace.deletedTracesKeptMs,
     },
     {
       onStats(stats) {
@@ -320,6 +323,22 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     tenantsWithLimits: () => [...tenants.said.keys()],
     limitsYaml: (tenant) => renderLimits(tenants.of(tenant)),
     onRequest: metrics.request,
+    ...((config.vivace.deleteTraces === 'always' ||
+      (config.vivace.deleteTraces === 'authenticated' && guard !== undefined)) && {
+      deletions: {
+        async delete(tenant, traceId) {
+          if (remote)
+            throw new VivaceError(
+              'invalid',
+              'cannot delete traces that are kept in a bucket, only those on a local disk',
+            );
+          const state = await writer.deleteTrace(tenant, traceId);
+          log.log('info', 'a trace is deleted', { tenant, trace: traceId });
+          return state;
+        },
+        states: writer.deletedTraces,
+      },
+    }),
   };
   const apiHandler = api(apiOptions);
   const apiAccess = accessOf(apiOptions);
@@ -373,12 +392,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
     for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);
     for (const done of stats.retention) countRetention(done);
+    if (stats.deletions !== undefined) countDeletions(stats.deletions);
     if (stats.compaction !== undefined) countCompaction(stats.compaction);
   }
 
   function countCompaction(done: CompactionDone): void {
     metrics.compaction(done);
     for (const error of done.errors) log.log('error', `${error}; it is tried again later`, {});
+  }
+
+  function countDeletions({ asked, erased, blocksRewritten, spansErased }: DeletionsDone): void {
+    metrics.deletions({ asked, erased, blocksRewritten, spansErased });
+    if (erased > 0)
+      log.log('info', 'no byte of deleted traces is left', {
+        traces: erased,
+        blocks: blocksRewritten,
+        spans: spansErased,
+      });
   }
 
   function countRetention(done: RetentionDone): void {
@@ -392,6 +422,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     liveBytes: () => new Map([['', last?.liveBytes ?? 0]]),
     blocks: () => last?.blocks ?? new Map(),
     damagedBlocks: () => last?.damagedBlocks ?? new Map(),
+    pendingDeletions: () => last?.pendingDeletions ?? new Map(),
     logBytes: () => last?.logBytes ?? 0,
     logSegments: () => last?.logSegments ?? 0,
     queriesWaiting: () => admission.waiting(),

@@ -13,6 +13,7 @@ import type {
   TraceAnswer,
 } from '../serve/queries.ts';
 import type { Admission } from './admission.ts';
+import type { DeletionState } from './deletions.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
 import type { FromWriter, LimitTable, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
 
@@ -35,6 +36,10 @@ export interface Writer {
   retain(retentions: ByTenant, windows: ByTenant): void;
   /** Has a block looked through that could not be read. */
   suspect(tenant: string, block: string): void;
+  /** Hides a trace, and has it erased. Resolves when it stays hidden whatever happens. */
+  deleteTrace(tenant: string, trace: string): Promise<DeletionState>;
+  /** What became of deleted traces that are not forgotten: of one, or of all of a tenant. */
+  deletedTraces(tenant: string, trace?: string): Promise<DeletionState[]>;
   /** Cuts everything and ends the thread; whether all is in blocks. */
   close(): Promise<boolean>;
   connect(reader: Worker): void;
@@ -47,6 +52,10 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
   const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), { workerData: settings });
   const pushes = new Map<number, { resolve: (spans: number) => void; reject: (error: VivaceError) => void }>();
   const others = new Map<number, (ok: boolean) => void>();
+  const deletions = new Map<
+    number,
+    { resolve: (states: DeletionState[]) => void; reject: (error: VivaceError) => void }
+  >();
   let next = 1;
   let closing = false;
   let gone = false;
@@ -73,6 +82,14 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
           others.get(message.id)?.(message.ok);
           others.delete(message.id);
           break;
+        case 'deletions': {
+          const asked = deletions.get(message.id);
+          deletions.delete(message.id);
+          const { error } = message;
+          if (error === undefined) asked?.resolve(message.states);
+          else asked?.reject(new VivaceError(error.code, error.message, { retryAfterMs: error.retryAfterMs }));
+          break;
+        }
         case 'log':
           events.onLog(message.level, message.message, message.fields);
           break;
@@ -87,7 +104,9 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
     worker.on('exit', () => {
       // Nobody waits for a thread that is not there any more.
       gone = true;
-      for (const { reject } of pushes.values()) reject(new VivaceError('unavailable', 'the writer thread has ended'));
+      for (const { reject } of [...pushes.values(), ...deletions.values()])
+        reject(new VivaceError('unavailable', 'the writer thread has ended'));
+      deletions.clear();
       for (const done of others.values()) done(false);
       pushes.clear();
       others.clear();
@@ -102,8 +121,18 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
       others.set(id, resolve);
       post(message(id));
     });
+  const askDeletions = (message: (id: number) => ToWriter): Promise<DeletionState[]> =>
+    new Promise((resolve, reject) => {
+      if (gone) return reject(new VivaceError('unavailable', 'the writer thread has ended'));
+      const id = next++;
+      deletions.set(id, { resolve, reject });
+      post(message(id));
+    });
   return {
     ready,
+    deleteTrace: async (tenant, trace) => (await askDeletions((id) => ({ type: 'delete', id, tenant, trace })))[0],
+    deletedTraces: (tenant, trace) =>
+      askDeletions((id) => ({ type: 'deletions', id, tenant, ...(trace !== undefined && { trace }) })),
     push: (tenant, body) =>
       new Promise((resolve, reject) => {
         if (gone) return reject(new VivaceError('unavailable', 'the writer thread has ended'));

@@ -18,10 +18,10 @@ import { LocalLog } from '../log/local-log.ts';
 import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ownership.ts';
 import { RECORD_CUT } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
-import type { ErrorCode } from '../runtime/errors.ts';
+import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
-import { messageOf } from '../runtime/errors.ts';
 import { Compaction, type CompactionDone, type CompactionSettings } from './compaction.ts';
+import { Deletions, type DeletionsDone, type DeletionState } from './deletions.ts';
 import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
@@ -46,6 +46,10 @@ export interface WriterSettings {
   retention: RetentionSettings | undefined;
   /** undefined: this process merges no blocks. */
   compaction: CompactionSettings | undefined;
+  /** Whether blocks in the folder are written again without deleted traces. */
+  erases: boolean;
+  /** How long a trace stays hidden of which nothing is left. */
+  deletedKeptMs: number;
 }
 
 /** Limits of tenants that have their own, and of all others. */
@@ -63,6 +67,9 @@ export type ToWriter =
   /** Somebody could not read this block. */
   | { type: 'suspect'; tenant: string; block: string }
   | { type: 'flush'; id: number; tenant: string | undefined }
+  | { type: 'delete'; id: number; tenant: string; trace: string }
+  /** Asks what became of deleted traces: of all of the tenant without `trace`. */
+  | { type: 'deletions'; id: number; tenant: string; trace?: string }
   | { type: 'close'; id: number };
 
 export type FromWriter =
@@ -70,6 +77,7 @@ export type FromWriter =
   | { type: 'failed'; message: string }
   | { type: 'pushed'; answers: PushAnswer[] }
   | { type: 'done'; id: number; ok: boolean }
+  | { type: 'deletions'; id: number; states: DeletionState[]; error?: PushAnswer['error'] }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, string | number> }
   | { type: 'stats'; stats: WriterStats };
 
@@ -106,13 +114,19 @@ export interface WriterStats {
   failedCuts: number;
   retention: RetentionDone[];
   compaction: CompactionDone | undefined;
+  deletions: DeletionsDone | undefined;
+  /** Deleted traces of which something may be left. */
+  pendingDeletions: Map<string, number>;
 }
 
 /** What a reader thread asks over its port, and the answers. */
 export type ReaderAsks =
   | { type: 'lease'; id: number; tenant: string; knownVersion: number; liveOnly?: boolean }
-  | { type: 'release'; lease: number };
+  | { type: 'release'; lease: number }
+  | { type: 'forgot'; id: number };
+export type ToReaderPort = LeaseAnswer | { type: 'forget'; id: number; blocks: string[] };
 export interface LeaseAnswer {
+  type: 'lease';
   id: number;
   lease: number;
   /** What was acknowledged before is in it. */
@@ -138,10 +152,20 @@ const { pageRows, createdBy, fsync, blocksDirectory } = settings;
 const compaction =
   settings.compaction &&
   new Compaction(catalog, settings.compaction, { pageRows, createdBy, fsync, blocksDirectory }, inspect);
+const deletions = new Deletions(catalog, {
+  walDirectory: settings.walDirectory,
+  keepMs: settings.deletedKeptMs,
+  work: settings.erases ? { pageRows, createdBy, fsync, blocksDirectory } : undefined,
+  stores: () => stores,
+  forget,
+  onProblem: (message) => log('error', message, {}),
+});
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
 let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
+const readers = new Set<MessagePort>();
+const forgetting = new Map<number, () => void>();
 let nextLease = 1;
 let nextSegment = 1;
 let answers: PushAnswer[] = [];
@@ -180,6 +204,7 @@ async function start(): Promise<void> {
   }
   every(1000, () => {
     for (const store of stores) store.tick();
+    deletions.tick();
     sendStats();
   });
   every(Math.min(settings.blocklistPollMs, 5000), () => {
@@ -237,6 +262,16 @@ main.on('message', (message: ToWriter) => {
         () => send({ type: 'done', id: message.id, ok: false }),
       );
       break;
+    case 'delete':
+      answerDeletions(message.id, async () => [await deletions.delete(message.tenant, message.trace)]);
+      break;
+    case 'deletions':
+      answerDeletions(message.id, async () => {
+        const { tenant, trace } = message;
+        if (trace === undefined) return deletions.list(tenant);
+        return [deletions.state(tenant, trace)].filter((state) => state !== undefined);
+      });
+      break;
     case 'close':
       close().then(
         (ok) => send({ type: 'done', id: message.id, ok }),
@@ -247,6 +282,19 @@ main.on('message', (message: ToWriter) => {
       );
   }
 });
+
+function answerDeletions(id: number, work: () => Promise<DeletionState[]>): void {
+  work().then(
+    (states) => send({ type: 'deletions', id, states }),
+    (error: unknown) => {
+      const { code, message, retryAfterMs } =
+        error instanceof VivaceError
+          ? error
+          : new VivaceError('internal', `cannot delete a trace: ${messageOf(error)}`);
+      send({ type: 'deletions', id, states: [], error: { code, message, retryAfterMs } });
+    },
+  );
+}
 
 function tellBucket(message: FromWriterToBucket): void {
   bucket?.postMessage(message);
@@ -267,8 +315,29 @@ function answer(one: PushAnswer): void {
   answers.push(one);
 }
 
+/** Resolves when no reader thread keeps anything of the blocks, nor works on a query that began before. */
+async function forget(blocks: string[]): Promise<void> {
+  await Promise.all(
+    [...readers].map(
+      (port) =>
+        new Promise<void>((resolve) => {
+          const id = nextLease++;
+          forgetting.set(id, resolve);
+          port.postMessage({ type: 'forget', id, blocks } satisfies ToReaderPort);
+        }),
+    ),
+  );
+}
+
 function serveReader(port: MessagePort): void {
+  readers.add(port);
+  port.on('close', () => readers.delete(port));
   port.on('message', (message: ReaderAsks) => {
+    if (message.type === 'forgot') {
+      forgetting.get(message.id)?.();
+      forgetting.delete(message.id);
+      return;
+    }
     if (message.type === 'release') {
       for (const { store, lease } of leases.get(message.lease) ?? []) store.release(lease);
       leases.delete(message.lease);
@@ -286,13 +355,14 @@ function serveReader(port: MessagePort): void {
     if (!message.liveOnly) catalog.refreshIfChanged(message.tenant);
     const current = message.knownVersion === catalog.version;
     const reply: LeaseAnswer = {
+      type: 'lease',
       id: message.id,
       lease,
       takenMs: Date.now(),
       segments,
       version: catalog.version,
       blocks: current ? undefined : catalog.blocks(message.tenant),
-      deleted: current ? undefined : catalog.deleted(message.tenant),
+      deleted: current ? undefined : catalog.deleted(message.tenant).ids,
       damaged: current ? [] : catalog.damaged(message.tenant),
     };
     port.postMessage(reply);
@@ -315,6 +385,11 @@ function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters
     limits: (tenant) => limits.own.get(tenant) ?? limits.base,
     now: Date.now,
     nextSegment: () => nextSegment++,
+    deleted(tenant) {
+      catalog.refreshIfChanged(tenant);
+      return catalog.deleted(tenant);
+    },
+    onLeftOut: (tenant, ids, of) => deletions.noteLate(tenant, ids, of),
     onBlock(block, cutMs) {
       catalog.add(block);
       tellBucket({ type: 'cut' });
@@ -400,6 +475,8 @@ async function finishTakeOver(store: LiveStore, directory: string): Promise<void
 /** A replayed log is not written to; its folder goes when everything in it is in blocks. */
 const NO_LOG: LiveLog = {
   hasPending: false,
+  // It goes as a whole.
+  file: Number.MAX_SAFE_INTEGER,
   add: () => 0,
   addCut: () => {},
   commit: async () => {},
@@ -411,7 +488,7 @@ const NO_LOG: LiveLog = {
 async function close(): Promise<boolean> {
   closing = true;
   for (const timer of timers) clearInterval(timer);
-  await compaction?.close();
+  await Promise.all([compaction?.close(), deletions.close()]);
   let ok = true;
   for (const store of [...stores].reverse()) ok = (await store.close()) && ok;
   if (own !== undefined) {
@@ -489,8 +566,11 @@ function sendStats(): void {
   for (const tenant of catalog.tenants()) {
     stats.blocks.set(tenant, catalog.blocks(tenant).length);
     stats.damagedBlocks.set(tenant, catalog.damaged(tenant).length);
+    const pending = catalog.pendingDeletions(tenant).length;
+    if (pending > 0) stats.pendingDeletions.set(tenant, pending);
   }
   stats.compaction = compaction?.take();
+  stats.deletions = deletions.take();
   send({ type: 'stats', stats });
   stats = emptyStats();
 }
@@ -509,6 +589,8 @@ function emptyStats(): WriterStats {
     failedCuts: 0,
     retention: [],
     compaction: undefined,
+    deletions: undefined,
+    pendingDeletions: new Map(),
   };
 }
 

@@ -27,6 +27,7 @@ export interface Levels {
   liveBytes?(): Iterable<readonly [tenant: string, value: number]>;
   blocks?(): Iterable<readonly [tenant: string, value: number]>;
   damagedBlocks?(): Iterable<readonly [tenant: string, value: number]>;
+  pendingDeletions?(): Iterable<readonly [tenant: string, value: number]>;
   logBytes?(): number;
   logSegments?(): number;
   queriesWaiting?(): Iterable<readonly [tenant: string, value: number]>;
@@ -69,6 +70,7 @@ export function ownMetrics(build: BuildLabels) {
     ...storingMetrics(make),
     ...bucketMetrics(make),
     ...lifetimeMetrics(make),
+    ...deletionMetrics(make),
     ...queryMetrics(make),
     ...limitMetrics(make),
     /** Where levels come from; later calls add to earlier ones. */
@@ -263,6 +265,22 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
   };
 }
 
+function deletionMetrics({ counter }: Makers) {
+  const asked = counter('vivace_deleted_traces_total', 'Traces that were to be deleted.');
+  const erased = counter('vivace_erased_traces_total', 'Deleted traces of which nothing is left.');
+  const blocks = counter('vivace_erased_blocks_total', 'Blocks that were written again without deleted traces.');
+  const spans = counter('vivace_erased_spans_total', 'Spans of deleted traces that blocks were rid of.');
+  return {
+    /** What was done since the last call. */
+    deletions(done: { asked: number; erased: number; blocksRewritten: number; spansErased: number }): void {
+      asked.inc(done.asked);
+      erased.inc(done.erased);
+      blocks.inc(done.blocksRewritten);
+      spans.inc(done.spansErased);
+    },
+  };
+}
+
 function lifetimeMetrics({ counter, gauge, histogram }: Makers) {
   const marked = counter('tempodb_retention_marked_for_deletion_total', 'Blocks that were too old.');
   const deleted = counter('tempodb_retention_deleted_total', 'Blocks whose files were deleted.');
@@ -412,6 +430,9 @@ function levelMetrics({ level, levels: byOwner }: Makers, levels: Levels): (more
   byOwner('tempodb_blocklist_length', 'Blocks in the store.', 'tenant', () => levels.blocks?.());
   byOwner('vivace_damaged_blocks', 'Blocks of the folder that are damaged and in no answer.', 'tenant', () =>
     levels.damagedBlocks?.(),
+  );
+  byOwner('vivace_deleted_traces_pending', 'Deleted traces of which something may be left.', 'tenant', () =>
+    levels.pendingDeletions?.(),
   );
   byOwner('tempo_query_frontend_queue_length', 'Queries waiting.', 'user', () => levels.queriesWaiting?.());
   byOwner('tempo_tcp_connections', 'Open connections.', 'protocol', () => levels.connections?.());

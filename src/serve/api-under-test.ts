@@ -174,9 +174,21 @@ export const series: MetricsAnswer = {
 
 export const seen: string[] = [];
 export const errors: string[] = [];
+/** `<tenant> <trace id>` each. */
+export const deleted: string[] = [];
 export const flushed: (string | undefined)[] = [];
 
 export const plain: ApiOptions = {
+  deletions: {
+    async delete(tenant, traceId) {
+      deleted.push(`${tenant} ${traceId}`);
+      return { traceId, state: traceId === KNOWN ? 'erasing' : 'erased', deletedMs: 0, erasedMs: 1000, waitsFor: [] };
+    },
+    states: async (_tenant, traceId) =>
+      traceId === undefined || traceId === KNOWN
+        ? [{ traceId: KNOWN, state: 'erasing', deletedMs: 0, waitsFor: ['blocks'] }]
+        : [],
+  },
   queries,
   limits: () => limits,
   tenants: { multitenancyEnabled: false, multiTenantQueriesEnabled: true },

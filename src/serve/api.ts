@@ -4,6 +4,7 @@
  * thrown into a status. Verbs are not looked at, unknown parameters are ignored, and of repeated ones the first counts.
  */
 import { VivaceError } from '../runtime/errors.ts';
+import { deletedTraces, deleteTrace, refuseDeletion, type TraceDeletions } from './deletions-api.ts';
 import { withDeadline } from './deadline.ts';
 import { explain, explains, withExplanations } from './explain.ts';
 import { federated } from './federate.ts';
@@ -44,6 +45,8 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   shutdown(): void;
   /** Where tenants set limits themselves; without it there is no such route. */
   overrides?: OverridesStore;
+  /** Deletes traces; without it whoever wants to is refused. */
+  deletions?: TraceDeletions;
   /** TraceQL that whoever sent the request is bound to; may throw what the client is to be told. */
   filterOf?(request: object): string | undefined;
   /** Told of every answer, 499 standing for a client that did not wait. `route` is one of few: safe as a label. */
@@ -75,6 +78,8 @@ export type Access = 'open' | 'read' | 'metrics' | 'admin';
 
 interface Route {
   access: Access;
+  /** The only one that it is for, in place of another route with the same path. */
+  method?: string;
   /** As in documents: `/api/traces/{traceID}`. */
   path: string;
   /** The words of `route` labels. */
@@ -113,9 +118,10 @@ function router(options: ApiOptions): (request: ApiRequest) => { route: Route; r
   const match = matcher(routes(options));
   return (request) => {
     const path = pathOf(request);
+    const method = request.method ?? 'GET';
     // Scripts for debugging ask queriers past the front end; both are one here.
     const isMirrored = path.startsWith(`/querier${options.pathPrefix}/api/`);
-    return match(isMirrored ? path.slice('/querier'.length) : path);
+    return match(isMirrored ? path.slice('/querier'.length) : path, method);
   };
 }
 
@@ -194,7 +200,28 @@ function routes(options: ApiOptions): Route[] {
     access,
     handle,
   });
+  const ofOneTenant = ({ request }: Incoming): string => {
+    if (options.filterOf?.(request) !== undefined)
+      throw new VivaceError('denied', 'cannot delete traces with credentials that see only some of them');
+    const rules = { ...options.tenants, multiTenantQueriesEnabled: false };
+    return tenantsOf(request.headers['x-scope-orgid'], rules)[0];
+  };
+  const { deletions } = options;
+  const deleting = (path: string): Route => ({
+    ...plain(options.pathPrefix + path, 'admin', (incoming) =>
+      deletions === undefined ? refuseDeletion() : deleteTrace(deletions, ofOneTenant(incoming), incoming.parameter),
+    ),
+    method: 'DELETE',
+  });
+  const deleted = (path: string): Route =>
+    plain(options.pathPrefix + path, 'admin', (incoming) =>
+      deletions === undefined ? refuseDeletion() : deletedTraces(deletions, ofOneTenant(incoming), incoming.parameter),
+    );
   const table: Route[] = [
+    deleting('/api/traces/{traceID}'),
+    deleting('/api/v2/traces/{traceID}'),
+    deleted('/api/deleted-traces'),
+    deleted('/api/deleted-traces/{traceID}'),
     query('/api/traces/{traceID}', 'traces', traceV1),
     query('/api/v2/traces/{traceID}', 'traces', traceV2),
     query('/api/search', 'search', search),
@@ -309,7 +336,7 @@ function labelOf(path: string): string {
 }
 
 /** Finds the route of a path as the client wrote it, still encoded. Fixed paths win over those with a parameter. */
-function matcher(table: Route[]): (path: string) => { route: Route; rawParameter: string } | undefined {
+function matcher(table: Route[]): (path: string, method: string) => { route: Route; rawParameter: string } | undefined {
   const fixed = new Map<string, Route>();
   const open: { before: string; after: string; route: Route }[] = [];
   for (const route of table) {
@@ -317,10 +344,11 @@ function matcher(table: Route[]): (path: string) => { route: Route; rawParameter
     if (after === undefined) fixed.set(route.path, route);
     else open.push({ before, after, route });
   }
-  return (path) => {
+  return (path, method) => {
     const exact = fixed.get(path);
     if (exact) return { route: exact, rawParameter: '' };
     for (const { before, after, route } of open) {
+      if (route.method !== undefined && route.method !== method) continue;
       if (path.length <= before.length + after.length || !path.startsWith(before) || !path.endsWith(after)) continue;
       const rawParameter = path.slice(before.length, path.length - after.length);
       // Names of attributes may hold slashes; nothing else may.

@@ -14,6 +14,8 @@ import {
   NothingStays,
   type FolderMergeOptions,
 } from '../../src/compact/merge-blocks.ts';
+import { TraceIds } from '../../src/block/trace-ids.ts';
+import { cutSome } from '../../src/cut/cut-block.ts';
 import { TooLarge } from '../../src/compact/merged-table.ts';
 import { canonical, encodeRequest, type Request, requestOf, shuffled } from '../../src/cut/otlp.fixture.ts';
 import { openDuckdb, rowsByDuckdb, rowsByHyparquet, rowsOfSpans } from './foreign-readers.fixture.ts';
@@ -158,36 +160,58 @@ test('one block is written again without a trace that had everything to itself',
   const marker = 'a-marker-that-nothing-else-has';
   const value = { type: 'string', value: marker } as const;
   const attributes = [{ key: `${marker}.key`, value }];
-  const [ref] = await blocksOf(
-    [
-      [
-        requestOf(
-          ...Array.from({ length: 40 }, (_, i) => ({ traceId: TRACE_IDS[0], spanId: idOf(i + 1), name: 'stays' })),
-        ),
-        requestOf({
-          ...{ traceId: TRACE_IDS[1], spanId: idOf(77), name: marker, attributes, statusMessage: marker },
-          events: [{ time: START, name: marker, attributes, dropped: 0 }],
-          links: [{ traceId: TRACE_IDS[1], spanId: idOf(1), traceState: marker, attributes, dropped: 0, flags: 0 }],
-        }).map((resource) => ({
-          ...resource,
-          ...{
-            resource: { attributes: [{ key: 'service.name', value }, ...attributes], dropped: 0 },
-            schemaUrl: marker,
-          },
-          scopes: resource.scopes.map((scope) => ({
-            ...scope,
-            scope: { ...scope.scope, name: marker, version: marker },
-          })),
-        })),
-      ],
-    ],
-    own,
-  );
+  const requests = [
+    requestOf(...Array.from({ length: 40 }, (_, i) => ({ traceId: TRACE_IDS[0], spanId: idOf(i + 1), name: 'stays' }))),
+    requestOf({
+      ...{
+        traceId: TRACE_IDS[1],
+        spanId: idOf(77),
+        name: marker,
+        attributes: [...attributes, ...attributes],
+        statusMessage: marker,
+      },
+      events: [{ time: START, name: marker, attributes, dropped: 0 }],
+      links: [{ traceId: TRACE_IDS[1], spanId: idOf(1), traceState: marker, attributes, dropped: 0, flags: 0 }],
+    }).map((resource) => ({
+      ...resource,
+      ...{
+        resource: { attributes: [{ key: 'service.name', value }, ...attributes], dropped: 0 },
+        schemaUrl: marker,
+      },
+      scopes: resource.scopes.map((scope) => ({
+        ...scope,
+        scope: { ...scope.scope, name: marker, version: marker },
+      })),
+    })),
+  ];
+  const [ref] = await blocksOf([requests], own);
   assert.deepEqual(filesHolding(ref.directory, marker), ['data.parquet', 'traces']);
   const drops = (ids: Uint8Array, at: number): boolean => ids[at] === Number.parseInt(TRACE_IDS[1].slice(0, 2), 16);
   const { block, dropped, level, traces } = await mergeBlocks([ref], optionsFor(own, { drops }));
   assert.deepEqual({ dropped, level, traces }, { dropped: 1, level: 0, traces: 1 });
   assert.deepEqual(filesHolding(block.directory, marker), []);
+  const columns = new TestColumns();
+  for (const request of requests) columns.append(encodeRequest(request));
+  const without = async (...ids: string[]): Promise<LocalBlockRef | undefined> => {
+    const told: string[] = [];
+    const cutRef = await cutSome(columns.snapshot(), {
+      ...{ blocksDirectory: own, pageRows: 3, createdBy: 'vivace test', fsync: 'never', cutMs: Date.now() },
+      log: { instance: '000000000000', sequence: 1 },
+      without: new TraceIds(ids),
+      onLeftOut: async (leftOut) => void told.push(...leftOut),
+      pause: async () => {},
+    });
+    assert.deepEqual(
+      told,
+      ids.filter((id) => TRACE_IDS.includes(id)),
+    );
+    return cutRef;
+  };
+  assert.deepEqual(filesHolding((await without('1'.repeat(32)))!.directory, marker), ['data.parquet', 'traces']);
+  const cutRef = (await without(TRACE_IDS[1]))!;
+  assert.deepEqual(filesHolding(cutRef.directory, marker), [], 'nor is one cut with it');
+  assert.equal(cutRef.meta.vivace.spans, 40);
+  assert.equal(await without(TRACE_IDS[0], TRACE_IDS[1]), undefined);
 });
 
 const TRACE = TRACE_IDS[2];

@@ -181,6 +181,30 @@ describe('roles', () => {
     );
   });
 
+  it('traces are deleted by administrators of the tenant', async () => {
+    const batch = makeBatch(next, { traces: 1 });
+    const [[trace]] = batch.traces;
+    const shop = { 'X-Scope-OrgID': 'shop' };
+    assert.equal((await post(server.otlpUrl, batch.body, bearer(tokens.collector))).status, 200);
+    const remove = (credentials: Record<string, string>) =>
+      ask(`${server.url}/api/traces/${trace}`, { method: 'DELETE', headers: { ...credentials, ...shop } });
+    for (const others of [
+      bearer(tokens.collector),
+      bearer(tokens.narrow),
+      bearer(tokens.operator),
+      basic('alice', PASSWORD),
+    ])
+      assert.equal((await remove(others)).status, 403);
+    assert.equal((await remove({})).status, 401);
+    const read = () => api(`/api/traces/${trace}`, { ...bearer(tokens.root), ...shop });
+    assert.equal((await read()).status, 200);
+    assert.equal((await remove(bearer(tokens.root))).status, 202);
+    assert.equal((await read()).status, 404);
+    assert.equal((await api(`/api/deleted-traces/${trace}`, { ...basic('alice', PASSWORD), ...shop })).status, 403);
+    const elsewhere = { ...bearer(tokens.root), 'X-Scope-OrgID': 'bank' };
+    assert.equal((await api(`/api/deleted-traces/${trace}`, elsewhere)).status, 404, 'tenants have their own');
+  });
+
   it('exporters send with them', async () => {
     const metadata = new grpc.Metadata();
     metadata.set('authorization', `Bearer ${tokens.collector}`);

@@ -12,7 +12,7 @@ import { createTerminal, type Terminal, type World } from '../terminal.ts';
 import { showTrace, type TraceViewOptions, traceViewOptions } from './trace-view.ts';
 import { counted } from '../units.ts';
 import { UsageError } from '../usage-error.ts';
-import { backendOptions, dataFolder, progressOf, type StorageOptions } from './shared-options.ts';
+import { backendOptions, dataFolder, progressOf, SINGLE_TENANT, type StorageOptions } from './shared-options.ts';
 import { blocksOf, TENANT } from './tenant-argument.ts';
 
 export interface FolderTraceOptions extends StorageOptions {
@@ -54,7 +54,7 @@ export async function findTrace(
   const share = Number(options.percentage ?? 1);
   if (!(share > 0 && share <= 1))
     throw new UsageError(`--percentage wants a share above 0 and up to 1, not ${options.percentage}`);
-  const refs = blocksOf(folder, tenant);
+  const refs = folder.catalog.deleted(tenant ?? SINGLE_TENANT).has(id, 0) ? [] : blocksOf(folder, tenant);
   const wanted = refs.slice(0, Math.ceil(share * refs.length));
   const caches = { ...createBlockCaches(0), remote: folder.remote };
   const progress = progressOf(world, terminal, `looking for ${text} in ${folder.name}`, 'blocks');

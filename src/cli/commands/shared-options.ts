@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type BackendOptions, type DataFolder, openDataFolder, openFolder } from '../data-folder.ts';
 import { folderSource } from '../folder-source.ts';
 import { startProgress } from '../progress.ts';
-import { serverSource } from '../server-source.ts';
+import { type ServerOptions, serverSource } from '../server-source.ts';
 import type { Source } from '../source.ts';
 import type { OutputOptions, Terminal, World } from '../terminal.ts';
 import { clean } from '../text.ts';
@@ -115,20 +115,24 @@ async function openSource(
       onDamage: note,
     });
   }
-  const server = {
-    endpoint,
-    secure: options.secure === true,
-    pathPrefix: options.pathPrefix ?? '',
-    tenant,
-    headers: options.header ?? {},
-    verifyTls: options.insecureSkipVerify !== true,
-    traceV1: options.v1,
-    onMissing: (what: string) => note(`not all of it: ${clean(what)}`),
-  };
+  const onMissing = (what: string): void => note(`not all of it: ${clean(what)}`);
+  const server = { ...serverOf(endpoint, options), traceV1: options.v1, onMissing };
   if (!options.useGrpc) return serverSource(server);
   // What a stream takes is only loaded for one.
   const { grpcSource } = await import('../grpc-source.ts');
   return grpcSource({ ...server, nowMs: world.nowMs(), onJobs: onBlock });
+}
+
+/** How to ask the server at that address. */
+export function serverOf(endpoint: string, options: ApiOptions): ServerOptions {
+  return {
+    endpoint,
+    secure: options.secure === true,
+    pathPrefix: options.pathPrefix ?? '',
+    tenant: options.orgId,
+    headers: options.header ?? {},
+    verifyTls: options.insecureSkipVerify !== true,
+  };
 }
 
 /** A folder is written as a path, so that no host is taken for one. */

@@ -26,5 +26,15 @@ export const vivace = section('vivace.Config', {
   progress_interval: active(duration('500ms', 'least time between two messages of a streamed answer')),
   auth_file: active(text('', 'file of credentials; switches authentication on for every port')),
   auth_reload_period: active(duration('10s', 'how often it is read again')),
+  delete_traces: active(
+    choice(
+      'authenticated',
+      ['authenticated', 'always', 'never'],
+      'who may delete traces over the API: administrators, where vivace.auth_file is set; whoever reaches the port; nobody',
+    ),
+  ),
+  deleted_traces_kept: active(
+    duration('24h', 'how long a deleted trace of which nothing is left stays hidden, in case spans of it still come'),
+  ),
   log_segment_bytes: active(uint(67_108_864, 'size at which a file of the log is closed')),
 });

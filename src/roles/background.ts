@@ -1,0 +1,50 @@
+/** How a thread gives way to everybody else: it works half of the time at most, at a low priority where threads have one. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LocalBlockRef } from '../block/catalog.ts';
+
+/** What threads that write blocks of a folder again are told of it. */
+export interface FolderWork {
+  blocksDirectory: string;
+  pageRows: number;
+  createdBy: string;
+  fsync: 'always' | 'never';
+}
+
+/** One thread of all processes does so at a time (compact/folder-lock.ts). */
+export const LOCK_FILE = '.compacting';
+export const LEASE_MS = 60_000;
+const NICE = 10;
+/** Work goes on so long before others are let in. */
+const SLICE_MS = 4;
+/** Nothing is written again on a disk that has less than this. */
+const SPACE_BYTES_MIN = 64 * 1024 * 1024;
+
+/** As long as there was work, there is none: to be awaited every few milliseconds. */
+export function pauses(): () => Promise<void> {
+  let since = performance.now();
+  return async () => {
+    const worked = performance.now() - since;
+    if (worked < SLICE_MS) return;
+    await sleep(worked);
+    since = performance.now();
+  };
+}
+
+export function lowerPriority(): void {
+  try {
+    const thread = Number(path.basename(fs.readlinkSync('/proc/thread-self')));
+    os.setPriority(thread, NICE);
+  } catch {
+    // Elsewhere than on Linux threads have no priority of their own.
+  }
+}
+
+/** The old blocks stay for a while beside the new one, and the log needs space more than we do. Rejects when there is too little. */
+export async function checkSpace(folder: string, refs: readonly LocalBlockRef[]): Promise<void> {
+  const { bavail, bsize } = await fs.promises.statfs(folder);
+  const wanted = SPACE_BYTES_MIN + 2 * refs.reduce((sum, { meta }) => sum + meta.size + meta.vivace.tracesBytes, 0);
+  if (bavail * bsize < wanted) throw new Error(`the disk has less than ${wanted} bytes left`);
+}

@@ -1,0 +1,44 @@
+/** The eraser thread: writes blocks of a folder again without traces that are to be gone, and ends. */
+import path from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { BlockCatalog } from '../block/catalog.ts';
+import { TraceIds } from '../block/trace-ids.ts';
+import { type Erased, eraseInFolder } from '../compact/erase-folder.ts';
+import { FolderLock } from '../compact/folder-lock.ts';
+import { reached } from '../runtime/reached.ts';
+import { checkSpace, type FolderWork, LEASE_MS, LOCK_FILE, lowerPriority, pauses } from './background.ts';
+
+export interface EraserWork extends FolderWork {
+  tenants: { tenant: string; ids: string[]; deletedMs: number }[];
+}
+
+export type FromEraser = { type: 'erased'; tenant: string; ids: string[]; erased: Erased };
+
+/** One block takes no more than when it was made. */
+const UNBOUNDED = { columnsMax: Number.POSITIVE_INFINITY, childrenMax: Number.POSITIVE_INFINITY };
+
+const work = workerData as EraserWork;
+const lock = await FolderLock.take(path.join(work.blocksDirectory, LOCK_FILE), LEASE_MS);
+// Whoever merges lets us in when it is done: then this is begun again.
+if (lock !== undefined) {
+  try {
+    lowerPriority();
+    const catalog = new BlockCatalog(work.blocksDirectory);
+    for (const { tenant, ids, deletedMs } of work.tenants) {
+      const erased = await eraseInFolder(catalog, tenant, new TraceIds(ids), {
+        ...work,
+        deletedMs,
+        nowMs: Date.now(),
+        bounds: UNBOUNDED,
+        pause: pauses(),
+        checkLock: () => lock.check(),
+        checkSpace: (refs) => checkSpace(work.blocksDirectory, refs),
+        reached: (point) => reached(`erasing ${point}`),
+      });
+      const message: FromEraser = { type: 'erased', tenant, ids, erased };
+      parentPort!.postMessage(message);
+    }
+  } finally {
+    await lock.release();
+  }
+}
