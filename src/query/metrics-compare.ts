@@ -10,13 +10,13 @@
 import type { Segment } from '../block/segment.ts';
 import type { CompareMetrics, IntrinsicName, Reference, Scope } from '../traceql/ast.ts';
 import { printReference } from '../traceql/print.ts';
-import { has, rowsOf, type Bits } from './bits.ts';
+import { type Bits, has, noBits, rowsOf } from './bits.ts';
 import { filterRows } from './filter.ts';
-import { messageAttributes } from './gather.ts';
+import { gatherChildren, messageAttributes } from './gather.ts';
 import { Cells } from './metrics-cells.ts';
 import { CHUNK_ROWS, openCursor } from './metrics-cursor.ts';
 import { IntervalFinder, type Intervals } from './metrics-intervals.ts';
-import { eachCode, type LabelReader, LabelValues, openCodes, openLabel } from './metrics-labels.ts';
+import { eachCode, type LabelReader, labelValue, LabelValues, openCodes, openLabel } from './metrics-labels.ts';
 import type { ComparePartial, MetricsLabel, MetricsSeries } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
 
@@ -47,6 +47,13 @@ interface AttributeCounts {
   cells: Cells;
   /** Spans with a value, a side and interval. */
   totals: Float64Array;
+}
+
+/** Rows, and of each its interval and side. */
+interface Placed {
+  rows: Uint32Array;
+  inInterval: Int32Array;
+  sides: Uint8Array;
 }
 
 export class CompareRun {
@@ -87,6 +94,43 @@ export class CompareRun {
         await this.#count(reader, counts, rows, inInterval, sides, numbers);
       } finally {
         reader.close();
+      }
+    }
+    for (const space of ['event', 'link'] as const)
+      await this.#countChildren(segment, space, { rows, inInterval, sides }, stop);
+  }
+
+  /** Of several events (or links) each different value counts, once a span. */
+  async #countChildren(segment: Segment, space: 'event' | 'link', placed: Placed, stop: () => void): Promise<void> {
+    const children = await segment.childRows(space);
+    if (children === undefined) return;
+    const parents = noBits(segment.rows);
+    for (const row of children.rows) parents[row >>> 5] |= 1 << (row & 31);
+    const { inInterval, sides } = placed;
+    const places = Uint32Array.from(placed.rows.keys()).filter((place) => has(parents, placed.rows[place]));
+    const width = this.#intervals.count;
+    for (const reference of childReferences(segment, space)) {
+      const counts = places.length === 0 ? undefined : this.#countsOf(reference);
+      if (counts === undefined) continue;
+      for (let from = 0; from < places.length; from += CHUNK_ROWS) {
+        stop();
+        const chunk = places.subarray(from, from + CHUNK_ROWS);
+        const reads = await gatherChildren(
+          segment,
+          reference,
+          chunk.map((place) => placed.rows[place]),
+        );
+        const { values, cells, totals } = counts;
+        for (let slot = 0; slot < chunk.length; slot++) {
+          const numbers = new Set(reads[slot].map((read) => values.number(labelValue(read))));
+          numbers.delete(0);
+          if (numbers.size === 0) continue;
+          cells.ensure(2 * values.count);
+          const side = sides[chunk[slot]];
+          const interval = inInterval[chunk[slot]];
+          totals[side * width + interval]++;
+          for (const number of numbers) if (number > 0) cells.values[(2 * number + side) * width + interval]++;
+        }
       }
     }
   }
@@ -157,10 +201,7 @@ export class CompareRun {
   }
 
   /** The selected rows that lie in the range, with their interval, and 1 for those of the selection. */
-  async #placed(
-    segment: Segment,
-    selected: Bits | undefined,
-  ): Promise<{ rows: Uint32Array; inInterval: Int32Array; sides: Uint8Array }> {
+  async #placed(segment: Segment, selected: Bits | undefined): Promise<Placed> {
     const { filter, startNs = 0n, endNs = 0n } = this.#metrics;
     const chosen = await filterRows(segment, filter.expression, selected);
     const all = selected === undefined ? undefined : rowsOf(selected);
@@ -288,7 +329,7 @@ export class CompareRun {
   }
 }
 
-/** Everything that a span of the segment may have, but for durations, times, ids and places in the tree. */
+/** Everything that a span of the segment may have itself, but for durations, times, ids and places in the tree. */
 async function referencesOf(segment: Segment): Promise<Reference[]> {
   const references: Reference[] = INTRINSICS.map((name) => ({ type: 'intrinsic', name, offset: 0 }));
   const add = (scope: Scope, keys: Iterable<string>): void => {
@@ -301,6 +342,14 @@ async function referencesOf(segment: Segment): Promise<Reference[]> {
     add(message === 'resource' ? 'resource' : 'instrumentation', keys);
   }
   return references;
+}
+
+/** The same of its events or links. */
+function childReferences(segment: Segment, space: 'event' | 'link'): Reference[] {
+  const attributes = segment
+    .keys(space)
+    .map((name): Reference => ({ type: 'attribute', scope: space, parent: false, name, offset: 0 }));
+  return space === 'link' ? attributes : [{ type: 'intrinsic', name: 'event:name', offset: 0 }, ...attributes];
 }
 
 /** The words of a time, the high one first, as two numbers that can be compared. */

@@ -246,7 +246,7 @@ async function messageValues(
 }
 
 /** A value as labels show it: durations and enums as text. */
-function labelValue(value: Read): FoundValue | undefined {
+export function labelValue(value: Read): FoundValue | undefined {
   if (value === undefined || Array.isArray(value)) return undefined;
   return shownStatic(value);
 }

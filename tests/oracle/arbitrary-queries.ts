@@ -11,6 +11,7 @@ import type {
   Scope,
   SecondStage,
   SpansetExpr,
+  SpansetFilter,
   SpansetOp,
   Stage,
   Static,
@@ -22,6 +23,7 @@ import { parseQuery } from '../../src/traceql/parse.ts';
 import { printQuery } from '../../src/traceql/print.ts';
 import fc from '../property.ts';
 import type { Form } from './forms.ts';
+import { nanoAt } from './model.ts';
 import { DOUBLES, EVENT_NAMES, INTS, KEYS, NAMES, SERVICES, STRINGS } from './arbitrary-spans.ts';
 
 /** What of the language is asked. */
@@ -330,6 +332,22 @@ const metrics: fc.Arbitrary<Metrics> = fc.oneof(
       offset,
     }),
   ),
+  fc
+    .tuple(
+      filter,
+      fc.constantFrom(1, 3, 50, 50, 50),
+      fc.option(fc.constantFrom<[number, number]>([0, 60_000], [5, 90_000])),
+    )
+    .map(
+      ([inner, topN, window]): Metrics => ({
+        type: 'metrics',
+        name: 'compare',
+        filter: inner as SpansetFilter,
+        topN,
+        ...(window !== null && { startNs: nanoAt(window[0]), endNs: nanoAt(window[1]) }),
+        offset,
+      }),
+    ),
 );
 
 const secondStage: fc.Arbitrary<SecondStage> = fc.oneof(

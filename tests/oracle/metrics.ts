@@ -4,6 +4,7 @@
  */
 import type { Metrics, Query, Reference, SecondStage, Stage, StaticValue } from '../../src/traceql/ast.ts';
 import { printReference } from '../../src/traceql/print.ts';
+import { compareSeries } from './compare.ts';
 import { search, show } from './evaluate.ts';
 import { compare, isNumber, numberOf } from './field.ts';
 import type { ModelSpan, ModelTrace } from './model.ts';
@@ -33,12 +34,14 @@ interface Group {
 
 export function metricsSeries(query: Query, traces: readonly ModelTrace[], window: Window): Series[] {
   const metrics = query.metrics!;
-  if (metrics.name === 'compare') throw new Unspecified('compare()');
   const count = Number((window.endNs - window.startNs) / window.stepNs);
-  const groups = new Map<string, Group>();
-  for (const span of spansOf(query, traces)) {
+  const placed = [...spansOf(query, traces)].flatMap((span) => {
     const interval = Number((span.startNs - window.startNs + window.stepNs - 1n) / window.stepNs) - 1;
-    if (span.startNs <= window.startNs || interval >= count) continue;
+    return span.startNs <= window.startNs || interval >= count ? [] : [{ span, interval }];
+  });
+  if (metrics.name === 'compare') return compareSeries(metrics, placed, count);
+  const groups = new Map<string, Group>();
+  for (const { span, interval } of placed) {
     const labels = labelsOf(metrics.by, span);
     const key = shownLabels(labels);
     const group = groups.get(key) ?? { labels, values: intervals(count, () => []), spans: intervals(count, () => 0) };
