@@ -126,11 +126,12 @@ export interface Segment {
   mayHold(traceId: Uint8Array): Promise<boolean>;
   /** The same without waiting, for many traces: `hash` is the xxHash64 of the id. */
   mayHoldHash?(): Promise<(hash: Int32Array) => boolean>;
-  lines(): Promise<TraceLines>;
+  /** `check` is called now and then where this takes long, and throws to end it. */
+  lines(check?: () => void): Promise<TraceLines>;
   /** The ids of `lines` alone, 16 bytes each; of blocks they ascend. */
   traceIds(): Promise<Uint8Array>;
   /** Rows of spans that earlier rows have as well, ascending; absent where there are none. `lines` and `tree` leave them out. */
-  repeatedRows?(): readonly number[];
+  repeatedRows?(check?: () => void): readonly number[];
   /** Says that all columns of these rows will be read: where that is far away, they are fetched together, and once. */
   prepare?(range: RowRange): Promise<void>;
   /** Says that this whole column, or the lines of traces, will probably be read soon. */
@@ -161,7 +162,9 @@ export interface Segment {
    * parent is not here), the first position of each trace and the end, and the number of each trace in `lines`. Without
    * `order` a position is a row, without `traces` the numbers count up. A span that came twice has one position.
    */
-  tree(): Promise<{ order?: Uint32Array; parents: Int32Array; starts: Uint32Array; traces?: Uint32Array }>;
+  tree(
+    check?: () => void,
+  ): Promise<{ order?: Uint32Array; parents: Int32Array; starts: Uint32Array; traces?: Uint32Array }>;
   /** The row of each event or link whose number is in the range of rows; `first` is the number of the first. */
   childRows(space: 'event' | 'link', range?: RowRange): Promise<{ first: number; rows: Uint32Array } | undefined>;
 }

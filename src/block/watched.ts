@@ -68,6 +68,7 @@ class WatchedSegment implements Segment {
   readonly #watch: Watch;
   readonly #reads: Reads;
   readonly #onRead: OnRead;
+  readonly #check = (): void => this.#watch.check(this.#reads);
 
   constructor(base: Segment, watch: Watch, reads: Reads, onRead: OnRead) {
     this.#onRead = onRead;
@@ -90,7 +91,7 @@ class WatchedSegment implements Segment {
         if (isUsed) reads.touched = true;
         return base.startBounds!();
       };
-    if (base.repeatedRows !== undefined) this.repeatedRows = () => base.repeatedRows!();
+    if (base.repeatedRows !== undefined) this.repeatedRows = () => base.repeatedRows!(this.#check);
     if (base.attributesOf !== undefined)
       this.attributesOf = (space, range) => {
         reads.touched = true;
@@ -108,7 +109,7 @@ class WatchedSegment implements Segment {
 
   lines(): Promise<TraceLines> {
     this.#onRead('lines');
-    return this.#read('traces', () => this.#base.lines());
+    return this.#read('traces', () => this.#base.lines(this.#check));
   }
 
   /** Asked of many blocks only to find that they have nothing in common. */
@@ -156,7 +157,7 @@ class WatchedSegment implements Segment {
     return {
       ...column,
       parts: { [Symbol.iterator]: () => this.#parts(read, counts) },
-      check: () => this.#watch.check(this.#reads),
+      check: this.#check,
       ...(read.flag && { flag: (wanted, into) => this.#flag(read, counts, wanted, into) }),
     };
   }
@@ -170,7 +171,7 @@ class WatchedSegment implements Segment {
   }
 
   tree(): ReturnType<Segment['tree']> {
-    return this.#read('tree', () => this.#base.tree());
+    return this.#read('tree', () => this.#base.tree(this.#check));
   }
 
   childRows(space: 'event' | 'link', range?: RowRange): ReturnType<Segment['childRows']> {

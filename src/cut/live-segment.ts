@@ -72,6 +72,9 @@ const RARE_META: Record<RareField, number> = {
   more: META_REPEATED,
 };
 
+/** Rows that are gone through between two checks. */
+const CHECK_EVERY = 32_768;
+
 export class LiveSegment implements Segment {
   readonly name: string;
   readonly live = true;
@@ -113,8 +116,8 @@ export class LiveSegment implements Segment {
     return -1;
   }
 
-  async lines(): Promise<TraceLines> {
-    this.#lines ??= this.#makeLines();
+  async lines(check?: () => void): Promise<TraceLines> {
+    this.#lines ??= this.#makeLines(check);
     return this.#lines;
   }
 
@@ -122,8 +125,8 @@ export class LiveSegment implements Segment {
     return this.#lines?.ids ?? new Uint8Array(this.view.traceWords().buffer);
   }
 
-  repeatedRows(): readonly number[] {
-    return this.#repeated.of(this.view);
+  repeatedRows(check?: () => void): readonly number[] {
+    return this.#repeated.of(this.view, check);
   }
 
   async rowsOfTrace(trace: number): Promise<Uint32Array> {
@@ -188,8 +191,10 @@ export class LiveSegment implements Segment {
     return rows.length === 0 ? undefined : { first: 0, rows };
   }
 
-  async tree(): Promise<{ order: Uint32Array; parents: Int32Array; starts: Uint32Array; traces: Uint32Array }> {
-    this.#order ??= orderRows(this.view);
+  async tree(
+    check?: () => void,
+  ): Promise<{ order: Uint32Array; parents: Int32Array; starts: Uint32Array; traces: Uint32Array }> {
+    this.#order ??= orderRows(this.view, undefined, check);
     const { rows, parents, starts, traces } = this.#order;
     return { order: rows, parents, starts, traces };
   }
@@ -444,7 +449,7 @@ export class LiveSegment implements Segment {
     return messages;
   }
 
-  #makeLines(): TraceLines {
+  #makeLines(check: () => void = () => {}): TraceLines {
     const { view, rows } = this;
     const traces = view.snapshot.traces;
     const strings = new Map<string, number>();
@@ -490,8 +495,9 @@ export class LiveSegment implements Segment {
     let spans = new Uint32Array(next.length);
     let errors = new Uint32Array(next.length);
     let stats = 0;
-    const repeated = this.repeatedRows();
+    const repeated = this.repeatedRows(check);
     for (let row = 0, skip = 0; row < rows; row++) {
+      if (row % CHECK_EVERY === 0) check();
       if (repeated[skip] === row) {
         skip++;
         continue;

@@ -31,8 +31,11 @@ export interface RowOrder {
   parents: Int32Array;
 }
 
-/** Orders the rows of a live segment; `only` restricts it to one trace (by live number). */
-export function orderRows(view: LiveView, only?: number): RowOrder {
+/** Traces that are ordered between two checks. */
+const CHECK_EVERY = 1024;
+
+/** Orders the rows of a live segment; `only` restricts it to one trace (by live number). `check` throws to end it. */
+export function orderRows(view: LiveView, only?: number, check: () => void = () => {}): RowOrder {
   const traceOf = view.field(ROW_TRACE);
   const traces = only === undefined ? sortedTraces(view.traceWords()) : Uint32Array.of(only);
   const { grouped, groupStarts } = groupByTrace(traceOf, traces, view.snapshot.traces, view.arrays);
@@ -45,6 +48,7 @@ export function orderRows(view: LiveView, only?: number): RowOrder {
   let filled = 0;
   let traceCount = 0;
   for (let index = 0; index < traces.length; index++) {
+    if (index % CHECK_EVERY === 0) check();
     const from = groupStarts[index];
     const to = groupStarts[index + 1];
     if (from === to) continue;

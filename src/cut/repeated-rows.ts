@@ -9,6 +9,9 @@ import type { LiveView } from './live-view.ts';
 import { ROW_SPAN_ID, ROW_TRACE } from './layout.ts';
 import { hashId, RowIdentity } from './row-identity.ts';
 
+/** Rows between two checks. */
+const CHECK_EVERY = 32_768;
+
 /** What is remembered of one segment: 8 to 16 bytes a row. */
 export class RepeatedRows {
   /** A row + 1, or 0. */
@@ -16,10 +19,10 @@ export class RepeatedRows {
   #checked = 0;
   readonly #found: number[] = [];
 
-  /** The repeated rows of the view, ascending. */
-  of(view: LiveView): readonly number[] {
+  /** The repeated rows of the view, ascending. `check` throws to end it; what was found until then stays. */
+  of(view: LiveView, check: () => void = () => {}): readonly number[] {
     // What one request brings twice was sent as two spans.
-    if (view.snapshot.requests > 1 && this.#checked < view.rows) this.#check(view);
+    if (view.snapshot.requests > 1 && this.#checked < view.rows) this.#look(view, check);
     // An older view of the segment has fewer.
     const { length } = this.#found;
     return length === 0 || this.#found[length - 1] < view.rows
@@ -27,7 +30,7 @@ export class RepeatedRows {
       : this.#found.filter((row) => row < view.rows);
   }
 
-  #check(view: LiveView): void {
+  #look(view: LiveView, check: () => void): void {
     const low = view.field(ROW_SPAN_ID);
     const high = view.field(ROW_SPAN_ID + 1);
     const traceOf = view.field(ROW_TRACE);
@@ -36,6 +39,10 @@ export class RepeatedRows {
     const table = this.#table;
     const mask = table.length - 1;
     for (let row = this.#checked; row < view.rows; row++) {
+      if (row % CHECK_EVERY === 0) {
+        this.#checked = row;
+        check();
+      }
       let slot = hashId(low[row], high[row]) & mask;
       for (;;) {
         const earlier = table[slot] - 1;

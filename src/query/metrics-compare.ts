@@ -262,10 +262,11 @@ export class CompareRun {
   }
 
   /** The most frequent values of each attribute and side, and the totals. */
-  series(): MetricsSeries[] {
+  series(stop: () => void): MetricsSeries[] {
     const width = this.#intervals.count;
     const series: MetricsSeries[] = [];
     for (const { reference, values, cells, totals } of this.#attributes.values()) {
+      stop();
       const key = printReference(reference);
       // Tempo meets the service's name twice in a span, as an attribute and in a column; shares are the same either way.
       const times = key === 'resource.service.name' ? 2 : 1;

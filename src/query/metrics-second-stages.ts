@@ -1,18 +1,24 @@
 /** What may follow a metrics function: `topk`, `bottomk` and comparisons, from left to right over the final series (spec/traceql.md §9.7). */
-import type { ComparisonOp, SecondStage, StaticValue } from '../traceql/ast.ts';
+import type { ComparisonOp, SecondStage, StaticValue, TopK } from '../traceql/ast.ts';
 import { compareUtf8 } from '../traceql/values.ts';
 import type { MetricsSeries } from './metrics-results.ts';
 
-export function applySecondStages(series: MetricsSeries[], stages: readonly SecondStage[]): MetricsSeries[] {
+/** `stop` throws when nobody waits for the answer any more. */
+export function applySecondStages(
+  series: MetricsSeries[],
+  stages: readonly SecondStage[],
+  stop: () => void,
+): MetricsSeries[] {
   for (const stage of stages) {
+    stop();
     if (stage.type === 'seriesFilter') series = filtered(series, stage.op, secondsOf(stage.value.value));
-    else if (series.length > stage.limit) series = extremes(series, stage.type, stage.limit);
+    else if (series.length > stage.limit) series = extremes(series, stage, stop);
   }
   return series;
 }
 
 /** At each instant the samples of the `limit` largest or smallest series stay; of equal ones the labels decide. */
-function extremes(series: MetricsSeries[], which: 'topk' | 'bottomk', limit: number): MetricsSeries[] {
+function extremes(series: MetricsSeries[], { type: which, limit }: TopK, stop: () => void): MetricsSeries[] {
   const names = series.map(({ labels }) => labels.map(({ key, value }) => `${key}=${nameOf(value)}`).join(','));
   const sign = which === 'topk' ? -1 : 1;
   // What is first in this order is kept when values are equal.
@@ -21,6 +27,7 @@ function extremes(series: MetricsSeries[], which: 'topk' | 'bottomk', limit: num
   const intervals = series[0].values.length;
   const present: number[] = [];
   for (let interval = 0; interval < intervals; interval++) {
+    stop();
     present.length = 0;
     for (const i of byName) if (!Number.isNaN(series[i].values[interval])) present.push(i);
     // The sort is stable, so equal values stay in the order of names.

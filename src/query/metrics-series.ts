@@ -10,11 +10,22 @@ import type { FoundValue } from './results.ts';
 
 /** Quantiles of an answer, 8 bytes each. */
 const VALUES_MAX = 4 * CELLS_MAX;
+/** Series, or comparisons of two, between looks whether somebody still waits. */
+const STOP_EVERY = 1024;
 
 /** The series of a query before second stages, in order. */
-export function seriesOf(run: MetricsRun): MetricsSeries[] {
-  const series = run.plan.metrics.name === 'quantile_over_time' ? quantileSeries(run) : plainSeries(run);
-  return series.sort(compareSeries);
+export function seriesOf(run: MetricsRun, stop: () => void): MetricsSeries[] {
+  const series = run.plan.metrics.name === 'quantile_over_time' ? quantileSeries(run, stop) : plainSeries(run, stop);
+  return sortSeries(series, stop);
+}
+
+/** In the order of `compareSeries`. */
+export function sortSeries(series: MetricsSeries[], stop: () => void): MetricsSeries[] {
+  let compared = 0;
+  return series.sort((a, b) => {
+    if (++compared % STOP_EVERY === 0) stop();
+    return compareSeries(a, b);
+  });
 }
 
 /** By number of labels, then label by label: key, value. */
@@ -39,11 +50,12 @@ function isNumber(value: FoundValue): value is Extract<FoundValue, { type: 'int'
   return value.type === 'int' || value.type === 'double';
 }
 
-function plainSeries(run: MetricsRun): MetricsSeries[] {
+function plainSeries(run: MetricsRun, stop: () => void): MetricsSeries[] {
   const { metrics, unit, intervals } = run.plan;
   const stepSeconds = Number(intervals.stepNs) / 1e9;
   const bySeries = Map.groupBy(run.exemplars.exemplars, ({ series }) => series);
-  return run.usedSeries().map((series) => {
+  return run.usedSeries().map((series, at) => {
+    if (at % STOP_EVERY === 0) stop();
     const cells = run.cells.row(series);
     let values: Float64Array;
     if (metrics.name === 'rate') values = cells.map((count) => count / stepSeconds);
@@ -65,7 +77,7 @@ function plainSeries(run: MetricsRun): MetricsSeries[] {
 }
 
 /** One series a group and quantile. An exemplar goes to the quantile that it is closest to, of all spans together. */
-function quantileSeries(run: MetricsRun): MetricsSeries[] {
+function quantileSeries(run: MetricsRun, stop: () => void): MetricsSeries[] {
   const { metrics, unit, intervals } = run.plan;
   const quantiles = metrics.name === 'quantile_over_time' ? [...new Set(metrics.quantiles)] : [];
   const groups = new Map<number, number[]>();
@@ -102,6 +114,7 @@ function quantileSeries(run: MetricsRun): MetricsSeries[] {
     const counts = new Float64Array(members.length);
     const labels = groupLabels(run, members[0]);
     for (const [at, quantile] of quantiles.entries()) {
+      stop();
       const values = new Float64Array(intervals.count);
       for (let interval = 0; interval < intervals.count; interval++) {
         for (let i = 0; i < rows.length; i++) counts[i] = rows[i][interval];

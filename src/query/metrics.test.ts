@@ -206,3 +206,29 @@ test('what does not fit is left out and said', async (t) => {
     /cannot compute 2000000000 intervals/,
   );
 });
+
+test('making series ends when nobody waits for them', async (t) => {
+  const { live, block } = await bothForms(
+    t,
+    Array.from({ length: 50 }, (_, i) => ({ trace: 1 + i, span: 1, name: `name ${i}`, ms: 1 + i })),
+  );
+  for (const query of [
+    '{ } | rate() by(name)',
+    '{ } | quantile_over_time(duration, .5, .9) by(name)',
+    '{ } | count_over_time() by(name) | topk(3) | bottomk(2) > 0',
+    '{ } | compare({ duration > 5ms })',
+  ]) {
+    const window = { startNs: BASE - S, endNs: BASE + S, stepNs: S, instant: false, exemplars: 0, seriesMax: 0 };
+    const running = beginMetrics(parseQuery(query), window);
+    await running.add([live, block], joiningOf(), { stop: () => {} });
+    assert.throws(
+      () =>
+        running.finish(() => {
+          throw new Error('gone');
+        }),
+      /gone/,
+      query,
+    );
+    assert.ok(running.finish().series!.length > 0);
+  }
+});

@@ -17,7 +17,7 @@ import type { MetricsOutcome, MetricsPartial, MetricsSeries } from './metrics-re
 import { selectedRows } from './metrics-rows.ts';
 import { MetricsRun } from './metrics-run.ts';
 import { applySecondStages } from './metrics-second-stages.ts';
-import { compareSeries, seriesOf } from './metrics-series.ts';
+import { seriesOf, sortSeries } from './metrics-series.ts';
 import { isPerSpan, type PipelineContext, readsWholeTraces } from './pipeline.ts';
 import type { Progress } from './progress.ts';
 import { type Joining, unitsOf } from './units.ts';
@@ -45,7 +45,8 @@ export interface MetricsQuery {
   ): Promise<void>;
   merge(partial: MetricsPartial): void;
   partial(): MetricsPartial;
-  finish(): MetricsOutcome;
+  /** `stop` throws when nobody waits any more: there may be many series. */
+  finish(stop?: () => void): MetricsOutcome;
 }
 
 /** Begins a query that `checkQuery` has passed and that has a metrics function. */
@@ -62,8 +63,8 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
   const run =
     metrics.name === 'compare' ? comparing(metrics, intervals) : accumulating(query, metrics, intervals, exemplars);
   const isFalse = isConstantFalse(query);
-  const finish = (): MetricsOutcome => {
-    const series = intervals.count === 0 ? [] : run.series();
+  const finish = (stop = () => {}): MetricsOutcome => {
+    const series = intervals.count === 0 ? [] : run.series(stop);
     return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.roomFor());
   };
   return {
@@ -85,7 +86,7 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
         begin?.(metrics.name);
         await run.add(unit.segment, rows, stop);
         if (done < segments.length) done++;
-        await progress?.(done, finish);
+        await progress?.(done, () => finish(stop));
       }
     },
     merge: run.merge,
@@ -125,7 +126,7 @@ interface Run {
   merge(partial: MetricsPartial): void;
   partial(): MetricsPartial;
   /** Second stages applied, in order. */
-  series(): MetricsSeries[];
+  series(stop: () => void): MetricsSeries[];
   /** How many series there was room for when some were left out, 0 when none were. */
   roomFor(): number;
 }
@@ -138,7 +139,7 @@ function accumulating(query: Query, metrics: MetricsPlan['metrics'], intervals: 
       if (partial.of === 'cells') run.merge(partial);
     },
     partial: () => run.partial(),
-    series: () => applySecondStages(seriesOf(run), query.secondStages),
+    series: (stop) => applySecondStages(seriesOf(run, stop), query.secondStages, stop),
     roomFor: () => (run.limited ? run.cells.seriesMax : 0),
   };
 }
@@ -151,7 +152,7 @@ function comparing(metrics: CompareMetrics, intervals: Intervals): Run {
       if (partial.of === 'compare') run.merge(partial);
     },
     partial: () => run.partial(),
-    series: () => run.series().sort(compareSeries),
+    series: (stop) => sortSeries(run.series(stop), stop),
     roomFor: () => (run.limited ? ATTRIBUTES_MAX : 0),
   };
 }

@@ -29,6 +29,11 @@ export class Admission {
     for (const [tenant, queue] of this.#waiting) yield [tenant, queue.size];
   }
 
+  /** How many run, by tenant. */
+  running(): Iterable<readonly [tenant: string, count: number]> {
+    return this.#running;
+  }
+
   /**
    * Resolves when the query may run; the caller calls what it gets when it has ended. Rejects with `exhausted` when too
    * many of the tenant wait already, with `cancelled` when the signal is aborted first.

@@ -54,8 +54,8 @@ export async function answerMetrics(
   };
   await running.add(segments, joining, context, progressOf(answerOf));
   if (form === 'partial') return { partial: running.partial(), metrics: allMetrics(segments.length) };
-  const answer = answerOf(running.finish(), segments.length);
-  return form === undefined ? answer : renderMetrics(answer, request.instant, form);
+  const answer = answerOf(running.finish(context.stop), segments.length);
+  return form === undefined ? answer : renderMetrics(answer, request.instant, form, context.stop);
 }
 
 /** A checked metrics query. Errors of meaning have a prefix, those of syntax have none. */

@@ -426,6 +426,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     logBytes: () => last?.logBytes ?? 0,
     logSegments: () => last?.logSegments ?? 0,
     queriesWaiting: () => admission.waiting(),
+    queriesRunning: () => admission.running(),
   });
   const teller = setInterval(() => {
     if (spansSinceTold > 0) log.log('info', 'spans received', { spans: spansSinceTold });

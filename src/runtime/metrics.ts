@@ -31,6 +31,7 @@ export interface Levels {
   logBytes?(): number;
   logSegments?(): number;
   queriesWaiting?(): Iterable<readonly [tenant: string, value: number]>;
+  queriesRunning?(): Iterable<readonly [tenant: string, value: number]>;
   connections?(): Iterable<readonly [protocol: string, value: number]>;
 }
 
@@ -435,6 +436,7 @@ function levelMetrics({ level, levels: byOwner }: Makers, levels: Levels): (more
     levels.pendingDeletions?.(),
   );
   byOwner('tempo_query_frontend_queue_length', 'Queries waiting.', 'user', () => levels.queriesWaiting?.());
+  byOwner('vivace_queries_running', 'Queries at work.', 'tenant', () => levels.queriesRunning?.());
   byOwner('tempo_tcp_connections', 'Open connections.', 'protocol', () => levels.connections?.());
   level('vivace_live_bytes', 'Memory of the live columns of all tenants.', () => sum(levels.liveBytes?.()));
   level('vivace_log_bytes', 'Bytes of the log that are not in blocks yet.', () => levels.logBytes?.());

@@ -4,16 +4,20 @@ import { jsonDouble, jsonString } from './json-text.ts';
 import type { MetricsAnswer } from './queries.ts';
 import { searchMetricsJson, valueJson } from './search-json.ts';
 
-export function rangeJson(answer: MetricsAnswer): string {
+export function rangeJson(answer: MetricsAnswer, stop: () => void): string {
   // The text of an instant is the same in all series.
   const stamps = Array.from(answer.stampsMs, (ms) => `{"timestampMs":"${ms}"`);
-  const series = answer.series?.map((each) => rangeSeriesJson(each, stamps));
+  const series = answer.series?.map((each) => {
+    stop();
+    return rangeSeriesJson(each, stamps);
+  });
   return bodyJson(series && `"series":[${series.join(',')}]`, answer);
 }
 
 /** No member may be added here: Grafana refuses answers with a member that it does not know. */
-export function instantJson(answer: MetricsAnswer): string {
+export function instantJson(answer: MetricsAnswer, stop: () => void): string {
   const series = answer.series?.map(({ labels, values }) => {
+    stop();
     const value = values[0] === 0 ? '' : `,"value":${jsonDouble(values[0])}`;
     return `{"labels":${labelsJson(labels)}${value}}`;
   });

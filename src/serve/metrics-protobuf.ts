@@ -6,12 +6,12 @@ import { fieldOf, integer, nested, text, writeAttributes, writeSearchMetrics } f
 
 const PARTIAL = 1;
 
-export function rangeProtobuf(answer: MetricsAnswer): Uint8Array {
-  return whole(answer, (out, series) => writeRangeSeries(out, series, answer.stampsMs));
+export function rangeProtobuf(answer: MetricsAnswer, stop: () => void): Uint8Array {
+  return whole(answer, stop, (out, series) => writeRangeSeries(out, series, answer.stampsMs));
 }
 
-export function instantProtobuf(answer: MetricsAnswer): Uint8Array {
-  return whole(answer, writeInstantSeries);
+export function instantProtobuf(answer: MetricsAnswer, stop: () => void): Uint8Array {
+  return whole(answer, stop, writeInstantSeries);
 }
 
 /** One series as a field of the message. */
@@ -26,9 +26,16 @@ export function statusFields({ partial }: MetricsAnswer): Uint8Array {
   return out.finish();
 }
 
-function whole(answer: MetricsAnswer, write: (out: ProtoWriter, series: MetricsSeries) => void): Uint8Array {
+function whole(
+  answer: MetricsAnswer,
+  stop: () => void,
+  write: (out: ProtoWriter, series: MetricsSeries) => void,
+): Uint8Array {
   const out = new ProtoWriter(1024);
-  for (const series of answer.series ?? []) nested(out, 1, () => write(out, series));
+  for (const series of answer.series ?? []) {
+    stop();
+    nested(out, 1, () => write(out, series));
+  }
   nested(out, 2, () => writeSearchMetrics(out, answer.metrics));
   writeStatus(out, answer.partial);
   return out.finish();

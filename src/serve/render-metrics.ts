@@ -3,7 +3,13 @@ import { instantJson, rangeJson } from './metrics-json.ts';
 import { instantProtobuf, rangeProtobuf } from './metrics-protobuf.ts';
 import type { MetricsAnswer, MetricsForm } from './queries.ts';
 
-export function renderMetrics(answer: MetricsAnswer, instant: boolean, form: MetricsForm): Uint8Array {
-  if (form.type === 'protobuf') return instant ? instantProtobuf(answer) : rangeProtobuf(answer);
-  return Buffer.from(instant ? instantJson(answer) : rangeJson(answer));
+/** `stop` is called before each series, and throws when nobody waits for them any more. */
+export function renderMetrics(
+  answer: MetricsAnswer,
+  instant: boolean,
+  form: MetricsForm,
+  stop: () => void = () => {},
+): Uint8Array {
+  if (form.type === 'protobuf') return instant ? instantProtobuf(answer, stop) : rangeProtobuf(answer, stop);
+  return Buffer.from(instant ? instantJson(answer, stop) : rangeJson(answer, stop));
 }
