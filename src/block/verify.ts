@@ -107,7 +107,7 @@ function disorderOf({ ids, firstRow }: TraceLines): string | undefined {
 }
 
 /** Of the earliest start and the latest end, in seconds with a fraction. */
-function secondsOf({ startLow, startHigh, endLow, endHigh }: TraceLines): { start: number; end: number } {
+export function secondsOf({ startLow, startHigh, endLow, endHigh }: TraceLines): { start: number; end: number } {
   let start = Number.POSITIVE_INFINITY;
   let end = 0;
   for (let trace = 0; trace < startLow.length; trace++) {

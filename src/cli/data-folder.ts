@@ -7,6 +7,7 @@ import { objectKey } from '../block/objects.ts';
 import { fetchingSource, type RemoteSource } from '../block/source.ts';
 import { type Configuration, loadConfiguration } from '../config/load.ts';
 import { VivaceError } from '../runtime/errors.ts';
+import type { Bucket } from '../store/bucket.ts';
 import { openBucket } from '../store/open.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -49,8 +50,39 @@ export async function openDataFolder(
   return trace.backend === 'local' ? openFolder(trace.local.path, warn) : openStore(trace, warn);
 }
 
+/** Where blocks are stored, and the log beside them if there is one. */
+export interface Storage {
+  /** The folder of the tenants' folders, or the bucket. */
+  blocks: string | Bucket;
+  wal: string | undefined;
+  close(): void;
+}
+
+/** The storage itself, for commands that look through its files. Throws VivaceError, UsageError. */
+export async function openStorage(options: BackendOptions, env: Record<string, string | undefined>): Promise<Storage> {
+  const { backend, bucket, configFile } = options;
+  if (bucket !== undefined && configFile === undefined && (backend ?? 'local') === 'local') {
+    const root = blocksFolder(bucket);
+    const wal = path.join(root, '../wal');
+    return { blocks: root, wal: path.basename(root) === 'blocks' && isDirectory(wal) ? wal : undefined, close() {} };
+  }
+  const { trace } = configured(options, env).storage;
+  const wal = isDirectory(trace.wal.path) ? trace.wal.path : undefined;
+  if (trace.backend === 'local') return { blocks: blocksFolder(trace.local.path), wal, close() {} };
+  const blocks = await openBucket(trace);
+  // A log on this machine belongs to the bucket only if the configuration says so.
+  return { blocks, wal: configFile === undefined ? undefined : wal, close: () => blocks.close() };
+}
+
 /** A folder named by the user: the data folder itself, or the one of the blocks in it. */
 export function openFolder(folder: string, warn: (text: string) => void): DataFolder {
+  const root = blocksFolder(folder);
+  const catalog = new BlockCatalog(root);
+  for (const problem of catalog.refresh()) warn(problem);
+  return { catalog, name: root, close() {} };
+}
+
+function blocksFolder(folder: string): string {
   const inside = path.join(folder, 'blocks');
   const root = isDirectory(inside) ? inside : folder;
   if (!isDirectory(root)) {
@@ -59,9 +91,7 @@ export function openFolder(folder: string, warn: (text: string) => void): DataFo
       `cannot read data folder ${folder}: there is no such folder; name it with --bucket, or the configuration with --config-file`,
     );
   }
-  const catalog = new BlockCatalog(root);
-  for (const problem of catalog.refresh()) warn(problem);
-  return { catalog, name: root, close() {} };
+  return root;
 }
 
 /** Blocks are listed once; what is written later is not seen. */

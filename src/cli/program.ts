@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDelete } from './commands/delete-trace.ts';
+import { addFsck } from './commands/fsck.ts';
 import { addListBlock } from './commands/list-block.ts';
 import { addListBlocks } from './commands/list-blocks.ts';
 import { addListCompactionSummary } from './commands/list-compaction-summary.ts';
@@ -82,6 +83,7 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   const view = program.command('view').description('Looks into a block.');
   addViewBlock(view, world);
   addDelete(program.command('delete').description('Deletes traces from a server.'), world);
+  addFsck(program, world, exit);
   addCompletion(program, world);
   return program;
 }

@@ -33,8 +33,10 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   },
   {
     folder: 'cli',
-    may: ['serve', 'query', 'cut', 'block', 'store', 'config', 'traceql', 'parquet', ...FOUNDATION],
-    why: 'asks servers, and folders by the same routes in its own process, traces put together by cut; starts nothing',
+    may: [
+      ...['serve', 'query', 'cut', 'compact', 'block', 'log', 'store', 'config', 'traceql', 'parquet', ...FOUNDATION],
+    ],
+    why: 'asks servers, and folders by the same routes in its own process, traces put together by cut; checks, merges and rewrites what is stored; starts nothing',
   },
   {
     folder: 'receive',
