@@ -1,0 +1,115 @@
+/**
+ * Many clients while spans arrive. `node bench/mixture.ts [--spans 3500000] [--clients 16] [--rate 50000] [--seconds 30]
+ * [--flag -vivace.cache-bytes=…]…`
+ *
+ * A server of its own is loaded and everything cut into blocks. Then the clients ask, each again as soon as it has its answer, the
+ * questions of bench/query.mjs and traces by their ids in an order drawn by lot, while spans come at a rate. Printed: times of the
+ * answers, of all and by question, times of the acknowledgements, and the most memory the process had, while it was loaded
+ * and while it was asked. Linux only.
+ */
+import { execFile } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { type Server, startServer, temporaryFolder } from '../tests/process/server.fixture.ts';
+import { questions } from './questions.mjs';
+import { rng } from './workload.mjs';
+
+const { values } = parseArgs({
+  options: {
+    spans: { type: 'string', default: '3500000' },
+    clients: { type: 'string', default: '16' },
+    rate: { type: 'string', default: '50000' },
+    seconds: { type: 'string', default: '30' },
+    flag: { type: 'string', multiple: true, default: [] },
+  },
+});
+const seconds = Number(values.seconds);
+/** Questions that go on after the end of the load wait for nothing that is measured. */
+const LOAD_LASTS_LONGER_S = 2;
+
+const works: (() => void | Promise<void>)[] = [];
+const cleanup = { after: (work: () => void | Promise<void>) => void works.push(work) };
+try {
+  const directory = temporaryFolder(cleanup, 'mixture');
+  const server = await startServer(cleanup, { directory, flags: values.flag });
+  const ids = path.join(directory, 'ids');
+  await send(server, ['--spans', values.spans, '--ids-out', ids]);
+  await fetch(`${server.url}/flush`, { method: 'POST' });
+  const loadedMiB = memory(server.pid, 'VmHWM');
+  // The high-water mark begins anew.
+  fs.writeFileSync(`/proc/${server.pid}/clear_refs`, '5');
+  const rate = Number(values.rate);
+  const sending =
+    rate > 0
+      ? send(server, ['--rate', `${rate}`, '--spans', `${rate * (seconds + LOAD_LASTS_LONGER_S)}`, '--seed', '2'])
+      : undefined;
+  const times = await ask(server, fs.readFileSync(ids, 'utf8').trim().split('\n'));
+  const askedMiB = memory(server.pid, 'VmHWM');
+  const sent = await sending;
+  const all = [...times.values()].flat();
+  const shown = (list: number[]) => ({ asked: list.length, p50_ms: share(list, 0.5), p99_ms: share(list, 0.99) });
+  console.table(Object.fromEntries([...times].map(([name, list]) => [name, shown(list)])));
+  console.log(
+    JSON.stringify({
+      ...shown(all),
+      ack: sent,
+      peak_mib_loaded: loadedMiB,
+      peak_mib_asked: askedMiB,
+      rss_mib: memory(server.pid, 'VmRSS'),
+    }),
+  );
+} finally {
+  for (const work of works.reverse()) await work();
+}
+
+/** Runs bench/load.mjs; what it saw of the server. */
+async function send(server: Server, flags: string[]): Promise<unknown> {
+  const load = path.join(import.meta.dirname, 'load.mjs');
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    load,
+    '--url',
+    server.otlpUrl,
+    '--batches',
+    '64',
+    ...flags,
+  ]);
+  const { spans_per_s, p50_ms, p99_ms, errors } = JSON.parse(stdout) as Record<string, unknown>;
+  return { spans_per_s, p50_ms, p99_ms, errors };
+}
+
+/** Milliseconds of the answers, by question. */
+async function ask(server: Server, ids: string[]): Promise<Map<string, number[]>> {
+  const end = Math.floor(Date.now() / 1000);
+  const paths = questions(end - 3600, end + 3600);
+  const times = new Map<string, number[]>([
+    ['trace-by-id', []],
+    ...paths.map(([name]): [string, number[]] => [name, []]),
+  ]);
+  const endMs = performance.now() + seconds * 1000;
+  const client = async (number: number): Promise<void> => {
+    const random = rng(100 + number);
+    while (performance.now() < endMs) {
+      const drawn = Math.floor(random() * (paths.length + 1));
+      const [name, question] =
+        drawn < paths.length ? paths[drawn] : ['trace-by-id', `/api/traces/${ids[Math.floor(random() * ids.length)]}`];
+      const began = performance.now();
+      const response = await fetch(server.url + question);
+      const body = await response.arrayBuffer();
+      if (!response.ok) throw new Error(`${question}: ${response.status} ${Buffer.from(body)}`);
+      times.get(name)!.push(performance.now() - began);
+    }
+  };
+  await Promise.all(Array.from({ length: Number(values.clients) }, (_, number) => client(number)));
+  return times;
+}
+
+function share(list: number[], part: number): number {
+  const sorted = [...list].sort((a, b) => a - b);
+  return +(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0).toFixed(1);
+}
+
+function memory(pid: number, key: string): number {
+  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Math.round(Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)![1]) / 1024);
+}
