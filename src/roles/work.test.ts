@@ -4,7 +4,7 @@ import path from 'node:path';
 import { it } from 'node:test';
 import { type OnlyRowGroup, onlyRowGroup } from '../block/only-row-group.fixture.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
-import type { Segment } from '../block/segment.ts';
+import type { Column, Segment } from '../block/segment.ts';
 import { bothForms, EVER, joiningOf, type SpanSpec } from '../query/segments.fixture.ts';
 import { searchTraces } from '../query/search.ts';
 import { parseQuery } from '../traceql/parse.ts';
@@ -65,7 +65,12 @@ it('a client that leaves stops the query at the next page', async (t) => {
           }
         },
       };
-      return { ...column, parts };
+      const flag: Column['flag'] = (wanted, into, check) =>
+        column.flag!(wanted, into, () => {
+          left = ++pages === 3;
+          check!();
+        });
+      return { ...column, parts, ...(column.flag && { flag }) };
     },
   });
   const work = new Work('t', new Turns(), NO_LIMITS, () => left);
