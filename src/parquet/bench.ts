@@ -5,10 +5,12 @@
  */
 import { crc32 } from 'node:zlib';
 import { unpackBits } from './bits.ts';
+import { CodeFlags, flagCodes } from './code-flags.ts';
 import type { ChunkData, ColumnSchema } from './column.ts';
-import { decodeDeltaInt64, encodeDeltaInt64 } from './delta.ts';
+import { decodeDeltaInt64, decodeDeltaInt64At, encodeDeltaInt64 } from './delta.ts';
 import { decodeCodes, decodeLevels, decodeRunsOfCodes, encodeCodes, encodeLevels, type Runs } from './hybrid.ts';
 import { createSink, type Sink, written } from './sink.ts';
+import { codesAt } from './sparse.ts';
 import { ParquetWriter } from './write.ts';
 import { xxhash64 } from './xxhash64.ts';
 
@@ -51,8 +53,13 @@ const shapes: [string, number, Uint32Array][] = [
   ['5 bits, no runs', 5, random.map((word) => word & 31)],
   ['5 bits, runs of 100', 5, random.map((_, i) => random[Math.floor(i / 100)] & 31)],
   ['5 bits, runs of 1 to 20', 5, random.map((_, i) => random[Math.floor(i / (1 + (random[i >> 5] % 20)))] & 31)],
+  ['2 bits, no runs', 2, random.map((word) => word & 3)],
   ['17 bits, no runs', 17, random.map((word) => word & 0x1ffff)],
 ];
+
+/** Some of the first 4,000 values. */
+const FEW = Uint32Array.of(500, 1500, 2700, 3900);
+const fewCodes = new Uint32Array(FEW.length);
 
 benchCodes();
 benchLevels();
@@ -70,6 +77,17 @@ function benchCodes(): void {
     measure(`decode codes, ${shape}`, count, () => {
       decodeCodes(bytes, viewOf(bytes), 0, bytes.length, width, count, out);
       return bytesOf(out);
+    });
+    const wanted = new CodeFlags(Uint8Array.from({ length: 2 ** width }, (_, code) => Number(code === 7)));
+    const bits = new Uint8Array((count + 7) >> 3);
+    measure(`find a code, ${shape}`, count, () => {
+      bits.fill(0);
+      flagCodes(bytes, viewOf(bytes), 0, bytes.length, width, count, wanted, bits, 0, { codes: out });
+      return bits;
+    });
+    measure(`few codes, ${shape}`, count, () => {
+      codesAt(bytes, 0, bytes.length, width, FEW, FEW.length, fewCodes);
+      return bytesOf(fewCodes);
     });
     measure(`decode runs, ${shape}`, count, () => {
       decodeRunsOfCodes(bytes, viewOf(bytes), 0, bytes.length, width, count, runs);
@@ -115,6 +133,15 @@ function benchDelta(): void {
   measure('encode delta int64', count, () => rewrite(sink, () => encodeDeltaInt64(sink, words, 0, count)));
   const bytes = written(sink);
   const out = new Int32Array(count * 2);
+  const few = new Int32Array(FEW.length * 2);
+  const wide = createSink(count * 10);
+  // Differences of up to 4 seconds either way have 34 bits.
+  const far = words.map((word, i) => (i % 2 === 0 ? random[i >> 1] : word));
+  encodeDeltaInt64(wide, far, 0, count);
+  measure('few of delta int64, 34 bits', 4000, () => {
+    decodeDeltaInt64At(written(wide), viewOf(written(wide)), 0, wide.length, count, FEW, few);
+    return bytesOf(few);
+  });
   measure('decode delta int64', count, () => {
     decodeDeltaInt64(bytes, viewOf(bytes), 0, bytes.length, count, out);
     return bytesOf(out);

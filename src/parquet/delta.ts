@@ -326,12 +326,15 @@ export function decodeDeltaInt64At(
         checkMiniblock(input, width, n);
         let bit = input.at * 8;
         for (; filled < wanted.length && wanted[filled] < done + n; filled++) {
-          for (const end = wanted[filled] - done + 1; at < end; at++, bit += width)
-            sum += getWideBits(bytes, bit, width) + least;
+          const more = wanted[filled] - done + 1 - at;
+          sum += sumOfWideBits(bytes, view, bit, width, more) + more * least;
+          at += more;
+          bit += more * width;
           if (Math.abs(sum) >= EXACT) return false;
           putSum(out, filled, baseLow, baseHigh, sum);
         }
-        for (; at < n; at++, bit += width) sum += getWideBits(bytes, bit, width) + least;
+        // What comes after the last wanted value need not be known.
+        if (filled < wanted.length) sum += sumOfWideBits(bytes, view, bit, width, n - at) + (n - at) * least;
         input.at = Math.min(to, input.at + (input.miniblockValues / 8) * width);
       }
       if (Math.abs(sum) >= EXACT) return false;
@@ -353,6 +356,27 @@ function putSum(out: Int32Array, index: number, baseLow: number, baseHigh: numbe
   const low = (baseLow >>> 0) + (sum - sumHigh * 4294967296);
   out[2 * index] = low | 0;
   out[2 * index + 1] = (baseHigh + sumHigh + (low >= 4294967296 ? 1 : 0)) | 0;
+}
+
+/** 2^(32 - shift). */
+const SCALES = Float64Array.from({ length: 8 }, (_, shift) => 2 ** (32 - shift));
+
+/** The sum of `count` numbers of 33 to 44 bits, one after the other: two words for each (2 ns) instead of seven bytes (6 ns). */
+function sumOfWideBits(bytes: Uint8Array, view: DataView, from: number, width: number, count: number): number {
+  let bit = from;
+  let sum = 0;
+  let i = 0;
+  // Words of the last numbers may reach past the end.
+  const whole = Math.min(count, Math.floor((bytes.length * 8 - 64 - from) / width));
+  for (; i < whole; i++, bit += width) {
+    const at = bit >>> 3;
+    const shift = bit & 7;
+    const low = view.getUint32(at, true) >>> shift;
+    const high = view.getUint32(at + 4, true) & ((1 << (width + shift - 32)) - 1);
+    sum += low + high * SCALES[shift];
+  }
+  for (; i < count; i++, bit += width) sum += getWideBits(bytes, bit, width);
+  return sum;
 }
 
 /** 33 to 44 bits from any bit position, as a double. What lies past the end counts as zeros. */
