@@ -72,6 +72,11 @@ function checkBounds(config: Configuration): void {
         'must lie between 0 and 1',
       ],
       ['vivace.live_bytes', vivace.liveBytes >= liveBytesMin, `must be at least ${liveBytesMin}`],
+      [
+        'vivace.log_bytes',
+        vivace.logBytes >= 2 * vivace.logSegmentBytes,
+        'must be at least twice vivace.log_segment_bytes',
+      ],
       ['vivace.log_segment_bytes', vivace.logSegmentBytes >= segmentBytesMin, `must be at least ${segmentBytesMin}`],
     ] as const
   ).find(([, holds]) => !holds);

@@ -43,14 +43,7 @@ import {
   invalidTraceId,
   wrongIdLength,
 } from './otlp-checks.ts';
-import {
-  type AppendLimits,
-  LIVE_TRACES_EXCEEDED,
-  sameLimits,
-  TAKEN,
-  TRACE_TOO_LONG,
-  TraceLimits,
-} from './trace-limits.ts';
+import { type AppendLimits, LIVE_TRACES_EXCEEDED, TAKEN, TRACE_TOO_LONG, TraceLimits } from './trace-limits.ts';
 import { overrun, WireCursor } from './wire-cursor.ts';
 
 export interface Appended {
@@ -80,6 +73,8 @@ export class Appender {
   readonly #segment: LiveColumns;
   #limits: AppendLimits;
   #traceLimits: TraceLimits;
+  /** Where the limits keep each trace of the segment, as far as is known. */
+  #slots = new Uint32Array(64);
   #bytes: Uint8Array = NOTHING;
   #view: DataView = viewOf(NOTHING);
   /** Reads what is off the straight path. */
@@ -108,12 +103,12 @@ export class Appender {
     this.#keyBytesMax = Math.min(127, limits.attributeBytesMax || 127);
   }
 
-  /** Takes other limits from now on; what traces have used of the old ones is forgotten. */
-  limit(limits: AppendLimits): void {
-    if (limits === this.#limits || sameLimits(limits, this.#limits)) return;
-    this.#limits = limits;
-    this.#traceLimits = new TraceLimits(limits);
-    this.#keyBytesMax = Math.min(127, limits.attributeBytesMax || 127);
+  /** Takes these limits from now on, with what traces have used of them. */
+  limit(traceLimits: TraceLimits): void {
+    if (traceLimits === this.#traceLimits) return;
+    this.#traceLimits = traceLimits;
+    this.#limits = traceLimits.limits;
+    this.#keyBytesMax = Math.min(127, this.#limits.attributeBytesMax || 127);
   }
 
   /** Appends one request that came at `nowMs`. Throws VivaceError 'undecodable' (not OTLP) or 'invalid' (ids). */
@@ -148,14 +143,10 @@ export class Appender {
     };
   }
 
-  /**
-   * Forgets what it knows of the segment's columns, and of the bytes of the traces from number `firstTrace` on, after the
-   * segment was reset or taken back.
-   */
-  reset(firstTrace = 0): void {
+  /** Forgets what it knows of the segment's columns, after the segment was reset or taken back. */
+  reset(): void {
     this.#successor.fill(-1);
     this.#firstColumn.fill(-1);
-    this.#traceLimits.forget(firstTrace);
   }
 
   #resourceSpans(from: number, end: number): void {
@@ -261,16 +252,18 @@ export class Appender {
       end - from >= 18 && bytes[from] === 0x0a && bytes[from + 1] === 16
         ? from + 2
         : findTraceId(this.#cursor, from, end);
-    if (
-      (view.getUint32(traceAt, true) |
-        view.getUint32(traceAt + 4, true) |
-        view.getUint32(traceAt + 8, true) |
-        view.getUint32(traceAt + 12, true)) ===
-      0
-    )
-      throw invalidTraceId(0);
-    const trace = segment.trace(view, traceAt);
-    const verdict = this.#traceLimits.admit(trace, end - from);
+    // Signed, because unsigned words do not fit into small integers, and would be allocated when they are passed on.
+    const a = view.getInt32(traceAt, true);
+    const b = view.getInt32(traceAt + 4, true);
+    const c = view.getInt32(traceAt + 8, true);
+    const d = view.getInt32(traceAt + 12, true);
+    if ((a | b | c | d) === 0) throw invalidTraceId(0);
+    const trace = segment.trace(a, b, c, d);
+    if (trace >= this.#slots.length) this.#slots = widened(this.#slots, trace);
+    const hint = this.#slots[trace];
+    const traceLimits = this.#traceLimits;
+    const verdict = traceLimits.admit(a, b, c, d, end - from, hint);
+    if (traceLimits.slot !== hint) this.#slots[trace] = traceLimits.slot;
     if (verdict !== TAKEN) {
       this.#discarded++;
       if (verdict === TRACE_TOO_LONG) this.#discardedTooLong++;

@@ -193,12 +193,8 @@ export class LiveColumns {
     return this.u8.subarray(4 * (at + 2), 4 * (at + 2) + this.u32[at + 1]);
   }
 
-  /** The number of the trace whose 16 bytes stand at `offset`. */
-  trace(view: DataView, offset: number): number {
-    const a = view.getUint32(offset, true);
-    const b = view.getUint32(offset + 4, true);
-    const c = view.getUint32(offset + 8, true);
-    const d = view.getUint32(offset + 12, true);
+  /** The number of the trace with these (signed) words of its id. */
+  trace(a: number, b: number, c: number, d: number): number {
     const table = this.#traceTable;
     const mask = table.length - 1;
     let slot = hashTrace(a, b, c, d, this.#seed) & mask;
@@ -207,7 +203,7 @@ export class LiveColumns {
       if (found === 0) break;
       const at = this.traces.address(found - 1);
       const u32 = this.u32;
-      if (u32[at] === a && u32[at + 1] === b && u32[at + 2] === c && u32[at + 3] === d) return found - 1;
+      if (((u32[at] ^ a) | (u32[at + 1] ^ b) | (u32[at + 2] ^ c) | (u32[at + 3] ^ d)) === 0) return found - 1;
       slot = (slot + 1) & mask;
     }
     const index = this.traces.count;

@@ -9,9 +9,11 @@
  *              sealed ──▶ (its rows are durable) ──▶ cutBlock ──▶ segment forgotten, its part of the log released
  * ```
  * A snapshot that a query holds keeps its segment's memory from being reused until it is given back.
+ *
+ * A tenant has columns as long as there is memory for the columns of all. Beyond that the requests of further tenants are
+ * checked in columns that they share, and kept as bytes (packs.ts) until there is enough for a block, or they are old.
  */
 import { randomBytes } from 'node:crypto';
-import type { LocalBlockRef } from '../block/catalog.ts';
 import type { TraceIds } from '../block/trace-ids.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type Appended } from './append.ts';
@@ -21,64 +23,10 @@ import { LiveColumns, type Mark } from './columns.ts';
 import { cutSome } from './cut-block.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
-import type { AppendLimits } from './trace-limits.ts';
-
-/** What the live store needs of a log; LocalLog is one, and a replayed log that only waits to be cut is another. */
-export interface LiveLog {
-  readonly hasPending: boolean;
-  /** Number of the file that what was added goes to, or an earlier one. */
-  readonly file: number;
-  add(tenant: string, body: Uint8Array): number;
-  addCut(tenant: string, sequence: number): void;
-  commit(): Promise<void>;
-  discardPending(): void;
-  rotate(): void;
-  release(sequence: number): Promise<void>;
-}
-
-export interface LiveStoreOptions {
-  log: LiveLog;
-  /** Name of the log in the metas of blocks. */
-  instance: string;
-  blocksDirectory: string;
-  /** Bytes of live columns of all tenants together, those that are being cut included. */
-  liveBytes: number;
-  maxBlockDurationMs: number;
-  maxBlockBytes: number;
-  traceIdleMs: number;
-  traceLiveMs: number;
-  pageRows: number;
-  createdBy: string;
-  fsync: 'always' | 'never';
-  /** The same object as long as they are the same. */
-  limits: (tenant: string) => AppendLimits;
-  now: () => number;
-  /** A number that no other segment of the process has. */
-  nextSegment: () => number;
-  /** Traces that are not to be in blocks. */
-  deleted: (tenant: string) => TraceIds;
-  /** Spans of them were received and are left out of a block; the log has them, up to the file. */
-  onLeftOut: (tenant: string, ids: string[], log: { instance: string; file: number }) => Promise<void>;
-  /** A block is durable and listed before its segment is forgotten. */
-  onBlock: (block: LocalBlockRef, cutMs: number) => void;
-  onCutFailed: (error: Error) => void;
-  /** One call a request that was appended. */
-  onAppended: (tenant: string, appended: Appended, bytes: number) => void;
-}
-
-interface Segment {
-  id: number;
-  tenant: string;
-  columns: LiveColumns;
-  appender: Appender;
-  durable: Mark;
-  firstSequence: number;
-  lastSequence: number;
-  firstMs: number;
-  lastMs: number;
-  /** Queries that hold a snapshot. */
-  leases: number;
-}
+import { hasSpans, type Held, type Open, type Packed, type Segment } from './held.ts';
+import type { LiveStoreOptions } from './live-store-options.ts';
+import { Packs, type PackSnapshot } from './packs.ts';
+import { type AppendLimits, sameLimits, TraceLimits } from './trace-limits.ts';
 
 interface Waiting {
   tenant: string;
@@ -87,12 +35,20 @@ interface Waiting {
 }
 
 interface Unanswered extends Waiting {
-  spans: number;
   appended: Appended;
+  held: Open;
 }
 
 /** Segments that may wait for their cut before new requests have to wait too. */
 const SEALED_MAX = 1;
+/** What the columns of a tenant take at least. */
+const SEGMENT_BYTES_MIN = 128 * 1024;
+/** A tenant with more packed requests than this gets a block, and columns. */
+const PACK_BYTES_MAX = 4 * 1024 * 1024;
+/** Columns in which packed requests are checked are emptied when they are this full. */
+const CHECKED_BYTES_MAX = 4 * 1024 * 1024;
+/** Packed tenants that wait for their cut at once, when it is not for their age. */
+const PACKED_SEALED_MAX = 4;
 /** Waiting requests beyond this many bytes are refused. */
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
 /** Memory of segments that were cut waits this long for new ones. */
@@ -104,8 +60,20 @@ const CUT_RETRY_MS = [250, 1000, 5000];
 export class LiveStore {
   readonly #options: LiveStoreOptions;
   readonly #seed = randomBytes(4).readInt32LE();
-  readonly #open = new Map<string, Segment>();
-  #sealed: Segment[] = [];
+  /** What each tenant is appended to, by when it was begun. */
+  readonly #open = new Map<string, Open>();
+  /** Those of them that have columns, and the bytes of these. */
+  readonly #segments = new Set<Segment>();
+  #openBytes = 0;
+  readonly #packs: Packs;
+  /** Where packed requests are checked, of all tenants. */
+  #checking: { columns: LiveColumns; appender: Appender } | undefined;
+  /** Columns of packed requests while they are cut. */
+  #unpacking: LiveColumns | undefined;
+  /** Tenants that had much when they were cut last. */
+  readonly #large = new Set<string>();
+  readonly #limits = new Map<string, TraceLimits>();
+  #sealed: Open[] = [];
   #spare: LiveColumns[] = [];
   readonly #arena = new Arena(CUT_BYTES_KEPT);
   #pages = createPageScratch();
@@ -116,33 +84,51 @@ export class LiveStore {
   #unanswered: Unanswered[] = [];
   #dirty = new Set<Segment>();
   #committing: Promise<void> | undefined;
+  /** To be called after the commit that is under way. */
+  #afterCommit: (() => void)[] = [];
   #cutting: Promise<void> | undefined;
   #nextLease = 1;
-  readonly #leases = new Map<number, Segment[]>();
+  readonly #leases = new Map<number, LiveColumns[]>();
+  /** How many leases there are on columns. */
+  readonly #leased = new Map<LiveColumns, number>();
+  /** Columns that were cut while there were leases on them. */
+  readonly #left = new Set<LiveColumns>();
   #closed = false;
 
   constructor(options: LiveStoreOptions) {
     this.#options = options;
+    this.#packs = new Packs({
+      directory: options.packDirectory,
+      bytesMax: options.liveBytes / 4,
+      onRoom: () => this.#pump(),
+      onFailed: options.onPackFailed,
+    });
   }
 
-  /** Bytes of all live columns. */
+  /** Bytes of all live columns and of packed requests. */
   get bytes(): number {
-    let bytes = 0;
-    for (const segment of this.#open.values()) bytes += segment.columns.bytes;
-    for (const segment of this.#sealed) bytes += segment.columns.bytes;
+    return this.#columnBytes + this.#packs.bytes;
+  }
+
+  get #columnBytes(): number {
+    let bytes = this.#openBytes;
+    for (const { columns } of this.#sealed) if (columns !== undefined) bytes += columns.bytes;
     return bytes;
   }
 
   get traces(): Map<string, number> {
     const traces = new Map<string, number>();
-    for (const segment of [...this.#sealed, ...this.#open.values()])
-      traces.set(segment.tenant, (traces.get(segment.tenant) ?? 0) + segment.durable.traces);
+    for (const held of [...this.#sealed, ...this.#open.values()])
+      traces.set(
+        held.tenant,
+        (traces.get(held.tenant) ?? 0) + (held.columns === undefined ? held.traces : held.durable.traces),
+      );
     return traces;
   }
 
-  /** Bytes that cutting everything in memory may need on disk. */
+  /** Bytes that cutting everything that waits may need on disk. */
   get blockBytesExpected(): number {
-    return Math.ceil(this.bytes / 2) + 65536;
+    return Math.ceil(this.bytes / 2 + 3 * this.#packs.fileBytes) + 65536;
   }
 
   /** Takes a request over; `reply` is called once, when it is durable or refused, and gets the body back. */
@@ -173,56 +159,71 @@ export class LiveStore {
   }
 
   /** The live segments of a tenant as they are now; give the lease back with `release`. */
-  lease(tenant: string): { lease: number; segments: LiveSnapshot[] } {
-    const segments = this.#sealed.filter((segment) => segment.tenant === tenant);
+  lease(tenant: string): { lease: number; segments: LiveSnapshot[]; packs: PackSnapshot[] } {
+    const all = this.#sealed.filter((held) => held.tenant === tenant);
     const open = this.#open.get(tenant);
-    if (open !== undefined) segments.push(open);
+    if (open !== undefined) all.push(open);
     const lease = this.#nextLease++;
-    for (const segment of segments) segment.leases++;
-    this.#leases.set(lease, segments);
+    const segments = all.filter((held) => held.columns !== undefined);
+    for (const { columns } of segments) this.#leased.set(columns, (this.#leased.get(columns) ?? 0) + 1);
+    this.#leases.set(
+      lease,
+      segments.map(({ columns }) => columns),
+    );
+    const { attributeBytesMax } = this.#options.limits(tenant);
     return {
       lease,
       segments: segments
         .filter((segment) => segment.durable.rows > 0)
         .map((segment) => segment.columns.snapshot(segment.id, tenant, segment.durable)),
+      packs: all
+        .filter((held) => held.columns === undefined)
+        .filter(({ pack }) => pack.bytes > 0)
+        .map(({ id, pack }) => ({ id, tenant, attributeBytesMax, ...this.#packs.snapshot(pack) })),
     };
   }
 
   release(lease: number): void {
-    const segments = this.#leases.get(lease);
-    if (segments === undefined) return;
+    const all = this.#leases.get(lease);
+    if (all === undefined) return;
     this.#leases.delete(lease);
-    for (const segment of segments) {
-      segment.leases--;
-      if (segment.leases === 0 && !this.#sealed.includes(segment) && this.#open.get(segment.tenant) !== segment)
-        this.#recycle(segment.columns);
+    for (const columns of all) {
+      const leases = this.#leased.get(columns)! - 1;
+      if (leases > 0) {
+        this.#leased.set(columns, leases);
+        continue;
+      }
+      this.#leased.delete(columns);
+      if (this.#left.delete(columns)) this.#recycle(columns);
     }
   }
 
-  /** Seals segments that are old or too many bytes; to be called every second or so. */
+  /** Seals what is old or too many bytes; to be called every second or so. */
   tick(): void {
     const now = this.#options.now();
-    for (const segment of [...this.#open.values()]) {
-      if (segment.columns.rows.count === 0) continue;
-      const age = now - segment.firstMs;
+    for (const held of [...this.#open.values()]) {
+      if (!hasSpans(held)) continue;
+      const age = now - held.firstMs;
       // Past its time a segment waits for a quiet moment, so that fewer traces are cut in two, but not for ever.
-      const quiet = now - segment.lastMs >= this.#options.traceIdleMs;
+      const quiet = now - held.lastMs >= this.#options.traceIdleMs;
       if (
         age >= this.#options.maxBlockDurationMs &&
         (quiet || age >= this.#options.maxBlockDurationMs + this.#options.traceLiveMs)
       )
-        this.#seal(segment);
+        this.#seal(held);
     }
+    for (const [tenant, limits] of this.#limits) if (limits.isIdle(now)) this.#limits.delete(tenant);
     if (now - this.#begunMs > SPARE_MS) this.#rest();
     this.#boundBytes();
+    this.#boundLog();
     this.#pump();
   }
 
   /** Cuts everything (of one tenant) to blocks; resolves when it is in blocks. */
   async flush(tenant?: string): Promise<void> {
     await this.#settled();
-    for (const segment of [...this.#open.values()])
-      if ((tenant === undefined || segment.tenant === tenant) && segment.columns.rows.count > 0) this.#seal(segment);
+    for (const held of [...this.#open.values()])
+      if ((tenant === undefined || held.tenant === tenant) && hasSpans(held)) this.#seal(held);
     while (this.#sealed.length > 0 && this.#cutting !== undefined) await this.#cutting;
     await this.#settled();
   }
@@ -232,12 +233,16 @@ export class LiveStore {
     return { instance: this.#options.instance, file: this.#options.log.file };
   }
 
-  /** Which of the traces are in memory. */
+  /** Which of the traces are here; in rare cases one that is not. */
   holds(tenant: string, ids: TraceIds): string[] {
     const found = new Set<string>();
-    for (const segment of [...this.#sealed, ...this.#open.values()]) {
-      if (segment.tenant !== tenant) continue;
-      const words = new LiveView(segment.columns.snapshot(segment.id, tenant, segment.durable)).traceWords();
+    for (const held of [...this.#sealed, ...this.#open.values()]) {
+      if (held.tenant !== tenant) continue;
+      if (held.columns === undefined) {
+        for (const id of ids.ids) if (held.pack.mayHold(Buffer.from(id, 'hex').readUInt32LE(12))) found.add(id);
+        continue;
+      }
+      const words = new LiveView(held.columns.snapshot(held.id, tenant, held.durable)).traceWords();
       const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
       for (let at = 0; at < bytes.length; at += 16) {
         const id = ids.find(bytes, at);
@@ -265,21 +270,26 @@ export class LiveStore {
       this.#pump();
       await this.flush();
     }
-    return this.#sealed.length === 0;
+    if (this.#sealed.length > 0) return false;
+    await this.#packs.close();
+    return true;
   }
 
   /** Appends during replay: no log, no reply. Waits when memory is full. */
   async replay(tenant: string, body: Uint8Array, sequence: number): Promise<Appended> {
     for (;;) {
-      const segment = this.#segmentFor(tenant, body.length);
-      if (segment !== undefined) {
-        const appended = this.#append(segment, body);
-        segment.lastSequence = sequence;
-        if (segment.firstSequence === 0) segment.firstSequence = sequence;
-        segment.durable = segment.columns.mark();
-        return appended;
+      const held = this.#heldFor(tenant, body.length);
+      if (held === undefined) {
+        await (this.#cutting ?? new Promise((resolve) => setImmediate(resolve)));
+        continue;
       }
-      await this.#cutting;
+      if (held.columns === undefined) this.#packs.unreserve(body.length);
+      const appended = this.#append(held, body);
+      held.lastSequence = sequence;
+      if (held.firstSequence === 0) held.firstSequence = sequence;
+      if (held.columns === undefined) this.#packs.add(held.pack, body);
+      else held.durable = held.columns.mark();
+      return appended;
     }
   }
 
@@ -287,22 +297,25 @@ export class LiveStore {
     let began = this.#queue.length > 0;
     while (this.#queue.length > 0) {
       const next = this.#queue[0];
-      const segment = this.#segmentFor(next.tenant, next.body.length);
-      if (segment === undefined) break;
+      const held = this.#heldFor(next.tenant, next.body.length);
+      if (held === undefined) break;
       this.#queue.shift();
       this.#queueBytes -= next.body.length;
+      let isLogged = false;
       try {
-        const appended = this.#append(segment, next.body);
+        const appended = this.#append(held, next.body);
         if (appended.spans === appended.discarded) {
           this.#options.onAppended(next.tenant, appended, next.body.length);
           next.reply(undefined, appended.spans, next.body);
           continue;
         }
         const sequence = this.#options.log.add(next.tenant, next.body);
-        if (segment.firstSequence === 0) segment.firstSequence = sequence;
-        segment.lastSequence = sequence;
-        this.#unanswered.push({ ...next, spans: appended.spans, appended });
-        this.#dirty.add(segment);
+        isLogged = true;
+        if (held.firstSequence === 0) held.firstSequence = sequence;
+        held.lastSequence = sequence;
+        held.unanswered++;
+        this.#unanswered.push({ ...next, appended, held });
+        if (held.columns !== undefined) this.#dirty.add(held);
         began = true;
       } catch (error) {
         next.reply(
@@ -312,65 +325,135 @@ export class LiveStore {
           0,
           next.body,
         );
+      } finally {
+        if (!isLogged && held.columns === undefined) this.#packs.unreserve(next.body.length);
       }
     }
     if (began) this.#commit();
   }
 
-  #append(segment: Segment, body: Uint8Array): Appended {
-    const mark = segment.columns.mark();
+  #append(held: Open, body: Uint8Array): Appended {
+    const { columns, appender } = held.columns === undefined ? this.#checkingColumns() : held;
+    const bytes = columns.bytes;
+    const mark = columns.mark();
     const now = this.#options.now();
     try {
-      segment.appender.limit(this.#options.limits(segment.tenant));
-      const appended = segment.appender.append(body, now);
+      appender.limit(this.#limitsOf(held.tenant));
+      const appended = appender.append(body, now);
       if (appended.spans === appended.discarded && appended.spans > 0) {
-        segment.columns.takeBack(mark);
-        // The number of a trace that is gone goes to another one, which has a limit of its own.
-        segment.appender.reset(mark.traces);
+        columns.takeBack(mark);
+        appender.reset();
       }
-      if (mark.rows === 0) segment.firstMs = now;
-      segment.lastMs = now;
+      if (held.firstMs === 0) held.firstMs = now;
+      held.lastMs = now;
+      if (held.columns === undefined) {
+        held.traces += appended.traces;
+        for (let row = mark.rows; row < columns.rows.count; row++) {
+          const trace = columns.u32[columns.rows.fieldAddress(row)];
+          held.pack.note(columns.u32[columns.traces.address(trace) + 3]);
+        }
+      }
       return appended;
     } catch (error) {
-      segment.columns.takeBack(mark);
-      segment.appender.reset(mark.traces);
+      columns.takeBack(mark);
+      appender.reset();
       throw error;
+    } finally {
+      if (held.columns !== undefined) this.#openBytes += columns.bytes - bytes;
     }
   }
 
-  /** The segment that takes the next request; undefined when it has to wait for a cut. */
-  #segmentFor(tenant: string, bodyBytes: number): Segment | undefined {
-    const open = this.#open.get(tenant);
-    const sealBytes = this.#sealBytes();
-    if (open !== undefined) {
-      const bytes = open.columns.bytes + bodyBytes / 2;
-      const full = open.columns.rows.count > 0 && bytes > Math.min(sealBytes, this.#options.maxBlockBytes);
-      if (!full && this.bytes + bodyBytes / 2 <= this.#options.liveBytes) return open;
-      if (this.#sealed.length >= SEALED_MAX) return undefined;
-      // Of many tenants none may be full while all of them together are.
-      const sealed = full ? open : this.#largest();
-      if (sealed === undefined) return open;
-      this.#seal(sealed);
-      if (sealed !== open) return open;
-    } else this.#boundBytes();
-    if (this.bytes + bodyBytes / 2 > this.#options.liveBytes && this.#sealed.length > 0) return undefined;
+  #checkingColumns(): { columns: LiveColumns; appender: Appender } {
+    if (this.#checking === undefined) {
+      const columns = new LiveColumns(this.#options.liveBytes, this.#seed);
+      this.#checking = { columns, appender: new Appender(columns, UNLIMITED) };
+    } else if (this.#checking.columns.bytes > Math.min(CHECKED_BYTES_MAX, this.#options.liveBytes / 4)) {
+      this.#checking.columns.reset();
+      this.#checking.appender.reset();
+    }
+    return this.#checking;
+  }
+
+  #limitsOf(tenant: string): TraceLimits {
+    const limits = this.#options.limits(tenant);
+    let known = this.#limits.get(tenant);
+    if (known === undefined || (known.limits !== limits && !sameLimits(known.limits, limits))) {
+      // What traces have used of other limits is forgotten.
+      known = new TraceLimits(limits);
+      this.#limits.set(tenant, known);
+    }
+    return known;
+  }
+
+  /** What takes the next request, with memory set aside when it is packed; undefined when it has to wait. */
+  #heldFor(tenant: string, bodyBytes: number): Open | undefined {
+    if (this.#options.log.bytes > this.#options.logBytesMax && this.#sealed.length > 0) return undefined;
+    let open = this.#open.get(tenant);
+    if (open?.columns !== undefined) return this.#roomIn(open, bodyBytes);
+    const packBytesMax = this.#packBytesMax();
+    if (open !== undefined && open.pack.bytes + bodyBytes > packBytesMax) {
+      this.#seal(open);
+      open = undefined;
+    }
+    if (open === undefined) {
+      const isLarge = bodyBytes > packBytesMax || this.#large.has(tenant);
+      const isRoom = this.#openBytes + SEGMENT_BYTES_MIN <= this.#options.liveBytes / 4;
+      if (isLarge || isRoom) return this.#begin(tenant, bodyBytes);
+    }
+    this.#boundBytes();
+    if (this.bytes + bodyBytes > this.#options.liveBytes && this.#sealedColumns() > 0) return undefined;
+    if (!this.#packs.reserve(bodyBytes)) return undefined;
+    if (open !== undefined) return open;
+    const packed: Packed = {
+      ...this.#newHeld(tenant),
+      columns: undefined,
+      pack: this.#packs.create(),
+      traces: 0,
+      hasDeleted: false,
+    };
+    this.#open.set(tenant, packed);
+    return packed;
+  }
+
+  #roomIn(open: Segment, bodyBytes: number): Open | undefined {
+    const bytes = open.columns.bytes + bodyBytes / 2;
+    const full = open.columns.rows.count > 0 && bytes > Math.min(this.#sealBytes(), this.#options.maxBlockBytes);
+    if (!full && this.bytes + bodyBytes / 2 <= this.#options.liveBytes) return open;
+    if (this.#sealedColumns() >= SEALED_MAX) return undefined;
+    // Of many tenants none may be full while all of them together are.
+    const sealed = full ? open : this.#largest();
+    if (sealed === undefined) return open;
+    this.#seal(sealed);
+    return sealed === open ? this.#heldFor(open.tenant, bodyBytes) : open;
+  }
+
+  #begin(tenant: string, bodyBytes: number): Segment | undefined {
+    this.#boundBytes();
+    if (this.bytes + bodyBytes / 2 > this.#options.liveBytes && this.#sealedColumns() > 0) return undefined;
     const columns = this.#spare.pop() ?? new LiveColumns(this.#options.liveBytes, this.#seed);
-    const now = this.#options.now();
-    this.#begunMs = now;
     const segment: Segment = {
-      id: this.#options.nextSegment(),
-      tenant,
+      ...this.#newHeld(tenant),
       columns,
-      appender: new Appender(columns, this.#options.limits(tenant)),
+      appender: new Appender(columns, UNLIMITED),
       durable: columns.mark(),
-      firstSequence: 0,
-      lastSequence: 0,
-      firstMs: now,
-      lastMs: now,
-      leases: 0,
     };
     this.#open.set(tenant, segment);
+    this.#segments.add(segment);
+    this.#openBytes += columns.bytes;
     return segment;
+  }
+
+  #newHeld(tenant: string): Held {
+    this.#begunMs = this.#options.now();
+    return {
+      id: this.#options.nextSegment(),
+      tenant,
+      firstSequence: 0,
+      lastSequence: 0,
+      firstMs: 0,
+      lastMs: 0,
+      unanswered: 0,
+    };
   }
 
   /** One segment may take three eighths of the budget, so that one can fill while another is cut. */
@@ -378,31 +461,61 @@ export class LiveStore {
     return (this.#options.liveBytes * 3) / 8;
   }
 
-  /** Seals the largest segments while the open ones together are over their share. */
+  /** All open segments together. New ones are begun up to a quarter, so that they have room to grow. */
+  #openBytesMax(): number {
+    const { liveBytes } = this.#options;
+    return this.#packs.bytes > 0 ? (liveBytes * 3) / 8 : liveBytes / 2;
+  }
+
+  #packBytesMax(): number {
+    return Math.min(PACK_BYTES_MAX, this.#options.liveBytes / 8);
+  }
+
+  #sealedColumns(): number {
+    let count = 0;
+    for (const { columns } of this.#sealed) if (columns !== undefined) count++;
+    return count;
+  }
+
+  /** Seals the largest segments while what is open is over its share. */
   #boundBytes(): void {
-    let bytes = 0;
-    for (const segment of this.#open.values()) bytes += segment.columns.bytes;
-    while (bytes > this.#options.liveBytes / 2 && this.#open.size > 1) {
+    while (this.#openBytes > this.#openBytesMax() && this.#open.size > 1) {
       const largest = this.#largest();
       if (largest === undefined) return;
-      bytes -= largest.columns.bytes;
       this.#seal(largest);
+    }
+  }
+
+  /** Seals what the oldest part of the log waits for, a few at a time. */
+  #boundLog(): void {
+    if (this.#options.log.bytes <= this.#options.logBytesMax / 2 || this.#sealed.length >= PACKED_SEALED_MAX) return;
+    // They are in the order in which they were begun.
+    for (const held of this.#open.values()) {
+      if (this.#sealed.length >= PACKED_SEALED_MAX) return;
+      if (hasSpans(held)) this.#seal(held);
     }
   }
 
   /** The open segment with the most bytes among those that have rows. */
   #largest(): Segment | undefined {
     let largest: Segment | undefined;
-    for (const segment of this.#open.values())
+    for (const segment of this.#segments)
       if (segment.columns.rows.count > 0 && (largest === undefined || segment.columns.bytes > largest.columns.bytes))
         largest = segment;
     return largest;
   }
 
-  #seal(segment: Segment): void {
-    this.#open.delete(segment.tenant);
-    this.#sealed.push(segment);
-    this.#options.log.rotate();
+  #seal(held: Open): void {
+    this.#open.delete(held.tenant);
+    this.#sealed.push(held);
+    if (held.columns !== undefined) {
+      this.#segments.delete(held);
+      this.#openBytes -= held.columns.bytes;
+      this.#options.log.rotate();
+    }
+    const { bytes } = held.columns ?? held.pack;
+    if (bytes > this.#packBytesMax() / 2) this.#large.add(held.tenant);
+    else this.#large.delete(held.tenant);
     this.#cutting ??= this.#cutAll();
   }
 
@@ -423,16 +536,27 @@ export class LiveStore {
         await this.#options.log.commit();
       } catch (error) {
         this.#takeBackAll(error as VivaceError, batch, marks);
+        this.#committed();
         break;
       }
       for (const [segment, mark] of marks) segment.durable = mark;
-      for (const request of batch) {
-        this.#options.onAppended(request.tenant, request.appended, request.body.length);
-        request.reply(undefined, request.spans, request.body);
+      for (const { held, tenant, body, appended, reply } of batch) {
+        if (held.columns === undefined) {
+          this.#packs.unreserve(body.length);
+          this.#packs.add(held.pack, body);
+        }
+        held.unanswered--;
+        this.#options.onAppended(tenant, appended, body.length);
+        reply(undefined, appended.spans, body);
       }
+      this.#committed();
     }
     this.#committing = undefined;
     if (this.#options.log.hasPending) this.#commit();
+  }
+
+  #committed(): void {
+    for (const resolve of this.#afterCommit.splice(0)) resolve();
   }
 
   /** The log could not be written: nothing that is not on disk may stay in memory, nor be answered. */
@@ -441,11 +565,19 @@ export class LiveStore {
     this.#unanswered = [];
     this.#options.log.discardPending();
     for (const segment of new Set([...marks.map(([segment]) => segment), ...this.#dirty])) {
+      const bytes = segment.columns.bytes;
       segment.columns.takeBack(segment.durable);
-      segment.appender.reset(segment.durable.traces);
+      segment.appender.reset();
+      if (this.#segments.has(segment)) this.#openBytes += segment.columns.bytes - bytes;
     }
     this.#dirty.clear();
-    for (const request of refused) request.reply(error, 0, request.body);
+    for (const { held, tenant, body, reply } of refused) {
+      if (held.columns === undefined) this.#packs.unreserve(body.length);
+      held.unanswered--;
+      // What comes again must not find its trace as large as if it had been taken.
+      this.#limits.get(tenant)?.clear();
+      reply(error, 0, body);
+    }
   }
 
   async #settled(): Promise<void> {
@@ -454,25 +586,11 @@ export class LiveStore {
 
   async #cutAll(): Promise<void> {
     for (let failures = 0; this.#sealed.length > 0; ) {
-      const segment = this.#sealed[0];
-      await this.#settled();
-      if (segment.durable.rows > 0) {
-        const began = this.#options.now();
+      const held = this.#nextSealed();
+      while (held.unanswered > 0) await new Promise<void>((resolve) => this.#afterCommit.push(resolve));
+      if (held.columns === undefined ? held.pack.bytes > 0 : held.durable.rows > 0) {
         try {
-          const { tenant } = segment;
-          const block = await cutSome(segment.columns.snapshot(segment.id, segment.tenant, segment.durable), {
-            blocksDirectory: this.#options.blocksDirectory,
-            pageRows: this.#options.pageRows,
-            createdBy: this.#options.createdBy,
-            fsync: this.#options.fsync,
-            log: { instance: this.#options.instance, sequence: segment.lastSequence },
-            cutMs: began,
-            memory: { arrays: this.#arena, pages: this.#pages },
-            without: this.#options.deleted(tenant),
-            onLeftOut: (ids) => this.#options.onLeftOut(tenant, ids, this.logFiles),
-            pause: () => new Promise((resolve) => setImmediate(resolve)),
-          });
-          if (block !== undefined) this.#options.onBlock(block, this.#options.now() - began);
+          await this.#cut(held);
           failures = 0;
         } catch (error) {
           this.#options.onCutFailed(error as Error);
@@ -482,30 +600,74 @@ export class LiveStore {
         } finally {
           this.#arena.reset();
         }
-        this.#options.log.addCut(segment.tenant, segment.lastSequence);
+        this.#options.log.addCut(held.tenant, held.lastSequence);
         this.#commit();
       }
-      this.#sealed.shift();
-      if (segment.leases === 0) this.#recycle(segment.columns);
-      await this.#settled();
+      this.#sealed.splice(this.#sealed.indexOf(held), 1);
+      if (held.columns === undefined) {
+        if (held.hasDeleted) await this.#packs.erase(held.pack).catch(this.#options.onPackFailed);
+        this.#packs.drop(held.pack);
+      } else if (this.#leased.has(held.columns)) this.#left.add(held.columns);
+      else this.#recycle(held.columns);
       await this.#releaseLog();
+      this.#boundLog();
       this.#pump();
     }
     this.#cutting = undefined;
   }
 
+  /** What holds memory comes first, but nothing before what its tenant sent earlier: the log is noted as cut up to a number. */
+  #nextSealed(): Open {
+    const { tenant } = this.#sealed.find(({ columns }) => columns !== undefined) ?? this.#sealed[0];
+    return this.#sealed.find((held) => held.tenant === tenant)!;
+  }
+
+  async #cut(held: Open): Promise<void> {
+    const began = this.#options.now();
+    const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    let snapshot: LiveSnapshot;
+    if (held.columns === undefined) {
+      this.#unpacking ??= new LiveColumns(UNPACKED_BYTES_MAX, this.#seed);
+      const columns = this.#unpacking;
+      columns.reset();
+      const { attributeBytesMax } = this.#options.limits(held.tenant);
+      const appender = new Appender(columns, { attributeBytesMax, traceBytesMax: 0 });
+      await this.#packs.read(held.pack, (body) => appender.append(body), pause);
+      snapshot = columns.snapshot(held.id, held.tenant);
+    } else snapshot = held.columns.snapshot(held.id, held.tenant, held.durable);
+    const { tenant } = held;
+    const block = await cutSome(snapshot, {
+      blocksDirectory: this.#options.blocksDirectory,
+      pageRows: this.#options.pageRows,
+      createdBy: this.#options.createdBy,
+      fsync: this.#options.fsync,
+      log: { instance: this.#options.instance, sequence: held.lastSequence },
+      cutMs: began,
+      memory: { arrays: this.#arena, pages: this.#pages },
+      without: this.#options.deleted(tenant),
+      onLeftOut: async (ids) => {
+        await this.#options.onLeftOut(tenant, ids, this.logFiles);
+        if (held.columns === undefined) held.hasDeleted = true;
+      },
+      pause,
+    });
+    if (block !== undefined) this.#options.onBlock(block, this.#options.now() - began);
+  }
+
   /** Deletes log segments that hold nothing but what is in blocks. */
   async #releaseLog(): Promise<void> {
     let first = Number.POSITIVE_INFINITY;
-    for (const segment of [...this.#sealed, ...this.#open.values()])
-      if (segment.firstSequence > 0) first = Math.min(first, segment.firstSequence);
+    for (const held of this.#sealed) if (held.firstSequence > 0) first = Math.min(first, held.firstSequence);
+    for (const held of this.#open.values()) if (held.firstSequence > 0) first = Math.min(first, held.firstSequence);
     await this.#options.log.release(first - 1);
   }
 
   /** Gives back what only a steady stream of spans is worth keeping. */
   #rest(): void {
     this.#spare = [];
+    if (this.#packs.bytes === 0) this.#checking = undefined;
     if (this.#cutting !== undefined) return;
+    this.#unpacking = undefined;
     this.#arena.release();
     this.#pages = createPageScratch();
   }
@@ -515,3 +677,7 @@ export class LiveStore {
     if (this.#spare.length < 2) this.#spare.push(columns);
   }
 }
+
+const UNLIMITED: AppendLimits = { attributeBytesMax: 0, traceBytesMax: 0 };
+/** Columns of what was packed: far more than a pack may hold. */
+const UNPACKED_BYTES_MAX = 256 * 1024 * 1024;

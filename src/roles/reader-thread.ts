@@ -13,6 +13,7 @@ import type { Segment } from '../block/segment.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
+import { packedSegment } from '../cut/packed-segment.ts';
 import { RepeatedRowsCache } from '../cut/repeated-rows.ts';
 import type { Progress } from '../query/progress.ts';
 import type { SearchOutcome } from '../query/results.ts';
@@ -223,7 +224,7 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
       if (question.op !== 'trace' || (await work.outside(damagedMayHold(block, question.request.id))))
         missing.set(block.id, block.why);
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
-    const live = withLive ? lease.segments.map((snapshot) => liveSegment(snapshot, work)).reverse() : [];
+    const live = withLive ? (await liveSegments(lease, work)).reverse() : [];
     const wanted = inRange(question, blocks);
     work.begin('open blocks');
     await openBlocks(await holding(question, wanted, work), work, missing, held);
@@ -243,6 +244,22 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const release: ReaderAsks = { type: 'release', lease: lease.lease };
     writer!.postMessage(release);
   }
+}
+
+/** What is not in blocks yet, in columns or only packed. */
+async function liveSegments({ segments, packs }: LeaseAnswer, work: Work): Promise<Segment[]> {
+  const live = segments.map((snapshot) => liveSegment(snapshot, work));
+  for (const pack of packs) {
+    try {
+      live.push(work.watch(await work.outside(packedSegment(pack))));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      // It was cut since the lease was taken: the next one has its block.
+      const why = 'its requests are in a block by now';
+      throw new SegmentFailure(`pack-${pack.id}`, new VivaceError('not-found', why, { cause: error }));
+    }
+  }
+  return live;
 }
 
 async function run(

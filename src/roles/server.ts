@@ -103,6 +103,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const guard = openGuard(config, log, metrics, answerNotFound);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
   let last: WriterStats | undefined;
+  let levels = { liveTraces: new Map<string, number>(), blocks: new Map<string, number>() };
   let spansSinceTold = 0;
 
   // The socket comes first: it is what tells other processes that this log has an owner.
@@ -135,6 +136,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       walDirectory: wal,
       blocksDirectory: blocks,
       liveBytes: config.vivace.liveBytes,
+      logBytes: config.vivace.logBytes,
       logSegmentBytes: config.vivace.logSegmentBytes,
       maxBlockDurationMs: config.live.maxBlockDurationMs,
       maxBlockBytes: config.live.maxBlockBytes,
@@ -153,6 +155,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     {
       onStats(stats) {
         last = stats;
+        levels = { liveTraces: stats.liveTraces ?? levels.liveTraces, blocks: stats.blocks ?? levels.blocks };
         countStats(stats);
       },
       onLog: (level, message, fields) => log.log(level, message, fields),
@@ -418,9 +421,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const error of done.errors) log.log('error', `${error}; it is tried again`, {});
   }
   metrics.observe({
-    liveTraces: () => last?.liveTraces ?? new Map(),
+    liveTraces: () => levels.liveTraces,
     liveBytes: () => new Map([['', last?.liveBytes ?? 0]]),
-    blocks: () => last?.blocks ?? new Map(),
+    blocks: () => levels.blocks,
     damagedBlocks: () => last?.damagedBlocks ?? new Map(),
     pendingDeletions: () => last?.pendingDeletions ?? new Map(),
     logBytes: () => last?.logBytes ?? 0,

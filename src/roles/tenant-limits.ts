@@ -51,6 +51,7 @@ export function limitTable(config: Configuration, tenants: Tenants): LimitTable 
     traceSpansMax: global.maxSpansPerTrace,
     liveTracesMax: ingestion.maxTracesPerUser,
     traceIdleMs: config.live.traceIdleMs,
+    traceForgetMs: config.live.maxBlockDurationMs,
   });
   const own = tenantsWithOwnLimits(tenants).map((tenant) => [tenant, of(tenants.of(tenant))] as const);
   return { base: of(tenants.base), own: new Map(own) };

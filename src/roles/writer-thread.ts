@@ -12,7 +12,9 @@ import type { RetentionDone, ByTenant } from '../compact/retention.ts';
 import { logsOf } from '../block/meta.ts';
 import { quarantineIfDamaged } from '../block/quarantine.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
-import { type LiveLog, LiveStore } from '../cut/live-store.ts';
+import type { PackSnapshot } from '../cut/packs.ts';
+import { LiveStore } from '../cut/live-store.ts';
+import type { LiveLog, LiveStoreOptions } from '../cut/live-store-options.ts';
 import type { AppendLimits } from '../cut/trace-limits.ts';
 import { LocalLog } from '../log/local-log.ts';
 import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ownership.ts';
@@ -32,6 +34,7 @@ export interface WriterSettings {
   walDirectory: string;
   blocksDirectory: string;
   liveBytes: number;
+  logBytes: number;
   logSegmentBytes: number;
   maxBlockDurationMs: number;
   maxBlockBytes: number;
@@ -101,11 +104,12 @@ export interface TenantCounts {
 /** Counters since the last message (by tenant where it says so), and gauges. */
 export interface WriterStats {
   tenants: Map<string, TenantCounts>;
-  liveTraces: Map<string, number>;
+  /** undefined: as they were. */
+  liveTraces: Map<string, number> | undefined;
   liveBytes: number;
   logBytes: number;
   logSegments: number;
-  blocks: Map<string, number>;
+  blocks: Map<string, number> | undefined;
   /** Blocks of the folder that answers lack, by tenant. */
   damagedBlocks: Map<string, number>;
   /** Blocks that were put into quarantine, by tenant. */
@@ -132,6 +136,7 @@ export interface LeaseAnswer {
   /** What was acknowledged before is in it. */
   takenMs: number;
   segments: LiveSnapshot[];
+  packs: PackSnapshot[];
   version: number;
   /** undefined when the reader's version is current. */
   blocks: BlockRef[] | undefined;
@@ -140,6 +145,10 @@ export interface LeaseAnswer {
   /** Comes with `blocks`. */
   damaged: DamagedBlock[];
 }
+
+/** Levels of so many tenants are told at longer intervals. */
+const MANY_TENANTS = 2000;
+const MANY_LEVELS_MS = 10_000;
 
 const settings = workerData as WriterSettings;
 const main = parentPort!;
@@ -172,6 +181,7 @@ let answers: PushAnswer[] = [];
 let stats = emptyStats();
 const timers: NodeJS.Timeout[] = [];
 let closing = false;
+let levelsDueMs = 0;
 
 start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
 
@@ -191,7 +201,7 @@ async function start(): Promise<void> {
     });
     await localLog.open();
     writeOwner(settings.walDirectory, settings.instance);
-    const store = new LiveStore(storeOptions(localLog, settings.instance));
+    const store = new LiveStore(storeOptions(localLog, settings.instance, directory));
     own = { store, log: localLog, directory };
     stores.push(store);
     const replayed = await takeOver();
@@ -346,10 +356,12 @@ function serveReader(port: MessagePort): void {
     const lease = nextLease++;
     const held: { store: LiveStore; lease: number }[] = [];
     const segments: LiveSnapshot[] = [];
+    const packs: PackSnapshot[] = [];
     for (const store of stores) {
       const taken = store.lease(message.tenant);
       held.push({ store, lease: taken.lease });
       segments.push(...taken.segments);
+      packs.push(...taken.packs);
     }
     leases.set(lease, held);
     if (!message.liveOnly) catalog.refreshIfChanged(message.tenant);
@@ -360,6 +372,7 @@ function serveReader(port: MessagePort): void {
       lease,
       takenMs: Date.now(),
       segments,
+      packs,
       version: catalog.version,
       blocks: current ? undefined : catalog.blocks(message.tenant),
       deleted: current ? undefined : catalog.deleted(message.tenant).ids,
@@ -369,12 +382,14 @@ function serveReader(port: MessagePort): void {
   });
 }
 
-function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters<typeof LiveStore>[0] {
+function storeOptions(liveLog: LiveLog, instance: string, directory: string): LiveStoreOptions {
   return {
     log: liveLog,
     instance,
     blocksDirectory: settings.blocksDirectory,
+    packDirectory: directory,
     liveBytes: settings.liveBytes,
+    logBytesMax: settings.logBytes,
     maxBlockDurationMs: settings.maxBlockDurationMs,
     maxBlockBytes: settings.maxBlockBytes,
     traceIdleMs: settings.traceIdleMs,
@@ -398,6 +413,9 @@ function storeOptions(liveLog: LiveLog, instance: string): ConstructorParameters
     onCutFailed(error) {
       stats.failedCuts++;
       log('error', `cannot cut a block, trying again: ${error.message}`, { error: error.message });
+    },
+    onPackFailed(error) {
+      log('error', `${error.message}; it is tried again`, {});
     },
     onAppended(tenant, appended, bytes) {
       let counts = stats.tenants.get(tenant);
@@ -442,7 +460,7 @@ async function takeOver(): Promise<{ spans: number; damage: string[] }> {
       cutTo.set(record.tenant, Math.max(cutTo.get(record.tenant) ?? 0, sequence));
     });
     const store = new LiveStore({
-      ...storeOptions(NO_LOG, instance),
+      ...storeOptions(NO_LOG, instance, directory),
       // What was acknowledged over minutes is read back within a second.
       limits: (tenant) => ({ ...(limits.own.get(tenant) ?? limits.base), liveTracesMax: 0 }),
       onAppended: () => {},
@@ -477,6 +495,7 @@ const NO_LOG: LiveLog = {
   hasPending: false,
   // It goes as a whole.
   file: Number.MAX_SAFE_INTEGER,
+  bytes: 0,
   add: () => 0,
   addCut: () => {},
   commit: async () => {},
@@ -558,14 +577,22 @@ function removeLeftovers(): void {
 
 function sendStats(): void {
   stats.liveBytes = stores.reduce((sum, store) => sum + store.bytes, 0);
-  for (const store of stores)
-    for (const [tenant, traces] of store.traces)
-      stats.liveTraces.set(tenant, (stats.liveTraces.get(tenant) ?? 0) + traces);
+  if (Date.now() >= levelsDueMs) {
+    stats.liveTraces = new Map();
+    for (const store of stores)
+      for (const [tenant, traces] of store.traces)
+        stats.liveTraces.set(tenant, (stats.liveTraces.get(tenant) ?? 0) + traces);
+    stats.blocks = new Map();
+    for (const tenant of catalog.tenants()) stats.blocks.set(tenant, catalog.blocks(tenant).length);
+    // Ten thousand tenants' are a megabyte a message.
+    const many = stats.liveTraces.size + stats.blocks.size > MANY_TENANTS;
+    levelsDueMs = many ? Date.now() + MANY_LEVELS_MS : 0;
+  }
   stats.logBytes = own?.log.bytes ?? 0;
   stats.logSegments = own?.log.segments ?? 0;
   for (const tenant of catalog.tenants()) {
-    stats.blocks.set(tenant, catalog.blocks(tenant).length);
-    stats.damagedBlocks.set(tenant, catalog.damaged(tenant).length);
+    const damaged = catalog.damaged(tenant).length;
+    if (damaged > 0) stats.damagedBlocks.set(tenant, damaged);
     const pending = catalog.pendingDeletions(tenant).length;
     if (pending > 0) stats.pendingDeletions.set(tenant, pending);
   }
@@ -578,11 +605,11 @@ function sendStats(): void {
 function emptyStats(): WriterStats {
   return {
     tenants: new Map(),
-    liveTraces: new Map(),
+    liveTraces: undefined,
     liveBytes: 0,
     logBytes: 0,
     logSegments: 0,
-    blocks: new Map(),
+    blocks: undefined,
     damagedBlocks: new Map(),
     quarantined: new Map(),
     cuts: [],

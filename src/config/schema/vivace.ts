@@ -36,5 +36,11 @@ export const vivace = section('vivace.Config', {
   deleted_traces_kept: active(
     duration('24h', 'how long a deleted trace of which nothing is left stays hidden, in case spans of it still come'),
   ),
+  log_bytes: active(
+    uint(
+      8_589_934_592,
+      'disk for the log: from half of it on the tenants that wait longest are cut to blocks, and at this length senders wait',
+    ),
+  ),
   log_segment_bytes: active(uint(67_108_864, 'size at which a file of the log is closed')),
 });
