@@ -130,6 +130,20 @@ test('one builds the index, the others read it: a few requests, however many blo
   assert.ok(reader.of('t').includes(late));
 });
 
+test('who lists reads no meta that the last index has, however old that is', async () => {
+  const { operations, poller, put, pass } = setting();
+  for (let i = 0; i < 20; i++) await put('t');
+  await poller().list.poll();
+  pass(10 * POLL_MS);
+  await put('t');
+  operations.length = 0;
+  const { list, of } = poller();
+  await list.poll();
+  assert.equal(of('t').length, 21);
+  // Tenants, index, listing, the one meta, index.
+  assert.deepEqual(operations, ['GET', 'GET', 'GET', 'GET', 'PUT']);
+});
+
 test('an index that is damaged is told, not used, and written anew', async () => {
   const { bucket, poller, put } = setting();
   const id = await put('t');

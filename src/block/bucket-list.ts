@@ -20,7 +20,7 @@ import { type Bucket, isNotFound, isPrecondition, type ListedObject } from '../s
 import { eachOf } from '../runtime/each-of.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { type BlockMeta, readMeta } from './meta.ts';
-import { BLOCK_ID, COMPACTED_META_FILE, LEASE_FILE, META_FILE, objectKey } from './objects.ts';
+import { BLOCK_ID, COMPACTED_META_FILE, FILTERS_FILE, LEASE_FILE, META_FILE, objectKey } from './objects.ts';
 import { INDEX_FILE, readTenantIndex, renderTenantIndex, type TenantIndex } from './tenant-index.ts';
 
 export interface BucketListOptions {
@@ -196,7 +196,8 @@ export class BucketList {
         `the tenant index ${index === undefined ? 'is missing' : `is ${Math.round(ageMs / 1000)} s old`} and storage.trace.blocklist_poll_fallback is false`,
       );
     const beganMs = now();
-    await this.#list(tenant, state, beganMs, signal);
+    // Blocks never change: what an old index says of them is as good as what they say themselves.
+    await this.#list(tenant, state, beganMs, signal, index?.live);
     if (builder) await this.#writeIndex(tenant, state, read?.version, beganMs, signal);
     state.indexAgeMs = builder ? 0 : ageMs;
   }
@@ -230,14 +231,21 @@ export class BucketList {
     this.#change(tenant, state, metas, this.#missed(state, present, state.asOfMs));
   }
 
-  async #list(tenant: string, state: TenantState, beganMs: number, signal: AbortSignal | undefined): Promise<void> {
+  async #list(
+    tenant: string,
+    state: TenantState,
+    beganMs: number,
+    signal: AbortSignal | undefined,
+    indexed: BlockMeta[] = [],
+  ): Promise<void> {
     const found = await this.#listed(tenant, state.live.size + state.replaced.size + state.compacted.size, signal);
     const isLong = this.#options.now() - beganMs > this.#options.listMsMax;
     for (const id of state.foreign) if (!found.live.has(id)) state.foreign.delete(id);
-    const unknown = [...found.live].filter(
-      (id) => !knows(state, id) && !state.foreign.has(id) && !found.compacted.has(id),
+    const unknown = new Set(
+      [...found.live].filter((id) => !knows(state, id) && !state.foreign.has(id) && !found.compacted.has(id)),
     );
-    const metas = await this.#metas(tenant, unknown, signal, (id) => state.foreign.add(id));
+    const metas = indexed.filter(({ blockID }) => unknown.delete(blockID));
+    metas.push(...(await this.#metas(tenant, [...unknown], signal, (id) => state.foreign.add(id))));
     for (const id of found.compacted.keys()) found.live.delete(id);
     const compacted: TenantState['compacted'] = new Map();
     for (const [id, ms] of found.compacted)
@@ -350,7 +358,8 @@ export class BucketList {
       if (metas.length === 0 && state.compacted.size === 0 && state.foreign.size === 0) {
         // The index last: as long as it is there, the next poll knows what to do.
         if (version !== undefined)
-          for (const each of [`${tenant}/${LEASE_FILE}`, key]) await this.#bucket.delete(each, { signal });
+          for (const each of [`${tenant}/${LEASE_FILE}`, `${tenant}/${FILTERS_FILE}`, key])
+            await this.#bucket.delete(each, { signal });
       } else if (state.foreign.size === 0) {
         const compacted = [...state.compacted.values()].flatMap(({ meta, ms }) =>
           meta === undefined ? [] : [[meta, ms] as const],

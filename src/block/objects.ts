@@ -16,6 +16,9 @@ export const FLUSHED_FILE = 'flushed';
 /** Of a tenant in a bucket: who merges its blocks (compact/bucket-lease.ts). */
 export const LEASE_FILE = 'compaction.json';
 
+/** Of a tenant in a bucket: the filters of trace ids of its blocks (filter-pack.ts). */
+export const FILTERS_FILE = 'trace-filters';
+
 export const BLOCK_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 export function objectKey(tenant: string, id: string, name: string): string {

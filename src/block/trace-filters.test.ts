@@ -6,7 +6,8 @@ import { createSink } from '../parquet/sink.ts';
 import type { BlockRef } from './catalog.ts';
 import { type TraceFilter, TraceFilters } from './trace-filters.ts';
 
-const ref = (id: string): BlockRef => ({ id }) as BlockRef;
+const ref = (id: string): BlockRef => ({ id, tenant: 't' }) as BlockRef;
+const noPack = async (): Promise<ReadonlyMap<string, TraceFilter[]>> => new Map();
 
 /** Of one row group. */
 function filterOf(ids: Uint8Array[]): TraceFilter[] {
@@ -26,6 +27,7 @@ test('a trace is looked for where it may be, and wherever that is not known', as
       if (id === 'broken') throw new Error('cannot be read');
       return id === 'bare' ? undefined : filterOf([traces[Number(id)]]);
     },
+    readPack: noPack,
   });
   filters.add([...traces.keys()].map((i) => ref(String(i))));
   filters.add([ref('broken'), ref('bare')]);
@@ -48,6 +50,7 @@ test('no more is kept than fits, and there is room again when blocks go', async 
     bytesMax: 3 * byteLength,
     concurrency: 2,
     read: async () => filter,
+    readPack: noPack,
   });
   filters.add(Array.from({ length: 10 }, (_, i) => ref(String(i))));
   await filters.settled();
@@ -69,8 +72,46 @@ test('a row group is not looked into when the id is not between its ids', async 
     bytesMax: 1 << 20,
     concurrency: 1,
     read: async ({ id }) => (id === 'within' ? [between(0, 6), between(7, 7)] : [between(0, 6), between(8, 9)]),
+    readPack: noPack,
   });
   filters.add([ref('within'), ref('without')]);
   await filters.settled();
   assert.deepEqual(filters.holding(['within', 'without'], id), ['within']);
+});
+
+test('filters of many blocks come in one object, and the others one by one', async () => {
+  const filter = filterOf([new Uint8Array(16)]);
+  const asked: string[] = [];
+  const make = (pack: ReadonlyMap<string, TraceFilter[]>) =>
+    new TraceFilters({
+      bytesMax: 1 << 20,
+      concurrency: 2,
+      async read({ id }) {
+        asked.push(id);
+        return filter;
+      },
+      async readPack(tenant) {
+        asked.push(tenant);
+        return pack;
+      },
+    });
+  const ids = Array.from({ length: 20 }, (_, i) => `block ${i}`);
+  const first = make(new Map());
+  first.add(ids.slice(0, 7).map(ref));
+  await first.settled();
+  assert.deepEqual(asked.sort(), ids.slice(0, 7));
+  assert.equal(first.packOf('t', ids), undefined, 'too few');
+  first.add(ids.slice(7).map(ref));
+  await first.settled();
+  const pack = first.packOf('t', ids)!;
+  assert.deepEqual([...pack.keys()], ids);
+  first.setPacked('t', pack.keys());
+  assert.equal(first.packOf('t', ids), undefined, 'nothing is new');
+  asked.length = 0;
+  const second = make(pack);
+  second.add([...ids, 'later'].map(ref));
+  await second.settled();
+  assert.deepEqual(asked, ['t', 'later']);
+  assert.equal(second.packOf('t', [...ids, 'later']), undefined, 'one is new');
+  assert.equal(second.holding(ids, new Uint8Array(16).fill(7)).length < 20, true);
 });

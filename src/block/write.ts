@@ -41,6 +41,8 @@ export interface BlockMemory {
 }
 
 /** Attribute columns of resources in a file, for other programs. */
+/** A trace is looked for in 500 blocks: with 12 bits three of them would be read in vain, with 20 it is every fifth time one. */
+const TRACE_ID_BITS = 20;
 const RESOURCE_COLUMNS_MAX = 128;
 
 const RARE_TYPES: Record<RareColumn['field'], ColumnUse['t']> = {
@@ -159,7 +161,7 @@ function traceIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
     codes,
     codeCount: table.rows,
     codec: 'none',
-    bloom: 12,
+    bloom: TRACE_ID_BITS,
   };
 }
 

@@ -10,7 +10,8 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BucketList } from '../block/bucket-list.ts';
 import { type BlockRef, blockRef } from '../block/catalog.ts';
 import type { BlockMeta } from '../block/meta.ts';
-import { objectKey } from '../block/objects.ts';
+import { parseFilterPack, renderFilterPack } from '../block/filter-pack.ts';
+import { FILTERS_FILE, objectKey } from '../block/objects.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { type BlockSource, fetchingSource } from '../block/source.ts';
 import { TraceFilters } from '../block/trace-filters.ts';
@@ -125,6 +126,7 @@ export type BucketAnswer =
   | { id: number; code: ErrorCode; message: string };
 
 const FILTERS_AT_ONCE = 8;
+const PACK_HEAD_BYTES_MAX = 1 << 20;
 const UPLOAD_RETRY_MS = [1000, 2000, 5000, 15_000, 30_000, 60_000];
 /** The same trouble is told again after this. */
 const TELL_MS = 60_000;
@@ -157,6 +159,11 @@ const filters = new TraceFilters({
   async read(ref) {
     const block = await OpenBlock.open(ref, { ...createBlockCaches(0), remote: remoteSource });
     return block.traceFilters();
+  },
+  async readPack(tenant) {
+    const bytesMax = settings.filterBytes + PACK_HEAD_BYTES_MAX;
+    const { bytes } = await bucket.get(`${tenant}/${FILTERS_FILE}`, { bytesMax, signal: stopping.signal });
+    return parseFilterPack(bytes);
   },
 });
 const told = new Map<string, number>();
@@ -248,6 +255,9 @@ async function pollLoop(): Promise<void> {
       settled = true;
       await list.poll(stopping.signal);
       stats.pollSeconds.push((performance.now() - began) / 1000);
+      void packFilters().catch((error: unknown) =>
+        tell('warn', `cannot put filters of trace ids into the bucket: ${messageOf(error)}`, {}),
+      );
       if (!listed) send({ type: 'listed' });
       listed = true;
       failures = 0;
@@ -268,6 +278,25 @@ async function pollLoop(): Promise<void> {
     const pauseMs = listed ? periodMs : Math.min(periodMs, 1000 * 2 ** Math.min(failures, 5));
     await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {});
   }
+}
+
+/** Puts the filters of tenants whose index this process writes into one object each, for those who start later. */
+async function packFilters(): Promise<void> {
+  await filters.settled();
+  for (const [tenant, { built, live }] of list.tenants) {
+    const pack = built ? filters.packOf(tenant, live.keys()) : undefined;
+    if (pack === undefined) continue;
+    const key = `${tenant}/${FILTERS_FILE}`;
+    const { signal } = stopping;
+    const bytes = Buffer.concat(renderFilterPack(pack));
+    if (bytes.length <= bucket.partBytes) await bucket.put(key, bytes, { signal });
+    else await bucket.multipart(key, partsOf(bytes, bucket.partBytes), { signal });
+    filters.setPacked(tenant, pack.keys());
+  }
+}
+
+async function* partsOf(bytes: Uint8Array, partBytes: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += partBytes) yield bytes.subarray(at, at + partBytes);
 }
 
 async function retentionLoop(retention: RetentionSettings): Promise<void> {

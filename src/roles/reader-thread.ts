@@ -388,7 +388,11 @@ async function holding({ op, request }: Question, wanted: BlockRef[], work: Work
   const far = wanted.filter(({ directory }) => directory === undefined).map(({ id }) => id);
   if (far.length === 0) return wanted;
   const may = await work.outside(remote.holding(far, request.id));
-  return wanted.filter(({ id, directory }) => directory !== undefined || may.has(id));
+  const held = wanted.filter(({ id, directory }) => directory !== undefined || may.has(id));
+  // What is read after a block is opened comes at the same time.
+  for (const ref of held)
+    if (ref.directory === undefined && !caches.blocks.has(ref.id)) remote.open(ref).warm?.('traces');
+  return held;
 }
 
 /** Opens what can be opened, into `held`; the others are put into `missing` or end the attempt. */
