@@ -40,9 +40,9 @@ export interface BlockMemory {
   pages: PageScratch;
 }
 
-/** Attribute columns of resources in a file, for other programs. */
 /** A trace is looked for in 500 blocks: with 12 bits three of them would be read in vain, with 20 it is every fifth time one. */
 const TRACE_ID_BITS = 20;
+/** Attribute columns of resources in a file, for other programs. */
 const RESOURCE_COLUMNS_MAX = 128;
 
 const RARE_TYPES: Record<RareColumn['field'], ColumnUse['t']> = {

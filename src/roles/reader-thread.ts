@@ -389,9 +389,10 @@ async function holding({ op, request }: Question, wanted: BlockRef[], work: Work
   if (far.length === 0) return wanted;
   const may = await work.outside(remote.holding(far, request.id));
   const held = wanted.filter(({ id, directory }) => directory !== undefined || may.has(id));
-  // What is read after a block is opened comes at the same time.
+  // What is read after a block is opened comes at the same time, where it is known by then.
   for (const ref of held)
-    if (ref.directory === undefined && !caches.blocks.has(ref.id)) remote.open(ref).warm?.('traces');
+    if (ref.directory === undefined && ref.meta.totalRecords === 1 && !caches.blocks.has(ref.id))
+      remote.open(ref).warmTraces?.({ offset: 0, length: ref.meta.vivace.tracesBytes });
   return held;
 }
 
