@@ -84,6 +84,13 @@ export function parsePromDuration(text: string): number {
   }
 }
 
+/** Of a request: how long back something reaches. Throws `invalid` with Prometheus's words, for what is negative, too. */
+export function parseSince(text: string): number {
+  const ms = parsePromDuration(text);
+  if (ms < 0) throw new VivaceError('invalid', `not a valid duration string: ${JSON.stringify(text)}`);
+  return ms;
+}
+
 /** As Go prints it: `168h0m0s`, `1m30s`, `250ms`, `0s`. */
 export function formatGoDuration(ms: number): string {
   if (ms === Number.POSITIVE_INFINITY) return infiniteText;

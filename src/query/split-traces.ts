@@ -26,17 +26,30 @@ const SETS_KEPT = 8;
 const PAIRS_KEPT = 4096;
 const STOP_EVERY = 1 << 16;
 
+/** What is asked of a segment here. */
+export type HoldsTraces = Pick<Segment, 'name' | 'live' | 'traceIds' | 'mayHoldHash'>;
+
 /** What one thread remembers between queries. */
 export class SplitTraceCache {
   readonly #blocks = new Map<string, SplitTraces>();
   readonly #pairs = new Map<string, Pair>();
 
   /** Segments come newest first. */
-  async find(segments: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+  async find(segments: readonly HoldsTraces[], stop: () => void): Promise<SplitTraces> {
+    const blocks = segments.filter(({ live }) => !live);
+    const known = await this.#ofBlocks(blocks, stop);
+    return blocks.length === segments.length ? known : this.#withLive(segments, known, stop);
+  }
+
+  /** Only those of which a part lies in a live segment. */
+  ofLive(segments: readonly HoldsTraces[], stop: () => void): Promise<SplitTraces> {
+    const blocks = segments.filter(({ live }) => !live);
+    return this.#withLive(segments, { ids: [], places: blocks.map(() => ({ numbers: [], splits: [] })) }, stop);
+  }
+
+  async #withLive(segments: readonly HoldsTraces[], known: SplitTraces, stop: () => void): Promise<SplitTraces> {
     const blocks = segments.filter(({ live }) => !live);
     const lives = segments.filter(({ live }) => live);
-    const known = await this.#ofBlocks(blocks, stop);
-    if (lives.length === 0) return known;
     const split: SplitTraces = {
       ids: [...known.ids],
       places: segments.map((segment) => {
@@ -65,7 +78,7 @@ export class SplitTraceCache {
     return split;
   }
 
-  async #ofBlocks(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+  async #ofBlocks(blocks: readonly HoldsTraces[], stop: () => void): Promise<SplitTraces> {
     const key = blocks.map(({ name }) => name).join();
     let known = this.#blocks.get(key);
     if (known === undefined) known = await tracesOfSeveral(blocks, stop);
@@ -73,7 +86,7 @@ export class SplitTraceCache {
     return known;
   }
 
-  async #ofPair(live: Segment, ids: Uint8Array, block: Segment): Promise<Pair> {
+  async #ofPair(live: HoldsTraces, ids: Uint8Array, block: HoldsTraces): Promise<Pair> {
     const key = `${live.name} ${block.name}`;
     const pair = this.#pairs.get(key) ?? { checked: 0, liveNumbers: [], blockNumbers: [] };
     keep(this.#pairs, key, pair, PAIRS_KEPT);
@@ -135,8 +148,8 @@ class Adding {
 }
 
 async function addLivePairs(
-  segments: readonly Segment[],
-  lives: readonly Segment[],
+  segments: readonly HoldsTraces[],
+  lives: readonly HoldsTraces[],
   adding: Adding,
   stop: () => void,
 ): Promise<void> {
@@ -160,7 +173,7 @@ async function addLivePairs(
 }
 
 /** The traces that several blocks have: merges their sorted ids with a heap of one cursor a block. */
-export async function tracesOfSeveral(blocks: readonly Segment[], stop: () => void): Promise<SplitTraces> {
+export async function tracesOfSeveral(blocks: readonly HoldsTraces[], stop: () => void): Promise<SplitTraces> {
   const split: SplitTraces = { ids: [], places: blocks.map(() => ({ numbers: [], splits: [] })) };
   if (blocks.length < 2) return split;
   if (blocks.length === 2) return tracesOfTwo(blocks, split);
@@ -223,7 +236,7 @@ export async function tracesOfSeveral(blocks: readonly Segment[], stop: () => vo
 }
 
 /** Two lists need no heap: they are walked side by side. */
-async function tracesOfTwo(blocks: readonly Segment[], split: SplitTraces): Promise<SplitTraces> {
+async function tracesOfTwo(blocks: readonly HoldsTraces[], split: SplitTraces): Promise<SplitTraces> {
   const [a, b] = [await blocks[0].traceIds(), await blocks[1].traceIds()];
   const [keysA, keysB] = [keysOf(a), keysOf(b)];
   for (let i = 0, k = 0; i < keysA.length && k < keysB.length; ) {

@@ -24,13 +24,18 @@ import type {
 } from '../serve/queries.ts';
 import { joinReceipts } from '../serve/receipt.ts';
 import type { Question } from './reader-thread.ts';
+import type { PartsAnswer, PartsRequest } from './split-parts.ts';
+import type { ProcessQueries } from './threads.ts';
 
 /** A question that a peer does not answer in this time is answered without it. */
 const PEER_MS_MAX = 10_000;
 const QUESTION_BYTES_MAX = 1 << 20;
+/** Traces, and bytes of spans, that one process brings another for a question. */
+const SPLIT_TRACES_MAX = 20_000;
+const BROUGHT_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Listens for the questions of other processes; the socket also shows that this process lives. */
-export async function answerPeers(wal: string, instance: string, queries: Queries): Promise<{ close(): void }> {
+export async function answerPeers(wal: string, instance: string, queries: ProcessQueries): Promise<{ close(): void }> {
   fs.mkdirSync(wal, { recursive: true, mode: 0o700 });
   const file = socketPath(wal, instance);
   const short = shortSocketPath(file);
@@ -73,7 +78,12 @@ interface PeerAnswer {
 }
 
 /** Only what this process has not cut yet. */
-function recent(queries: Queries, question: Question, signal: AbortSignal, listener: Listener): Promise<unknown> {
+function recent(
+  queries: ProcessQueries,
+  question: Question,
+  signal: AbortSignal,
+  listener: Listener,
+): Promise<unknown> {
   switch (question.op) {
     case 'trace':
       return queries.trace({ ...question.request, mode: 'recent' }, signal, listener);
@@ -83,22 +93,26 @@ function recent(queries: Queries, question: Question, signal: AbortSignal, liste
       return queries.tagNames({ ...question.request, recentOnly: true }, signal, listener);
     case 'tagValues':
       return queries.tagValues({ ...question.request, recentOnly: true }, signal, listener);
+    case 'parts':
+      return queries.parts({ ...question.request, recentOnly: true }, signal);
     case 'metrics':
       return queries.metricsPartial({ ...question.request, recentOnly: true }, signal, listener);
   }
 }
 
 /** The queries of this process, joined with the recent data of every other process on the same folder. */
-export function withPeers(own: Queries, wal: string, instance: string | undefined): Queries {
+export function withPeers(own: ProcessQueries, wal: string, instance: string | undefined): Queries {
   /** The answers of all that answer; whoever does not is missing in the receipt. */
   const ask = async <A>(
-    question: Question,
+    question: Question | ((socket: string) => Question),
     signal: AbortSignal,
     listener: Listener<never> | undefined,
+    sockets = otherSockets(wal, instance),
   ): Promise<A[]> => {
-    const sockets = otherSockets(wal, instance);
     if (sockets.length === 0) return [];
-    const answers = await Promise.all(sockets.map((socket) => askPeer(socket, question, signal)));
+    const answers = await Promise.all(
+      sockets.map((socket) => askPeer(socket, typeof question === 'function' ? question(socket) : question, signal)),
+    );
     signal.throwIfAborted();
     return answers.flatMap((told, i) => {
       // Who has stopped in good order has cut everything.
@@ -113,13 +127,14 @@ export function withPeers(own: Queries, wal: string, instance: string | undefine
   };
   /** Asks the others, then here: a span that a peer cuts meanwhile is then in the blocks when they are looked at. */
   const joined = async <A>(
-    question: Question,
+    question: Question | ((socket: string) => Question),
     signal: AbortSignal,
     listener: Listener<A> | undefined,
     here: (listener: Listener<A> | undefined) => Promise<A>,
     join: (answers: A[]) => A,
+    sockets = otherSockets(wal, instance),
   ): Promise<A> => {
-    const others = await ask<A>(question, signal, listener);
+    const others = await ask<A>(question, signal, listener, sockets);
     if (others.length === 0) return here(listener);
     const onProgress = (partial: A): void => listener?.onProgress?.(join([partial, ...others]));
     return join([await here(listener && { ...listener, ...(listener.onProgress && { onProgress }) }), ...others]);
@@ -131,8 +146,14 @@ export function withPeers(own: Queries, wal: string, instance: string | undefine
   ): Promise<MetricsRequest> => {
     // What others have counted for a request is added once, here.
     const { others: known = [], ...bare } = request;
-    const others = await ask<MetricsPartialAnswer>({ op: 'metrics', request: bare }, signal, listener);
-    return { ...bare, others: [...known, ...others] };
+    const sockets = otherSockets(wal, instance);
+    const { without, brought } = await gather(own, sockets, { ...bare, ...secondsOf(bare) }, signal, listener);
+    const question = (socket: string): Question => ({
+      op: 'metrics',
+      request: { ...bare, parts: { without: without.get(socket) } },
+    });
+    const others = await ask<MetricsPartialAnswer>(question, signal, listener, sockets);
+    return { ...bare, others: [...known, ...others], parts: { brought } };
   };
   return {
     async trace(request, signal, listener) {
@@ -148,14 +169,20 @@ export function withPeers(own: Queries, wal: string, instance: string | undefine
         ...(mine?.incomplete !== undefined && { incomplete: mine.incomplete }),
       };
     },
-    search: (request, signal, listener) =>
-      joined<SearchAnswer>(
-        { op: 'search', request },
+    async search(request, signal, listener) {
+      const sockets = otherSockets(wal, instance);
+      // Searches by tags judge each part of a trace by itself.
+      const { without, brought } =
+        request.tags === undefined ? await gather(own, sockets, request, signal, listener) : NO_PARTS;
+      return joined<SearchAnswer>(
+        (socket) => ({ op: 'search', request: { ...request, parts: { without: without.get(socket) } } }),
         signal,
         listener,
-        (l) => own.search(request, signal, l),
+        (l) => own.search({ ...request, parts: { brought } }, signal, l),
         (answers) => joinSearches(answers, request.limit),
-      ),
+        sockets,
+      );
+    },
     searchBody: (request, form, signal, listener) =>
       otherSockets(wal, instance).length === 0 ? own.searchBody?.(request, form, signal, listener) : undefined,
     tagNames: (request, signal, listener) =>
@@ -181,6 +208,80 @@ export function withPeers(own: Queries, wal: string, instance: string | undefine
     metricsPartial: async (request, signal, listener) =>
       own.metricsPartial(await counted(request, signal, listener), signal, listener),
   };
+}
+
+/** What is known of traces that several processes have a part of. */
+interface Gathered {
+  /** By socket: the traces that are looked at here, 16 bytes each. */
+  without: Map<string, Uint8Array>;
+  /** What others have not written yet of them. */
+  brought: Uint8Array[];
+}
+
+const NO_PARTS: Gathered = { without: new Map(), brought: [] };
+
+/**
+ * Gathers traces of which another process has a part, so that they are looked at as a whole, here (split-parts.ts). What
+ * arrives while this is done, and what does not fit, each process looks at by itself.
+ */
+async function gather(
+  own: ProcessQueries,
+  sockets: readonly string[],
+  request: { tenant: string; recentOnly?: boolean; startSeconds: number; endSeconds: number },
+  signal: AbortSignal,
+  listener: Listener<never> | undefined,
+): Promise<Gathered> {
+  if (sockets.length === 0) return NO_PARTS;
+  const { tenant, recentOnly = false, startSeconds, endSeconds } = request;
+  const askParts = async (socket: string, parts: PartsRequest): Promise<PartsAnswer | undefined> => {
+    const told = await askPeer(socket, { op: 'parts', request: parts }, signal);
+    // Whoever does not answer is asked once more, for the answer itself, and is missing then.
+    return typeof told === 'object' ? (told.answer as PartsAnswer) : undefined;
+  };
+  const lives = await Promise.all(
+    sockets.map(async (socket) => {
+      const told = await askParts(socket, { tenant, recentOnly: true, want: 'ids' });
+      if (told?.want !== 'ids') return [];
+      return told.lives.map(({ name, ids }) => ({ name: `${path.parse(socket).name} ${name}`, ids }));
+    }),
+  );
+  if (lives.every((each) => each.length === 0)) return NO_PARTS;
+  const split = await own.parts({ tenant, recentOnly, startSeconds, endSeconds, want: 'split', lives }, signal);
+  if (split.want !== 'split' || split.ids.every(({ length }) => length === 0)) return NO_PARTS;
+  const gathered: Gathered = { without: new Map(), brought: [] };
+  let left = 0;
+  await Promise.all(
+    sockets.map(async (socket, i) => {
+      const wanted = split.ids[i];
+      if (wanted.length === 0) return;
+      const ids = wanted.subarray(0, 16 * SPLIT_TRACES_MAX);
+      const told = await askParts(socket, {
+        tenant,
+        recentOnly: true,
+        want: 'spans',
+        ids,
+        bytesMax: BROUGHT_BYTES_MAX,
+      });
+      const parts = told?.want === 'spans' ? told : { ids: new Uint8Array(), trace: new Uint8Array() };
+      left += (wanted.length - parts.ids.length) / 16;
+      if (parts.ids.length === 0) return;
+      gathered.without.set(socket, parts.ids);
+      gathered.brought.push(parts.trace);
+    }),
+  );
+  signal.throwIfAborted();
+  if (left > 0)
+    listener?.onReceipt?.({
+      ...NOTHING,
+      missing: [
+        { what: `the whole of ${left} traces`, why: 'they lie in several processes, which looked at them apart' },
+      ],
+    });
+  return gathered;
+}
+
+function secondsOf({ startNs, endNs }: MetricsRequest): { startSeconds: number; endSeconds: number } {
+  return { startSeconds: Number(startNs / 1_000_000_000n), endSeconds: Number(endNs / 1_000_000_000n) + 1 };
 }
 
 const NOTHING: Receipt = {

@@ -49,6 +49,7 @@ import { parseQuery } from '../traceql/parse.ts';
 import { planOf } from '../traceql/plan.ts';
 import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
 import { type RemoteBlocks, remoteBlocks } from './bucket.ts';
+import { answerParts, type PartsRequest } from './split-parts.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
 import type { LeaseAnswer, ReaderAsks, ToReaderPort } from './writer-thread.ts';
@@ -67,6 +68,7 @@ export type Question =
   | { op: 'search'; request: SearchRequest; form?: SearchForm }
   | { op: 'tagNames'; request: TagNamesRequest }
   | { op: 'tagValues'; request: TagValuesRequest }
+  | { op: 'parts'; request: PartsRequest }
   | MetricsQuestion;
 
 export interface Ask {
@@ -115,6 +117,8 @@ const blockLists = new Map<string, KnownBlocks>();
 /** Blocks that could not be read, why, and until when that is believed. */
 const damaged = new Map<string, { why: string; untilMs: number }>();
 let nextLease = 1;
+/** Segments of what other processes have brought. */
+let nextBrought = 1;
 const running = new Set<Promise<void>>();
 
 collectWhenIdle();
@@ -234,7 +238,14 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const opened = groups.map((group, at) => work.watch(group, ahead(at)));
     const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
     const segments: Segment[] = [];
-    for (const segment of [...live, ...opened]) segments.push(await withoutTraces(segment, hidden));
+    const parts = question.op === 'search' || question.op === 'metrics' ? question.request.parts : undefined;
+    const elsewhere = parts?.without === undefined ? undefined : wantedTraces(idsIn(parts.without));
+    for (const segment of [...live, ...opened]) {
+      const left = await withoutTraces(segment, hidden);
+      segments.push(elsewhere === undefined ? left : await withoutTraces(left, elsewhere));
+    }
+    const brought = (parts?.brought ?? []).map((bytes) => work.watch(joinedSegment(bytes, -nextBrought++)));
+    segments.splice(live.length, 0, ...brought);
     const result = await run(question, parsed, segments, work, tell, receipt);
     const explanation = (): Explanation =>
       work.explanation(parsed === undefined ? [] : planOf(parsed), blocks.length, wanted, missing);
@@ -306,6 +317,8 @@ async function run(
           : await findTagValues(segments, question.request, work.stop, progressOf(answerOf)),
       );
     }
+    case 'parts':
+      return answerParts(question.request, segments, joining.splits, work.stop);
     case 'metrics': {
       const metricsOf = (done: number): SearchMetrics => searchMetrics(segments, receipt(), done, 0);
       const incomplete = (): string | undefined => incompleteText(receipt());
@@ -376,6 +389,11 @@ function inRange<B extends { startSeconds: number; endSeconds: number }>({ op, r
   const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } =
     op === 'metrics' ? metricsSeconds(request) : request;
   return blocks.filter((block) => block.endSeconds >= startSeconds && block.startSeconds <= endSeconds);
+}
+
+/** Sixteen bytes each. */
+function idsIn(ids: Uint8Array): Uint8Array[] {
+  return Array.from({ length: ids.length / 16 }, (_, i) => ids.subarray(16 * i, 16 * i + 16));
 }
 
 function metricsSeconds({ startNs, endNs }: MetricsRequest): { startSeconds: number; endSeconds: number } {

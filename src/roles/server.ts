@@ -50,7 +50,7 @@ import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, windowsOf } from './lifetime-settings.ts';
-import { startReaders, startWriter } from './threads.ts';
+import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
 import type { TenantCounts, WriterStats } from './writer-thread.ts';
 
@@ -107,8 +107,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   let spansSinceTold = 0;
 
   // The socket comes first: it is what tells other processes that this log has an owner.
-  const gate: { open?: (queries: ReturnType<typeof withPeers>) => void } = {};
-  const opened = new Promise<ReturnType<typeof withPeers>>((resolve) => {
+  const gate: { open?: (queries: ProcessQueries) => void } = {};
+  const opened = new Promise<ProcessQueries>((resolve) => {
     gate.open = resolve;
   });
   const peers =
@@ -122,6 +122,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           metrics: async (r, s, l) => (await opened).metrics(r, s, l),
           metricsBody: async (r, f, s, l) => (await opened).metricsBody(r, f, s, l),
           metricsPartial: async (r, s, l) => (await opened).metricsPartial(r, s, l),
+          parts: async (r, s) => (await opened).parts(r, s),
         });
   const retention = retentionSettings(config, tenants);
   const compaction = compactionSettings(config, tenants, memoryLimitBytes());

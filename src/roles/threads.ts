@@ -16,6 +16,7 @@ import type {
 import type { Admission } from './admission.ts';
 import type { DeletionState } from './deletions.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
+import type { PartsAnswer, PartsRequest } from './split-parts.ts';
 import type { FromWriter, LimitTable, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
 
 export interface WriterEvents {
@@ -181,6 +182,11 @@ export interface ReaderEvents {
   onDamage(block: string, tenant: string, message: string): void;
 }
 
+/** What a process answers to others on its folder beside what it answers to clients. */
+export interface ProcessQueries extends Queries {
+  parts(request: PartsRequest, signal: AbortSignal): Promise<PartsAnswer>;
+}
+
 /** Starts reader threads on demand, up to `count`, and spreads queries over them: each goes to the one with the fewest. */
 export function startReaders(
   count: number,
@@ -188,7 +194,7 @@ export function startReaders(
   connect: (reader: Worker) => void,
   admission: Admission,
   { onGone, onDamage }: ReaderEvents,
-): { queries: Queries; close(): Promise<void> } {
+): { queries: ProcessQueries; close(): Promise<void> } {
   const cancelled = new SharedArrayBuffer(4 * SLOTS);
   const flags = new Int32Array(cancelled);
   const readers: { worker: Worker; busy: number }[] = [];
@@ -274,6 +280,7 @@ export function startReaders(
         ask({ op: 'metrics', request, form }, signal, listener) as Promise<Uint8Array>,
       metricsPartial: (request, signal, listener) =>
         ask({ op: 'metrics', request, form: 'partial' }, signal, listener) as Promise<MetricsPartialAnswer>,
+      parts: (request, signal) => ask({ op: 'parts', request }, signal) as Promise<PartsAnswer>,
     },
     async close() {
       closing = true;

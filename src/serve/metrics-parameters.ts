@@ -2,7 +2,7 @@
  * Parameters of `/api/metrics/query_range` and `/api/metrics/query` (api.md §1.8, §6): times in four notations, steps, and
  * how a range is laid onto whole steps. Texts of errors are part of the contract.
  */
-import { formatGoDuration, parseGoDuration, parsePromDuration } from '../config/duration.ts';
+import { formatGoDuration, parseGoDuration, parseSince } from '../config/duration.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { type ApiLimits, checkQuerySize } from './parameters.ts';
 import type { MetricsRequest } from './queries.ts';
@@ -126,7 +126,7 @@ function checkLength(rangeNs: bigint, limits: MetricsLimits): void {
 function askedRange(url: URLSearchParams, nowMs: number): AskedRange {
   const nowNs = BigInt(Math.floor(nowMs)) * MS;
   const since = url.get('since');
-  const sinceMs = since ? desc(() => named('since', () => parsePromDuration(since))) : DEFAULT_SINCE_MS;
+  const sinceMs = since ? desc(() => named('since', () => parseSince(since))) : DEFAULT_SINCE_MS;
   const endNs = desc(() => named('end', () => timeOf(url.get('end')))) ?? nowNs;
   const before = endNs > nowNs ? nowNs : endNs;
   const startNs =

@@ -64,6 +64,11 @@ const refusals: [path: string, status: number, body: string][] = [
     400,
     `error parsing date range: could not parse 'since' parameter: not a valid duration string: "x"`,
   ],
+  [
+    '/api/search?since=-5m',
+    400,
+    `error parsing date range: could not parse 'since' parameter: not a valid duration string: "-5m"`,
+  ],
   ['/api/search/tags?scope=all', 400, 'invalid scope: all'],
   ['/api/search/tags?scope=Span', 400, 'invalid scope: Span'],
   [

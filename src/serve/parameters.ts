@@ -3,7 +3,7 @@
  * errors are part of the contract (Grafana and scripts show them), so they keep the words of the original, down to the
  * names of Go's number parsers.
  */
-import { formatGoDuration, parseGoDuration, parsePromDuration } from '../config/duration.ts';
+import { formatGoDuration, parseGoDuration, parseSince } from '../config/duration.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { parseLogfmt } from './logfmt.ts';
 import type { MetricsLimits } from './metrics-parameters.ts';
@@ -137,7 +137,7 @@ function searchRange(
   const cutoffSeconds = Math.floor((nowMs - limits.queryEndCutoffMs) / 1000);
   const clamp = (seconds: number) => (limits.queryEndCutoffMs > 0 ? Math.min(seconds, cutoffSeconds) : seconds);
   if (since) {
-    const sinceMs = inRange('since', () => parsePromDuration(since));
+    const sinceMs = inRange('since', () => parseSince(since));
     const endSeconds = end || cutoffSeconds;
     return checkedRange(start || Math.max(0, Math.floor(endSeconds - sinceMs / 1000)), clamp(endSeconds), true, limits);
   }

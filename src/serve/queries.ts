@@ -161,6 +161,15 @@ export interface SearchRequest {
   endSeconds: number;
   /** Leave blocks in the store alone. */
   recentOnly?: boolean;
+  parts?: SplitParts;
+}
+
+/** What processes on one folder tell each other of traces that several of them have a part of. */
+export interface SplitParts {
+  /** Traces that somebody else looks at: ids of 16 bytes each. */
+  without?: Uint8Array;
+  /** Spans that others have not written yet, as OTLP TracesData. */
+  brought?: Uint8Array[];
 }
 
 export interface SearchAnswer {
@@ -224,6 +233,7 @@ export interface MetricsRequest {
   seriesMax: number;
   /** Leave blocks in the store alone. */
   recentOnly?: boolean;
+  parts?: SplitParts;
   /** What was accumulated elsewhere for the same query and range: by other processes, for other tenants. */
   others?: MetricsPartialAnswer[];
 }
