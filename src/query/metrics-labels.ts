@@ -11,6 +11,7 @@ import { formatDuration } from '../traceql/duration.ts';
 import {
   attributeNamed,
   gather,
+  hex,
   KINDS,
   lineString,
   messageAttributes,
@@ -40,8 +41,9 @@ export class LabelValues {
   readonly #values: (FoundValue | undefined)[] = [undefined];
   readonly #countMax: number;
   readonly #takesRoom: () => boolean;
-  /** A bit for the hash of each known string. */
-  readonly #seen = new Uint8Array(SEEN_BYTES);
+  /** A bit for the hash of each known string; made when the first one is left out. */
+  #seen: Uint8Array | undefined;
+  #areIds = false;
   #bytesLeft: number;
   /** A value had to be left out. */
   limited = false;
@@ -75,12 +77,7 @@ export class LabelValues {
   string(text: string): number {
     const known = this.#strings.get(text);
     if (known !== undefined) return known;
-    const number = this.#add(this.#strings, text, { type: 'string', value: text });
-    if (number >= 0) {
-      const bytes = Buffer.from(text);
-      this.#markSeen(hashOf(bytes, 0, bytes.length));
-    }
-    return number;
+    return this.#add(this.#strings, text, { type: 'string', value: text });
   }
 
   /** Of the bytes of a string. Once nothing new is taken, bytes unlike all known ones are not even decoded. */
@@ -89,12 +86,28 @@ export class LabelValues {
     return this.string(utf8(bytes.subarray(from, to)));
   }
 
-  #markSeen(hash: number): void {
-    this.#seen[(hash >>> 3) & (SEEN_BYTES - 1)] |= 1 << (hash & 7);
+  /** Of the bytes of an id, which is shown as hex. */
+  id(bytes: Uint8Array, from: number, to: number): number {
+    this.#areIds = true;
+    if (this.limited && !this.#wasSeen(hashOf(bytes, from, to))) return LIMITED;
+    return this.string(hex(bytes, from, to));
   }
 
   #wasSeen(hash: number): boolean {
-    return (this.#seen[(hash >>> 3) & (SEEN_BYTES - 1)] & (1 << (hash & 7))) !== 0;
+    const seen = (this.#seen ??= this.#allSeen());
+    return (seen[(hash >>> 3) & (seen.length - 1)] & (1 << (hash & 7))) !== 0;
+  }
+
+  #allSeen(): Uint8Array {
+    let length = SEEN_BYTES_MIN;
+    while (length < this.#strings.size) length *= 2;
+    const seen = new Uint8Array(length);
+    const mark = (bytes: Uint8Array): void => {
+      const hash = hashOf(bytes, 0, bytes.length);
+      seen[(hash >>> 3) & (length - 1)] |= 1 << (hash & 7);
+    };
+    for (const text of this.#strings.keys()) mark(Buffer.from(text, this.#areIds ? 'hex' : 'utf8'));
+    return seen;
   }
 
   /** Of a safe integer. */
@@ -129,7 +142,7 @@ export class LabelValues {
   }
 }
 
-const SEEN_BYTES = 8192;
+const SEEN_BYTES_MIN = 8192;
 
 /** Of the length and of bytes from both ends. */
 function hashOf(bytes: Uint8Array, from: number, to: number): number {
@@ -161,7 +174,7 @@ export async function openLabel(
 ): Promise<LabelReader> {
   const layers = await layersOf(segment, reference, values, rows);
   if (layers === undefined) return valueByValue(segment, reference, values);
-  const start = reference.type === 'intrinsic' && reference.name === 'statusMessage' ? EMPTY : undefined;
+  const start = reference.type === 'intrinsic' ? WITHOUT_COLUMN.get(reference.name) : undefined;
   return {
     fill(rows, count, out) {
       out.fill(start === undefined ? 0 : values.number(start), 0, count);
@@ -175,6 +188,11 @@ export async function openLabel(
 }
 
 const EMPTY: FoundValue = { type: 'string', value: '' };
+/** What a span has that has no value in the column. */
+const WITHOUT_COLUMN: ReadonlyMap<string, FoundValue> = new Map([
+  ['statusMessage', EMPTY],
+  ['span:parentID', { type: 'string', value: '0000000000000000' }],
+]);
 
 /** A label whose values are entries of one dictionary. */
 export interface CodedLabel {
@@ -296,6 +314,13 @@ async function layersOf(
       case 'statusMessage': {
         const cursor = await openCursor(segment, { of: 'rare', field: 'status_message' }, rows);
         add(cursor && stringLayer(cursor, asText));
+        return layers;
+      }
+      case 'span:id':
+      case 'span:parentID': {
+        const field = reference.name === 'span:id' ? 'span_id' : 'parent_span_id';
+        const cursor = await openCursor(segment, { of: 'fixed', field }, rows);
+        add(cursor && idLayer(cursor, values));
         return layers;
       }
       case 'instrumentation:name':
@@ -469,6 +494,21 @@ function doubleLayer(cursor: ColumnCursor, values: LabelValues): Layer {
     },
   };
 }
+
+function idLayer(cursor: ColumnCursor, values: LabelValues): Layer {
+  return {
+    cursor,
+    fill(rows, count, out) {
+      cursor.read(rows, count, (part, index, from, to) => {
+        const bytes = part.bytes!;
+        for (let k = from; k < to; k++)
+          if (index[k] >= 0) out[k] = values.id(bytes, ID_BYTES * index[k], ID_BYTES * (index[k] + 1));
+      });
+    },
+  };
+}
+
+const ID_BYTES = 8;
 
 function boolLayer(cursor: ColumnCursor, values: LabelValues): Layer {
   const numbers = new Int32Array(2).fill(UNKNOWN);
