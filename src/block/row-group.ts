@@ -51,7 +51,7 @@ import type {
   Want,
 } from './segment.ts';
 import type { BlockSource, ByteRange, ReadBytes } from './source.ts';
-import { readTraceIds, readTraces, type TraceLines } from './traces-file.ts';
+import { bytesOfLines, readTraceIds, readTraces, type TraceLines } from './traces-file.ts';
 
 export interface DecodeScratch {
   page: PageScratch;
@@ -242,7 +242,7 @@ export class RowGroup implements Segment {
       const file = await this.#source.traces(this.#place.traces);
       this.bytesRead += file.length;
       const lines = readTraces(file);
-      return { value: lines, bytes: 2 * file.length + 80 * lines.strings.length };
+      return { value: lines, bytes: bytesOfLines(lines) };
     });
   }
 

@@ -18,8 +18,8 @@ const LINES: TraceLines = {
   rootName: Uint32Array.of(2, 0, 3),
   firstStat: Uint32Array.of(0, 1, 1, 3),
   statService: Uint32Array.of(1, 1, 4),
-  statSpans: Uint32Array.of(2, 3, 1),
-  statErrors: Uint32Array.of(0, 3, 1),
+  statSpans: Uint32Array.of(2, 3, 70000),
+  statErrors: Uint32Array.of(0, 300, 1),
   strings: ['shop', 'GET /', '', 'größer'],
 };
 
@@ -40,7 +40,7 @@ test('the bytes are those of the format page', () => {
     ...[7, 8, 9, 10, 11, 0xffffffff],
     ...[1, 0, 1, 2, 0, 3],
     ...[0, 1, 1, 3],
-    ...[1, 1, 4, 2, 3, 1, 0, 3, 1],
+    ...[1, 1, 4, 2, 3, 70000, 0, 300, 1],
     ...[4, 4, 9, 9, 17],
   ]);
   assert.equal(raw.toString('utf8', 4 * words.length), 'shopGET /größer');

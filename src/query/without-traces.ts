@@ -335,7 +335,7 @@ function filteredLines(lines: TraceLines, traces: Numbering, rows: Numbering, li
     firstStat[trace + 1] = stats.length;
   }
   if (!live) firstRow[kept.length] = rows.kept.length;
-  const of = (values: Uint32Array, indexes: ArrayLike<number>): Uint32Array =>
+  const of = (values: ArrayLike<number>, indexes: ArrayLike<number>): Uint32Array =>
     Uint32Array.from(indexes, (index) => values[index]);
   return {
     ids,
