@@ -6,7 +6,7 @@ import { messageOf } from '../runtime/errors.ts';
 import { type BlockMeta, metaOf, rfc3339Seconds } from './meta.ts';
 import { DATA_FILE, TRACES_FILE } from './objects.ts';
 import { PAGE_ROWS_KEY } from './schema.ts';
-import { readTraces } from './traces-file.ts';
+import { readTraces, tracesParts } from './traces-file.ts';
 import { type BlockFiles, secondsOf, verifyBlock } from './verify.ts';
 
 /**
@@ -30,15 +30,21 @@ export async function rebuiltMeta(
     const metadata = parseFooter(footer.subarray(0, footerBytes));
     // Without these nobody could tell a damaged index from a sound one.
     if (checksPlaces(metadata) === undefined) return `${DATA_FILE} is of an earlier version`;
-    const lines = readTraces(await files.read(TRACES_FILE, 0, tracesBytes));
-    const { start, end } = secondsOf(lines);
+    let [traces, start, end] = [0, Number.POSITIVE_INFINITY, 0];
+    for (const part of tracesParts(await files.read(TRACES_FILE, 0, tracesBytes))) {
+      const lines = readTraces(part);
+      const seconds = secondsOf(lines);
+      traces += lines.ids.length / 16;
+      start = Math.min(start, seconds.start);
+      end = Math.max(end, seconds.end);
+    }
     const facts = {
       dataBytes,
       footerBytes,
       footerCrc: crc32(footer),
       tracesBytes,
       rowGroups: metadata.rowGroups.length,
-      traces: lines.ids.length / 16,
+      traces,
       spans: metadata.rows,
       startSeconds: Math.floor(start),
       endSeconds: Math.ceil(end),

@@ -7,7 +7,7 @@ import { checksPlaces } from '../parquet/checks.ts';
 import { parseFooter } from '../parquet/footer.ts';
 import { ByteCache } from './cache.ts';
 import type { BlockRef } from './catalog.ts';
-import { type DecodeScratch, RowGroup } from './row-group.ts';
+import { type DecodeScratch, RowGroup, type RowGroupBlock } from './row-group.ts';
 import type { TraceFilter } from './trace-filters.ts';
 import { placesOf } from './row-group-places.ts';
 import { VivaceError } from '../runtime/errors.ts';
@@ -68,6 +68,8 @@ export class OpenBlock {
   readonly ref: BlockRef;
   /** In the order of trace ids. */
   readonly rowGroups: readonly RowGroup[];
+  /** What its columns are, from the one behind the fixed columns on. */
+  readonly uses: readonly ColumnUse[];
   readonly #source: BlockSource;
   #users = 0;
   #closing = false;
@@ -90,15 +92,16 @@ export class OpenBlock {
         return new RowGroup(block, name, metadata.rowGroups[number], of, tailAt, tail);
       });
       groups[0].bytesRead += footerSize;
-      return new OpenBlock(ref, source, groups);
+      return new OpenBlock(block, groups);
     } catch (error) {
       source.close();
       throw error;
     }
   }
 
-  private constructor(ref: BlockRef, source: BlockSource, rowGroups: RowGroup[]) {
+  private constructor({ ref, source, uses }: RowGroupBlock, rowGroups: RowGroup[]) {
     this.ref = ref;
+    this.uses = uses;
     this.#source = source;
     this.rowGroups = rowGroups;
   }

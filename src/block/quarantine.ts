@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { BlockCatalog, DamagedBlock, LocalBlockRef } from './catalog.ts';
 import { COMPACTED_META_FILE, DAMAGED_META_FILE, META_FILE, TRACES_FILE } from './objects.ts';
-import { findTrace, readTraces } from './traces-file.ts';
+import { findTrace, readTraces, tracesParts } from './traces-file.ts';
 import { folderFiles, verifyBlock } from './verify.ts';
 
 /** Checks a block that somebody could not read, and quarantines it when it is damaged; resolves with what is wrong with it. */
@@ -37,7 +37,8 @@ export async function quarantineIfDamaged(
 /** Whether a damaged block may hold the trace: its list of traces has a checksum of its own and is mostly whole. */
 export async function damagedMayHold({ directory }: DamagedBlock, traceId: Uint8Array): Promise<boolean> {
   try {
-    return findTrace(readTraces(await fs.promises.readFile(path.join(directory, TRACES_FILE))).ids, traceId) >= 0;
+    const parts = tracesParts(await fs.promises.readFile(path.join(directory, TRACES_FILE)));
+    return parts.some((part) => findTrace(readTraces(part).ids, traceId) >= 0);
   } catch {
     return true;
   }

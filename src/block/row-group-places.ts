@@ -32,7 +32,10 @@ export function renderPlaces(places: readonly WrittenPlace[]): string {
 }
 
 /** One for each row group of the footer. Throws VivaceError 'undecodable' when they do not fit together. */
-export function placesOf({ meta, startSeconds, endSeconds }: BlockRef, metadata: FileMetadata): RowGroupPlace[] {
+export function placesOf(
+  { meta, startSeconds, endSeconds }: Pick<BlockRef, 'meta' | 'startSeconds' | 'endSeconds'>,
+  metadata: FileMetadata,
+): RowGroupPlace[] {
   const text = metadata.keyValue.get(ROW_GROUPS_KEY);
   const groups = metadata.rowGroups;
   const whole = [0, meta.vivace.tracesBytes, startSeconds, endSeconds];

@@ -70,6 +70,15 @@ export interface RowGroupBlock {
   readonly pageRows: number;
 }
 
+/** A column as it is stored, for whoever writes its values again. */
+export interface StoredColumn {
+  chunk: ChunkMetadata;
+  /** The entries that its codes mean. */
+  dictionary: Values | undefined;
+  /** Pages, each with its first row; their arrays are good until the next page. */
+  pages: Iterable<{ first: number; page: DecodedPage }>;
+}
+
 /** With fewer rows than this share of a page, only their values are decoded. */
 const SPARSE_SHARE = 8;
 
@@ -321,6 +330,28 @@ export class RowGroup implements Segment {
     return this.#load(index, range, options);
   }
 
+  /** The pages of a column that hold rows of the range. Nothing of it stays in the cache. `index` counts all columns of the file. */
+  async stored(index: number, range: RowRange): Promise<StoredColumn> {
+    await this.#readIndexes();
+    const chunk = this.#chunk(index);
+    const pages = this.#pages(index, range);
+    const [dictionaryRange] = this.#dictionaryRange(index);
+    const ranges = this.#pageRanges(index, pages);
+    const read = await this.#source.fetch(dictionaryRange === undefined ? ranges : [dictionaryRange, ...ranges]);
+    const dictionary = dictionaryRange && this.#decodeDictionary(index, read, dictionaryRange);
+    return { chunk, dictionary, pages: { [Symbol.iterator]: () => this.#decodePages(index, pages, read) } };
+  }
+
+  /** How often a column of the file has an entry, nulls and elements of lists among them. */
+  get entriesMax(): number {
+    return this.#metadata.columns.reduce((most, { numValues }) => Math.max(most, numValues), 0);
+  }
+
+  /** Before compression. */
+  get uncompressedBytes(): number {
+    return this.#metadata.bytes;
+  }
+
   async resources(): Promise<Uint8Array[]> {
     return this.#messages(COLUMN_RESOURCE);
   }
@@ -489,6 +520,18 @@ export class RowGroup implements Segment {
     }
   }
 
+  *#decodePages(index: number, pages: number[], read: ReadBytes): Generator<{ first: number; page: DecodedPage }> {
+    const chunk = this.#chunk(index);
+    const { firstRows } = this.#offsets(index);
+    const scratch = this.#takeScratch();
+    try {
+      for (const { number, bytes, options } of this.#bytesOfPages(index, pages, read, scratch))
+        yield { first: firstRows[number], page: decodePage(bytes, chunk, scratch.page, options) };
+    } finally {
+      this.#caches.scratches.push(scratch);
+    }
+  }
+
   /** A function that gives, page after page, which of its rows are among the ascending `rows`; undefined where many are. */
   #rowsIn(index: number, rows: Uint32Array): (page: number) => Uint32Array | undefined {
     const { firstRows, pages } = this.#offsets(index);
@@ -628,13 +671,17 @@ export class RowGroup implements Segment {
   #values(index: number, read: ReadBytes): Values | undefined {
     const [range] = this.#dictionaryRange(index);
     if (range === undefined) return undefined;
-    const values = decodeDictionary(this.#take(read, range), this.#chunk(index), {
+    const values = this.#decodeDictionary(index, read, range);
+    this.#caches.columns.set(`${this.name} ${index} dictionary`, values, valuesBytes(values));
+    return values;
+  }
+
+  #decodeDictionary(index: number, read: ReadBytes, range: ByteRange): Values {
+    return decodeDictionary(this.#take(read, range), this.#chunk(index), {
       offset: range.offset,
       verifyChecksum: true,
       check: this.#checks?.dictionary(index),
     });
-    this.#caches.columns.set(`${this.name} ${index} dictionary`, values, valuesBytes(values));
-    return values;
   }
 
   async #messages(index: number): Promise<Uint8Array[]> {

@@ -178,6 +178,19 @@ function checkedFile(file: Uint8Array): { traces: number; rawBytes: number; ids:
   return { traces, rawBytes: view.getUint32(16, true), ids: file.subarray(TRACES_HEAD_BYTES, bodyAt), body };
 }
 
+/** The parts of a file, one a row group. Throws VivaceError 'internal' when it is damaged. */
+export function tracesParts(file: Uint8Array): Uint8Array[] {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < file.length; ) {
+    if (at + TRACES_HEAD_BYTES > file.length) throw damaged('it ends early');
+    const end = at + TRACES_HEAD_BYTES + 16 * view.getUint32(at + 8, true) + view.getUint32(at + 20, true);
+    parts.push(file.subarray(at, end));
+    at = end;
+  }
+  return parts;
+}
+
 /** Of all but itself. */
 function crcOf(file: Uint8Array): number {
   return crc32(file.subarray(TRACES_HEAD_BYTES), crc32(file.subarray(0, 24)));

@@ -1,10 +1,12 @@
 /** Whether a block is what its meta and its checksums say: every byte of its files is read, none is decoded but the trace lines. */
 import fs from 'node:fs';
 import path from 'node:path';
+import type { FileMetadata } from '../parquet/footer.ts';
 import { verifyFile } from '../parquet/verify.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { BlockMeta } from './meta.ts';
 import { DATA_FILE, TRACES_FILE } from './objects.ts';
+import { placesOf } from './row-group-places.ts';
 import { readTraces, type TraceLines } from './traces-file.ts';
 
 /** The files of one block, by name. */
@@ -16,11 +18,8 @@ export interface BlockFiles {
 }
 
 /** What is wrong with the block; nothing when it is sound. */
-export async function verifyBlock(
-  { size, footerSize, totalObjects, totalRecords, startTime, endTime, vivace }: BlockMeta,
-  files: BlockFiles,
-  pause: () => Promise<void>,
-): Promise<string[]> {
+export async function verifyBlock(meta: BlockMeta, files: BlockFiles, pause: () => Promise<void>): Promise<string[]> {
+  const { size, footerSize, totalObjects, totalRecords, startTime, endTime, vivace } = meta;
   const problems: string[] = [];
   const isThere = async (name: string, expected: number): Promise<boolean> => {
     const bytes = await files.bytes(name);
@@ -33,20 +32,7 @@ export async function verifyBlock(
   const differs = (what: string, found: number | string | undefined, said: number | string): void => {
     if (found !== said) problems.push(`${what}: ${found} in the files, ${said} in meta.json`);
   };
-  if (await isThere(TRACES_FILE, vivace.tracesBytes))
-    try {
-      const lines = readTraces(await files.read(TRACES_FILE, 0, vivace.tracesBytes));
-      differs('traces', lines.ids.length / 16, totalObjects);
-      differs('spans of the traces', lines.firstRow.at(-1), vivace.spans);
-      const disorder = disorderOf(lines);
-      if (disorder !== undefined) problems.push(disorder);
-      const { start, end } = secondsOf(lines);
-      if (start < Date.parse(startTime) / 1000 || end > Date.parse(endTime) / 1000)
-        problems.push(`spans lie outside of ${startTime} to ${endTime}`);
-    } catch (error) {
-      problems.push(`${TRACES_FILE}: ${messageOf(error)}`);
-    }
-  await pause();
+  let metadata: FileMetadata | undefined;
   if (await isThere(DATA_FILE, size)) {
     const found = await verifyFile({
       bytes: size,
@@ -55,6 +41,7 @@ export async function verifyBlock(
       pause,
     });
     problems.push(...found.problems.map((problem) => `${DATA_FILE}: ${problem}`));
+    metadata = found.metadata;
     if (found.metadata !== undefined) {
       differs('spans', found.metadata.rows, vivace.spans);
       differs('row groups', found.metadata.rowGroups.length, totalRecords);
@@ -62,6 +49,29 @@ export async function verifyBlock(
       differs('bytes of the footer', Buffer.from(tail).readUInt32LE(), footerSize);
     }
   }
+  await pause();
+  // Without the footer it is not known which part of it is whose.
+  if ((await isThere(TRACES_FILE, vivace.tracesBytes)) && metadata !== undefined)
+    try {
+      const [startSeconds, endSeconds] = [Date.parse(startTime) / 1000, Date.parse(endTime) / 1000];
+      let [traces, spans] = [0, 0];
+      let last = new Uint8Array(0);
+      for (const { traces: range } of placesOf({ meta, startSeconds, endSeconds }, metadata)) {
+        const lines = readTraces(await files.read(TRACES_FILE, range.offset, range.length));
+        traces += lines.ids.length / 16;
+        spans += lines.firstRow.at(-1) ?? 0;
+        const disorder = disorderOf(lines, last);
+        if (disorder !== undefined) problems.push(disorder);
+        last = lines.ids.slice(-16);
+        const { start, end } = secondsOf(lines);
+        if (start < startSeconds || end > endSeconds) problems.push(`spans lie outside of ${startTime} to ${endTime}`);
+        await pause();
+      }
+      differs('traces', traces, totalObjects);
+      differs('spans of the traces', spans, vivace.spans);
+    } catch (error) {
+      problems.push(`${TRACES_FILE}: ${messageOf(error)}`);
+    }
   return problems;
 }
 
@@ -97,7 +107,10 @@ export function folderFiles(directory: string): BlockFiles {
   };
 }
 
-function disorderOf({ ids, firstRow }: TraceLines): string | undefined {
+/** `last`: the last id of the row group before; a trace that is too large for one goes on in the next. */
+function disorderOf({ ids, firstRow }: TraceLines, last: Uint8Array): string | undefined {
+  if (last.length > 0 && Buffer.compare(last, ids.subarray(0, 16)) > 0)
+    return 'the ids of the traces do not ascend from row group to row group';
   for (let trace = 1; 16 * trace < ids.length; trace++) {
     if (Buffer.compare(ids.subarray(16 * trace - 16, 16 * trace), ids.subarray(16 * trace, 16 * trace + 16)) >= 0)
       return `the ids of the traces do not ascend at trace ${trace}`;

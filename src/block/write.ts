@@ -459,8 +459,14 @@ function usedOf(of: Uint32Array, total: number): Uint8Array {
   return used;
 }
 
+/** What lines of traces are made of. */
+export type LinedTable = Pick<
+  SpanTable,
+  'traceIds' | 'traceStarts' | 'starts' | 'ends' | 'parents' | 'resourceOf' | 'resources' | 'statuses' | 'names'
+>;
+
 /** One line a trace: time, root, and spans and errors by service. */
-function traceLines(table: SpanTable): TraceLines {
+export function traceLines(table: LinedTable): TraceLines {
   const traces = table.traceIds.length / 16;
   const lines: TraceLines = {
     ids: table.traceIds,
@@ -549,7 +555,7 @@ interface Tally {
  * Times of one trace into its line, the rest into the tally. A function of its own because it is compiled once for good;
  * a loop inside a function that runs once a block was compiled anew for every block (10 ms each).
  */
-function traceLine(table: SpanTable, serviceOf: Uint32Array, trace: number, lines: TraceLines, tally: Tally): void {
+function traceLine(table: LinedTable, serviceOf: Uint32Array, trace: number, lines: TraceLines, tally: Tally): void {
   const { starts, ends, parents, resourceOf, statuses } = table;
   const { spans, errors, seen } = tally;
   let services = 0;
@@ -603,7 +609,7 @@ function widen(values: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
   return wider;
 }
 
-function secondsOf(lines: TraceLines): { startSeconds: number; endSeconds: number } {
+export function secondsOf(lines: TraceLines): { startSeconds: number; endSeconds: number } {
   let start = Number.POSITIVE_INFINITY;
   let end = 0;
   for (let trace = 0; trace < lines.startLow.length; trace++) {

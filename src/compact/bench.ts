@@ -73,7 +73,7 @@ async function merge(blocksDirectory: string): Promise<void> {
     createdBy: 'bench',
     fsync: 'never',
     nowMs: 0,
-    bounds: { columnsMax: 512, childrenMax: 1_000_000 },
+    bounds: { columnsMax: 512, rowsMax: Number(process.argv[4] ?? 262_144), bytesMax: 64 << 20 },
     async pause() {
       peak = Math.max(peak, process.memoryUsage.rss());
     },

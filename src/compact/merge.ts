@@ -8,9 +8,21 @@ import type { BlockRef } from '../block/catalog.ts';
 import { type BlockMeta, logsOf, type MetaOptions, rfc3339Seconds } from '../block/meta.ts';
 import type { OpenBlock } from '../block/open.ts';
 import type { BlockFacts, BlockSink } from '../block/sink.ts';
-import { writeTable } from '../block/write-table.ts';
-import type { Drops } from './merge-order.ts';
-import { mergedTable, type MergeBounds } from './merged-table.ts';
+import { renderPlaces, ROW_GROUPS_KEY, type WrittenPlace } from '../block/row-group-places.ts';
+import { COLUMNS_KEY, ColumnNames, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION_KEY } from '../block/schema.ts';
+import { writeTraces } from '../block/traces-file.ts';
+import { secondsOf } from '../block/write.ts';
+import { ParquetWriter } from '../parquet/write.ts';
+import { Arena } from '../runtime/arena.ts';
+import { type MergedColumn, mergedSchema } from './merged-schema.ts';
+import { type Drops, type RowGroupBounds, RowGroupPlanner } from './row-group-plan.ts';
+import { keptColumns } from './kept-columns.ts';
+import { writeRowGroup } from './write-row-group.ts';
+
+export interface MergeBounds extends RowGroupBounds {
+  /** Attribute columns of a space. */
+  columnsMax: number;
+}
 
 export interface MergeOptions {
   pageRows: number;
@@ -42,11 +54,73 @@ export async function mergeInto(
   blocks: readonly OpenBlock[],
   { bounds, drops, ...options }: MergeOptions,
 ): Promise<Merged> {
-  const groups = blocks.flatMap(({ rowGroups }) => rowGroups);
-  const { table, order } = await mergedTable(groups, bounds, options.pause, drops);
-  await options.pause();
-  const facts = await writeTable(table, sink, options);
-  return { ...facts, combined: order.combined, duplicates: order.duplicates, dropped: order.dropped };
+  const all = mergedSchema(blocks, bounds.columnsMax);
+  const columns = drops === undefined ? all : await keptColumns(all, blocks, bounds, drops);
+  const ready: Uint8Array[] = [];
+  const flush = async (): Promise<void> => {
+    for (const bytes of ready.splice(0)) await sink.data(bytes);
+    await options.pause();
+  };
+  const writer = newWriter(columns, options, (bytes) => ready.push(bytes));
+  const planner = new RowGroupPlanner(blocks, bounds, drops);
+  const arrays = new Arena(ARENA_BYTES);
+  const places: WrittenPlace[] = [];
+  const sum = { tracesBytes: 0, traces: 0, spans: 0, combined: 0, duplicates: 0, dropped: 0 };
+  try {
+    for (let plan = await planner.next(); plan !== undefined; plan = await planner.next()) {
+      sum.dropped += plan.dropped;
+      if (plan.rows === 0) continue;
+      const { lines, rows, combined, duplicates } = await writeRowGroup(plan, {
+        writer,
+        columns,
+        arrays,
+        written: flush,
+      });
+      arrays.reset();
+      const traces = writeTraces(lines);
+      places.push({ traces: { offset: sum.tracesBytes, length: traces.length }, ...secondsOf(lines) });
+      sum.tracesBytes += traces.length;
+      sum.traces += lines.ids.length / 16;
+      sum.spans += rows;
+      sum.combined += combined;
+      sum.duplicates += duplicates;
+      await sink.traces(traces);
+      await options.pause();
+    }
+  } finally {
+    arrays.release();
+  }
+  if (places.length > 1) writer.addKeyValue(ROW_GROUPS_KEY, renderPlaces(places));
+  const { bytes, ...footer } = writer.finish();
+  await flush();
+  return {
+    ...{ dataBytes: bytes, rowGroups: places.length, ...footer, ...sum },
+    startSeconds: Math.min(...places.map(({ startSeconds }) => startSeconds)),
+    endSeconds: Math.max(...places.map(({ endSeconds }) => endSeconds)),
+  };
+}
+
+/** Memory that one row group after the other uses. */
+const ARENA_BYTES = 32 * 1024 * 1024;
+
+function newWriter(
+  columns: readonly MergedColumn[],
+  { pageRows, createdBy }: Pick<MergeOptions, 'pageRows' | 'createdBy'>,
+  write: (bytes: Uint8Array) => void,
+): ParquetWriter {
+  const names = new ColumnNames();
+  const uses = columns.map(({ use }) => use);
+  return new ParquetWriter({
+    schema: [...FIXED_COLUMNS, ...uses.map((use) => names.schema(use))],
+    pageRows,
+    createdBy,
+    keyValue: [
+      [VERSION_KEY, '1'],
+      [PAGE_ROWS_KEY, String(pageRows)],
+      [COLUMNS_KEY, JSON.stringify(uses)],
+    ],
+    write,
+  });
 }
 
 /** Whether a trace of the blocks stays. */

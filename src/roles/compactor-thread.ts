@@ -8,7 +8,7 @@ import type { LocalBlockRef } from '../block/catalog.ts';
 import { TraceIds } from '../block/trace-ids.ts';
 import { FolderLock } from '../compact/folder-lock.ts';
 import { mergeBlocks, NothingStays } from '../compact/merge-blocks.ts';
-import { TooLarge } from '../compact/merged-table.ts';
+import { TooLarge } from '../compact/merged-schema.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { checkSpace, type FolderWork, LEASE_MS, LOCK_FILE, lowerPriority, pauses } from './background.ts';
@@ -37,7 +37,6 @@ export interface MergedBlock {
 }
 
 const COLUMNS_MAX = 512;
-const CHILDREN_MAX = 1_000_000;
 
 const work = workerData as CompactorWork;
 const pause = pauses();
@@ -65,7 +64,7 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
       ...work,
       nowMs: Date.now(),
       ...(deleted.ids.length > 0 && { drops: (ids, at) => deleted.has(ids, at) }),
-      bounds: { columnsMax: COLUMNS_MAX, childrenMax: CHILDREN_MAX },
+      bounds: { columnsMax: COLUMNS_MAX, rowsMax: 262_144, bytesMax: 64 << 20 },
       pause,
       checkLock: () => lock.check(),
       reached: (point) => reached(`compaction ${point}`),

@@ -14,8 +14,8 @@ export interface EraserWork extends FolderWork {
 
 export type FromEraser = { type: 'erased'; tenant: string; ids: string[]; erased: Erased };
 
-/** One block takes no more than when it was made. */
-const UNBOUNDED = { columnsMax: Number.POSITIVE_INFINITY, childrenMax: Number.POSITIVE_INFINITY };
+/** A block has as many columns as when it was made; its row groups may become smaller. */
+const BOUNDS = { columnsMax: Number.POSITIVE_INFINITY, rowsMax: 65_536, bytesMax: 16 << 20 };
 
 const work = workerData as EraserWork;
 const lock = await FolderLock.take(path.join(work.blocksDirectory, LOCK_FILE), LEASE_MS);
@@ -29,7 +29,7 @@ if (lock !== undefined) {
         ...work,
         deletedMs,
         nowMs: Date.now(),
-        bounds: UNBOUNDED,
+        bounds: BOUNDS,
         pause: pauses(),
         checkLock: () => lock.check(),
         checkSpace: (refs) => checkSpace(work.blocksDirectory, refs),

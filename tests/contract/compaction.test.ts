@@ -16,11 +16,11 @@ import {
 } from '../../src/compact/merge-blocks.ts';
 import { TraceIds } from '../../src/block/trace-ids.ts';
 import { cutSome } from '../../src/cut/cut-block.ts';
-import { TooLarge } from '../../src/compact/merged-table.ts';
+import { TooLarge } from '../../src/compact/merged-schema.ts';
 import { canonical, encodeRequest, type Request, requestOf, shuffled } from '../../src/cut/otlp.fixture.ts';
 import { openDuckdb, rowsByDuckdb, rowsByHyparquet, rowsOfSpans } from './foreign-readers.fixture.ts';
 import { anyRequest, TRACE_IDS } from './otlp-arbitrary.fixture.ts';
-import { blockOf, cut, linesOf, merged, read, TestColumns, unflatten } from './segments.fixture.ts';
+import { blockOf, rowGroupsOf, cut, linesOf, merged, read, TestColumns, unflatten } from './segments.fixture.ts';
 
 const RUNS = Number(process.env['VIVACE_PROPERTY_RUNS'] ?? 120);
 
@@ -34,7 +34,7 @@ function optionsFor(blocksDirectory: string, more: Partial<FolderMergeOptions> =
     createdBy: 'vivace test',
     fsync: 'never',
     nowMs: Date.now(),
-    bounds: { columnsMax: 512, childrenMax: 1000 },
+    bounds: { columnsMax: 512, rowsMax: 1000, bytesMax: 1 << 20 },
     pause: async () => {},
     checkLock: async () => {},
     ...more,
@@ -57,14 +57,14 @@ async function blocksOf(lists: Request[][], into: string, seed: number | null = 
 }
 
 async function assertHolds(refs: readonly LocalBlockRef[], requests: Request[], what: string): Promise<void> {
-  const blocks = await Promise.all(refs.map((ref) => blockOf(ref)));
+  const { groups, close } = await rowGroupsOf(refs);
   for (const traceId of TRACE_IDS) {
     const expected = merged(requests).filter(({ span }) => span.traceId === traceId);
-    const found = await read(blocks, traceId);
+    const found = await read(groups, traceId);
     if (expected.length === 0) assert.equal(found, undefined, what);
     else assert.deepEqual(linesOf(found!), linesOf(unflatten(expected)), `${what}: ${traceId}`);
   }
-  for (const block of blocks) block.close();
+  close();
 }
 
 const anyLists = fc.array(fc.array(anyRequest, { maxLength: 2 }), { minLength: 2, maxLength: 4 });
@@ -214,6 +214,64 @@ test('one block is written again without a trace that had everything to itself',
   assert.equal(await without(TRACE_IDS[0], TRACE_IDS[1]), undefined);
 });
 
+test('row groups hold as many traces as fit, each whole, and are merged again', async () => {
+  const duckdb = await openDuckdb();
+  let several = 0;
+  await fc.assert(
+    fc.asyncProperty(anyLists, anyLists, fc.integer({ min: 1, max: 12 }), async (lists, more, rowsMax) => {
+      const own = fs.mkdtempSync(path.join(folder, 'groups-'));
+      const bounds = { columnsMax: 512, rowsMax, bytesMax: 1 << 20 };
+      const first = await blocksOf(lists, own);
+      if (first.length < 2) return fs.rmSync(own, { recursive: true });
+      const { block } = await mergeBlocks(first, optionsFor(own, { bounds }));
+      await assertRowGroups(block, merged(lists.flat()).length, rowsMax);
+      await assertHolds([block], lists.flat(), 'merged once');
+      const second = await blocksOf(more, own);
+      for (const ref of second) ref.meta.vivace.cut = new Date(1_700_000_100_000).toISOString();
+      if (second.length === 0) return fs.rmSync(own, { recursive: true });
+      const again = await mergeBlocks([block, ...second], optionsFor(own, { bounds: { ...bounds, rowsMax: 5 } }));
+      const requests = [...lists.flat(), ...more.flat()];
+      const spans = merged(requests);
+      await assertRowGroups(again.block, spans.length, 5);
+      await assertHolds([again.block], requests, 'merged twice');
+      const file = path.join(again.block.directory, 'data.parquet');
+      const expected = rowsOfSpans(spans);
+      assert.deepEqual((await rowsByHyparquet(file)).sort(), expected, 'hyparquet');
+      assert.deepEqual((await rowsByDuckdb(duckdb, file)).sort(), expected, 'duckdb');
+      if (again.block.meta.totalRecords > 1) several++;
+      fs.rmSync(own, { recursive: true });
+    }),
+    { numRuns: RUNS / 2 },
+  );
+  assert.ok(several > RUNS / 20, `${several} blocks had several row groups`);
+});
+
+/** Ids ascend from row group to row group; with more than one trace there are no more rows than wanted. */
+async function assertRowGroups(ref: LocalBlockRef, spans: number, rowsMax: number): Promise<void> {
+  const { groups, close } = await rowGroupsOf([ref]);
+  assert.equal(groups.length, ref.meta.totalRecords);
+  assert.equal(
+    groups.reduce((sum, { rows }) => sum + rows, 0),
+    spans,
+  );
+  let last = '';
+  let bytes = 0;
+  for (const group of groups) {
+    const { ids, firstRow } = await group.lines();
+    assert.ok(firstRow.length === 2 || group.rows <= rowsMax);
+    assert.equal(firstRow[firstRow.length - 1], group.rows);
+    for (let at = 0; at < ids.length; at += 16) {
+      const id = Buffer.from(ids.subarray(at, at + 16)).toString('hex');
+      assert.ok(last < id || (last === id && group.rows > 0), `${id} after ${last}`);
+      last = id;
+    }
+    assert.ok(group.startSeconds >= ref.startSeconds && group.endSeconds <= ref.endSeconds);
+    bytes += group.bytes;
+  }
+  assert.equal(bytes, ref.meta.size);
+  close();
+}
+
 const TRACE = TRACE_IDS[2];
 const START = 1_700_000_000_000_000_000n;
 const idOf = (n: number): string => n.toString(16).padStart(16, '0');
@@ -317,8 +375,9 @@ test('who has lost the lock, or whose blocks have gone, changes nothing', async 
     throw new Error('somebody else merges');
   };
   await assert.rejects(mergeBlocks(refs, optionsFor(own, { checkLock: lost })), /somebody else/);
-  const bounds = { columnsMax: 512, childrenMax: 0 };
-  const event = { time: START, name: 'e', attributes: [], dropped: 0 };
+  const bounds = { columnsMax: 0, rowsMax: 1000, bytesMax: 1 << 20 };
+  const attributes = [{ key: 'k', value: { type: 'bool', value: true } as const }];
+  const event = { time: START, name: 'e', attributes, dropped: 0 };
   const withEvent = requestOf({ traceId: TRACE, spanId: idOf(9), start: START, end: START, events: [event] });
   const [third] = await blocksOf([[withEvent]], own);
   await assert.rejects(mergeBlocks([...refs, third], optionsFor(own, { bounds })), TooLarge);

@@ -1,5 +1,6 @@
 /** Requests in, traces out: through live columns, through a block on disk, and through both at once. */
 import { type OnlyRowGroup, onlyRowGroup } from '../../src/block/only-row-group.fixture.ts';
+import type { RowGroup } from '../../src/block/row-group.ts';
 import { createBlockCaches, OpenBlock } from '../../src/block/open.ts';
 import type { BlockRef, LocalBlockRef } from '../../src/block/catalog.ts';
 import type { Segment } from '../../src/block/segment.ts';
@@ -60,6 +61,17 @@ export function liveOf(columns: TestColumns, id = 1): Segment {
 
 export async function blockOf(ref: BlockRef): Promise<OnlyRowGroup> {
   return onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(1 << 24)));
+}
+
+/** The row groups of blocks, and what closes them. */
+export async function rowGroupsOf(refs: readonly BlockRef[]): Promise<{ groups: RowGroup[]; close(): void }> {
+  const opened = await Promise.all(refs.map((ref) => OpenBlock.open(ref, createBlockCaches(1 << 24))));
+  return {
+    groups: opened.flatMap(({ rowGroups }) => rowGroups),
+    close() {
+      for (const block of opened) block.close();
+    },
+  };
 }
 
 /** The trace with this id (hex) as a request; undefined when nobody has it. */

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { LocalBlockRef } from '../../src/block/catalog.ts';
-import type { OnlyRowGroup } from '../../src/block/only-row-group.fixture.ts';
+import { createBlockCaches, OpenBlock } from '../../src/block/open.ts';
 import type { Segment } from '../../src/block/segment.ts';
 import { mergeBlocks, type FolderMergeOptions } from '../../src/compact/merge-blocks.ts';
 import { encodeRequest, type SpanSpec } from '../../src/query/segments.fixture.ts';
@@ -25,7 +25,7 @@ export interface Forms {
  */
 export async function formsOf({ requests, places }: Dataset): Promise<Forms> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vivace-oracle-'));
-  const opened: OnlyRowGroup[] = [];
+  const opened: { close(): void }[] = [];
   const refs: LocalBlockRef[] = [];
   const block = async (spans: SpanSpec[][]): Promise<Segment[]> => {
     if (spans.every((each) => each.length === 0)) return [];
@@ -47,9 +47,10 @@ export async function formsOf({ requests, places }: Dataset): Promise<Forms> {
   const lastLive = live(newest, 1);
   const merged = async (): Promise<Segment[]> => {
     if (olderBlock.length + oldestBlock.length < 2) return [...olderBlock, ...oldestBlock];
-    const one = await blockOf((await mergeBlocks(refs.slice(-2), mergeOptions(folder))).block);
+    const { block } = await mergeBlocks(refs.slice(-2), mergeOptions(folder));
+    const one = await OpenBlock.open(block, createBlockCaches(1 << 24));
     opened.push(one);
-    return [one];
+    return [...one.rowGroups];
   };
   return {
     segments: {
@@ -74,7 +75,7 @@ function mergeOptions(blocksDirectory: string): FolderMergeOptions {
     createdBy: 'vivace test',
     fsync: 'never',
     nowMs: Date.now(),
-    bounds: { columnsMax: 512, childrenMax: 1000 },
+    bounds: { columnsMax: 512, rowsMax: 3, bytesMax: 1 << 20 },
     pause: async () => {},
     checkLock: async () => {},
   };

@@ -1,0 +1,276 @@
+/**
+ * A planned row group, read from its slices and written column after column: only one of them is in memory at a time, beside what
+ * orders the rows (8 bytes a row) and what the lines of traces are made of (30).
+ */
+import { ChunkBuilder } from '../block/chunks.ts';
+import {
+  COLUMN_DURATION,
+  COLUMN_KIND,
+  COLUMN_NAME,
+  COLUMN_PARENT,
+  COLUMN_PARENT_ID,
+  COLUMN_RESOURCE,
+  COLUMN_SCOPE,
+  COLUMN_SPAN_ID,
+  COLUMN_START,
+  COLUMN_STATUS,
+} from '../block/schema.ts';
+import type { TraceLines } from '../block/traces-file.ts';
+import { traceLines } from '../block/write.ts';
+import type { ChunkData } from '../parquet/column.ts';
+import type { ParquetWriter } from '../parquet/write.ts';
+import type { Arrays } from '../runtime/arena.ts';
+import { ColumnMerger, wordsOf } from './merge-column.ts';
+import { mergeOrder, type SourceSpans } from './merge-order.ts';
+import type { MergedColumn } from './merged-schema.ts';
+import type { PlannedRowGroup } from './row-group-plan.ts';
+import { readFlat, readLists, type StoredSlice } from './stored-rows.ts';
+import type { StringTable } from './string-table.ts';
+
+export interface RowGroupMergeOptions {
+  writer: ParquetWriter;
+  columns: readonly MergedColumn[];
+  arrays: Arrays;
+  /** Called after every column: what was written goes on its way, and the thread may do something else. */
+  written: () => Promise<void>;
+}
+
+export interface MergedRowGroup {
+  lines: TraceLines;
+  rows: number;
+  combined: number;
+  duplicates: number;
+}
+
+/** The plan must have traces. */
+export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMergeOptions): Promise<MergedRowGroup> {
+  const { writer, arrays, written } = options;
+  const { slices } = plan;
+  const builder = new ChunkBuilder(arrays);
+  const merger = new ColumnMerger(arrays);
+  const fixed = (index: number): Promise<StoredSlice[]> =>
+    Promise.all(slices.map(({ group, from, to }) => group.stored(index, { from, to })));
+  let next = 0;
+  const write = async (chunk: () => ChunkData): Promise<void> => {
+    arrays.scoped(() => writer.writeChunk(next++, chunk()));
+    await written();
+  };
+
+  // What stays until the lines of traces are made.
+  const rowsOfOrder = arrays.uint32(plan.rows);
+  const parents = arrays.int32(plan.rows);
+  const { traceStarts, rows, combined, duplicates } = await orderOf(plan, rowsOfOrder, parents, fixed, arrays);
+  const count = rows.length;
+  const starts = arrays.int32(2 * count);
+  const ends = arrays.int32(2 * count);
+  const statuses = arrays.int32(count);
+  const resourceOf = arrays.uint32(count);
+  const nameOf = arrays.uint32(count);
+
+  writer.startRowGroup(count);
+  await write(() => traceIdChunk(plan.traceIds, traceStarts, count, arrays));
+  let stored = await fixed(COLUMN_SPAN_ID);
+  await write(() => {
+    const words = inOrder(wordsOfSlices(plan, stored, arrays), rows, arrays.int32(2 * count));
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    const values = { type: 'fixed' as const, bytes, width: 8, count };
+    return { rows: count, values, encoding: 'plain', codec: 'none', statistics: false };
+  });
+  await write(() => builder.int32(count, parents.subarray(0, count)));
+  stored = await fixed(COLUMN_PARENT_ID);
+  await write(() => parentIdChunk(wordsOfSlices(plan, stored, arrays), parents, rows, arrays));
+  stored = await fixed(COLUMN_NAME);
+  let names: StringTable | undefined;
+  await write(() => {
+    const merged = merger.messages(readFlat(slices, stored, plan.rows, arrays), rows);
+    nameOf.set(merged.codes);
+    names = merged.strings;
+    return merged.chunk;
+  });
+  stored = await fixed(COLUMN_KIND);
+  await write(() => builder.int32(count, pick(intsOfSlices(plan, stored, arrays), rows, arrays.int32(count))));
+  stored = await fixed(COLUMN_START);
+  await write(() => {
+    inOrder(wordsOfSlices(plan, stored, arrays), rows, starts);
+    return { rows: count, values: { type: 'int64', words: starts, count }, encoding: 'delta', codec: 'none' };
+  });
+  stored = await fixed(COLUMN_DURATION);
+  await write(() => {
+    inOrder(wordsOfSlices(plan, stored, arrays), rows, ends);
+    return { rows: count, values: { type: 'int64', words: ends, count }, encoding: 'delta', codec: 'none' };
+  });
+  addStarts(ends, starts);
+  stored = await fixed(COLUMN_STATUS);
+  await write(() => builder.int32(count, pick(intsOfSlices(plan, stored, arrays), rows, statuses)));
+  stored = await fixed(COLUMN_RESOURCE);
+  let resources: StringTable | undefined;
+  await write(() => {
+    const merged = merger.messages(readFlat(slices, stored, plan.rows, arrays), rows);
+    resourceOf.set(merged.codes);
+    resources = merged.strings;
+    return merged.chunk;
+  });
+  stored = await fixed(COLUMN_SCOPE);
+  await write(() => merger.messages(readFlat(slices, stored, plan.rows, arrays), rows).chunk);
+  for (const column of options.columns) {
+    const own = await storedOf(plan, column.indexes);
+    if (column.use.s !== 'event' && column.use.s !== 'link' && !isList(own)) {
+      await write(() => merger.chunk(column.use.t, readFlat(slices, own, plan.rows, arrays), rows));
+      continue;
+    }
+    const levels = await storedOf(plan, column.levelsOf ?? []);
+    await write(() => merger.chunk(column.use.t, readLists(slices, own, levels, plan.rows, arrays), rows));
+  }
+  writer.endRowGroup();
+  await written();
+  const lines = traceLines({
+    ...{ traceIds: plan.traceIds, traceStarts, starts, ends, parents, resourceOf, statuses },
+    resources: textsOf(resources!),
+    names: { codes: nameOf, strings: names! },
+  });
+  return { lines, rows: count, combined, duplicates };
+}
+
+function isList(stored: readonly StoredSlice[]): boolean {
+  return stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
+}
+
+/** The column of each slice whose block has it. */
+export function storedOf(
+  { slices }: PlannedRowGroup,
+  indexes: readonly (number | undefined)[],
+): Promise<StoredSlice[]> {
+  return Promise.all(
+    slices.map(({ group, block, from, to }) => {
+      const index = indexes[block];
+      return index === undefined ? undefined : group.stored(index, { from, to });
+    }),
+  );
+}
+
+async function orderOf(
+  plan: PlannedRowGroup,
+  rows: Uint32Array,
+  parents: Int32Array,
+  fixed: (index: number) => Promise<StoredSlice[]>,
+  arrays: Arrays,
+) {
+  const distances = await fixed(COLUMN_PARENT);
+  const { firstPiece } = plan;
+  let isCombined = false;
+  for (let trace = 0; trace + 1 < firstPiece.length && !isCombined; trace++)
+    isCombined = firstPiece[trace + 1] > firstPiece[trace] + 1;
+  const stored = isCombined
+    ? {
+        spanIds: await fixed(COLUMN_SPAN_ID),
+        parentIds: await fixed(COLUMN_PARENT_ID),
+        starts: await fixed(COLUMN_START),
+        kinds: await fixed(COLUMN_KIND),
+      }
+    : undefined;
+  return arrays.scoped(() => {
+    const spans: SourceSpans | undefined = stored && {
+      spanIds: wordsOfSlices(plan, stored.spanIds, arrays),
+      parentIds: wordsOfSlices(plan, stored.parentIds, arrays),
+      starts: wordsOfSlices(plan, stored.starts, arrays),
+      kinds: intsOfSlices(plan, stored.kinds, arrays),
+    };
+    return mergeOrder(plan, intsOfSlices(plan, distances, arrays), parents, rows, spans);
+  });
+}
+
+/** Two words a row; zeros where there is no value. */
+function wordsOfSlices(plan: PlannedRowGroup, stored: readonly StoredSlice[], arrays: Arrays): Int32Array {
+  const words = arrays.int32(2 * plan.rows);
+  plan.slices.forEach((slice, index) => {
+    const { pages, dictionary } = stored[index]!;
+    for (const { first, page } of pages) {
+      const from = Math.max(slice.from - first, 0);
+      const to = Math.min(slice.to - first, page.rows);
+      const base = slice.base + first - slice.from;
+      const { definition, codes } = page;
+      const values = wordsOf((codes === undefined ? page.values : dictionary)!);
+      if (codes === undefined && definition === undefined) {
+        words.set(values.subarray(2 * from, 2 * to), 2 * (base + from));
+        continue;
+      }
+      for (let row = 0, next = 0; row < to; row++) {
+        if (definition !== undefined && definition[row] === 0) continue;
+        const value = codes === undefined ? next : codes[next];
+        next++;
+        if (row < from) continue;
+        words[2 * (base + row)] = values[2 * value];
+        words[2 * (base + row) + 1] = values[2 * value + 1];
+      }
+    }
+  });
+  return words;
+}
+
+/** A column that every row has. */
+function intsOfSlices(plan: PlannedRowGroup, stored: readonly StoredSlice[], arrays: Arrays): Int32Array {
+  const ints = arrays.int32(plan.rows);
+  plan.slices.forEach((slice, index) => {
+    const { pages, dictionary } = stored[index]!;
+    for (const { first, page } of pages) {
+      const from = Math.max(slice.from - first, 0);
+      const to = Math.min(slice.to - first, page.rows);
+      const base = slice.base + first - slice.from;
+      const values = page.codes === undefined ? page.values! : dictionary!;
+      if (values.type !== 'int32') throw new TypeError(`cannot merge numbers of 32 bits: they are ${values.type}`);
+      if (page.codes === undefined) ints.set(values.values.subarray(from, to), base + from);
+      else for (let row = from; row < to; row++) ints[base + row] = values.values[page.codes[row]];
+    }
+  });
+  return ints;
+}
+
+function inOrder(words: Int32Array, order: Uint32Array, into: Int32Array): Int32Array {
+  for (let row = 0; row < order.length; row++) {
+    into[2 * row] = words[2 * order[row]];
+    into[2 * row + 1] = words[2 * order[row] + 1];
+  }
+  return into;
+}
+
+function pick(values: Int32Array, order: Uint32Array, into: Int32Array): Int32Array {
+  for (let row = 0; row < order.length; row++) into[row] = values[order[row]];
+  return into;
+}
+
+/** Makes ends of durations: 64 bits that wrap, as the one was made of the other. */
+function addStarts(durations: Int32Array, starts: Int32Array): void {
+  for (let at = 0; at < durations.length; at += 2) {
+    const low = (starts[at] >>> 0) + (durations[at] >>> 0);
+    durations[at] = low;
+    durations[at + 1] += starts[at + 1] + (low > 0xffffffff ? 1 : 0);
+  }
+}
+
+function traceIdChunk(ids: Uint8Array, starts: Uint32Array, rows: number, arrays: Arrays): ChunkData {
+  const codes = arrays.uint32(rows);
+  const count = ids.length / 16;
+  for (let trace = 0; trace < count; trace++) codes.fill(trace, starts[trace], starts[trace + 1]);
+  return { rows, values: { type: 'fixed', bytes: ids, width: 16, count }, codes, codec: 'none', bloom: 12 };
+}
+
+/** Rows without a parent have no id of one. */
+function parentIdChunk(words: Int32Array, parents: Int32Array, order: Uint32Array, arrays: Arrays): ChunkData {
+  const rows = order.length;
+  const definition = arrays.uint8(rows);
+  const ids = arrays.int32(2 * rows);
+  let count = 0;
+  for (let row = 0; row < rows; row++) {
+    if (parents[row] === 0) continue;
+    definition[row] = 1;
+    ids[2 * count] = words[2 * order[row]];
+    ids[2 * count++ + 1] = words[2 * order[row] + 1];
+  }
+  const bytes = new Uint8Array(ids.buffer, ids.byteOffset, 8 * count);
+  const values = { type: 'fixed' as const, bytes, width: 8, count };
+  return { rows, definition, values, encoding: 'plain', codec: 'none', statistics: false };
+}
+
+function textsOf({ count, bytes, starts, ends }: StringTable): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) => bytes.subarray(starts[i], ends[i]));
+}
