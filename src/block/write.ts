@@ -222,24 +222,9 @@ function attributeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColum
 /** Resource attributes again, one column a key, so that other programs can filter by them. */
 function resourceColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
   const used = usedOf(table.resourceOf, table.resources.length);
-  const byKey = new Map<string, Map<number, Attribute>>();
-  for (let index = 0; index < table.resources.length; index++) {
-    if (used[index] === 0) continue;
-    for (const attribute of attributesOf(bytesField(table.resources[index], 1), 1)) {
-      const { type } = attribute.value;
-      if (type !== 'string' && type !== 'bool' && type !== 'int' && type !== 'double') continue;
-      const key = `${type} ${attribute.key}`;
-      let values = byKey.get(key);
-      if (values === undefined) {
-        if (byKey.size === RESOURCE_COLUMNS_MAX) continue;
-        values = new Map();
-        byKey.set(key, values);
-      }
-      if (!values.has(index)) values.set(index, attribute);
-    }
-  }
+  const byKey = resourceValues(table.resources, used, RESOURCE_COLUMNS_MAX);
   return [...byKey].map(([key, values]) => {
-    const type = key.slice(0, key.indexOf(' ')) as 'string' | 'bool' | 'int' | 'double';
+    const type = key.slice(0, key.indexOf(' ')) as ResourceType;
     return {
       use: { s: 'resource', k: key.slice(key.indexOf(' ') + 1), t: type },
       chunk: () =>
@@ -250,6 +235,33 @@ function resourceColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn
         ),
     };
   });
+}
+
+export type ResourceType = 'string' | 'bool' | 'int' | 'double';
+
+/** The attributes of resources, by `type key` and then by the number of the resource. */
+export function resourceValues(
+  resources: readonly Uint8Array[],
+  used: Uint8Array | undefined,
+  keysMax: number,
+): Map<string, Map<number, Attribute>> {
+  const byKey = new Map<string, Map<number, Attribute>>();
+  for (let index = 0; index < resources.length; index++) {
+    if (used?.[index] === 0) continue;
+    for (const attribute of attributesOf(bytesField(resources[index], 1), 1)) {
+      const { type } = attribute.value;
+      if (type !== 'string' && type !== 'bool' && type !== 'int' && type !== 'double') continue;
+      const key = `${type} ${attribute.key}`;
+      let values = byKey.get(key);
+      if (values === undefined) {
+        if (byKey.size === keysMax) continue;
+        values = new Map();
+        byKey.set(key, values);
+      }
+      if (!values.has(index)) values.set(index, attribute);
+    }
+  }
+  return byKey;
 }
 
 function scopeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
@@ -272,7 +284,7 @@ function scopeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] 
 }
 
 /** The value of each row's resource or scope. */
-function spread(
+export function spread(
   arrays: Arrays,
   of: Uint32Array,
   total: number,

@@ -30,7 +30,8 @@ else {
       String(spansWanted),
       directory,
     ]);
-    process.stdout.write(output);
+    if (process.env["SPLIT"]) console.error({ user, system });
+  process.stdout.write(output);
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
   }
@@ -81,6 +82,7 @@ async function merge(blocksDirectory: string): Promise<void> {
   });
   const { user, system } = process.cpuUsage(cpu);
   peak = Math.max(peak, process.memoryUsage.rss());
+  if (process.env["SPLIT"]) console.error({ user, system });
   process.stdout.write(
     `merge of ${refs.length} blocks: ${spans} spans, ${Math.round((spans / (user + system)) * 1e6)} spans a second of CPU, ` +
       `${(bytesOf(refs) / spans).toFixed(1)} to ${(bytesOf([block]) / spans).toFixed(1)} bytes a span, ` +

@@ -3,11 +3,16 @@
  * anew: equal values get one, whatever dictionaries they come from, and only values of rows that stay get any. Each entry of a
  * dictionary is looked at once, and each row costs two looks into tables of numbers.
  */
-import { ChunkBuilder } from '../block/chunks.ts';
+import type { Attribute } from '../block/any-value.ts';
+import type { ChunkBuilder } from '../block/chunks.ts';
+import type { Strings } from '../block/table.ts';
+import { type ResourceType, spread } from '../block/write.ts';
 import type { ColumnUse } from '../block/schema.ts';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import type { Arrays } from '../runtime/arena.ts';
-import type { StoredRows } from './stored-rows.ts';
+import { type CodedRows, isShort, readCoded } from './coded-rows.ts';
+import type { Slice } from './row-group-plan.ts';
+import { readFlat, readLists, type StoredRows, type StoredSlice } from './stored-rows.ts';
 import { StringTable } from './string-table.ts';
 
 type Levels = Pick<ChunkData, 'definition' | 'repetition'>;
@@ -15,34 +20,142 @@ type Levels = Pick<ChunkData, 'definition' | 'repetition'>;
 /** After so many values of pages without a dictionary it is known whether one is worth it. */
 const SAMPLE = 1 << 16;
 
+/** What is merged: the columns of these slices, in the order of the merged row group. */
+export interface MergedRows {
+  slices: readonly Slice[];
+  /** Rows of all slices. */
+  rows: number;
+  /** Of each merged row, which row of the slices it is. */
+  order: Uint32Array;
+  /** Of each row of the slices, which merged row it is; for those that are left out the number of merged rows. */
+  places: Uint32Array;
+}
+
 export class ColumnMerger {
+  readonly #merged: MergedRows;
   readonly #arrays: Arrays;
   readonly #builder: ChunkBuilder;
 
-  constructor(arrays: Arrays) {
+  constructor(merged: MergedRows, arrays: Arrays, builder: ChunkBuilder) {
+    this.#merged = merged;
     this.#arrays = arrays;
-    this.#builder = new ChunkBuilder(arrays);
+    this.#builder = builder;
   }
 
-  /** @param order of each row of the merged row group, which row of the slices it is */
-  chunk(type: ColumnUse['t'], stored: StoredRows, order: Uint32Array): ChunkData {
-    if (stored.lists !== undefined) return this.#list(type, stored, stored.lists, order);
-    return this.#ordered(type, stored, order, order.length);
-  }
-
-  /** A column of strings that always gets a dictionary; also its codes, in an array that holds until the next chunk. */
-  messages(stored: StoredRows, order: Uint32Array): { chunk: ChunkData; codes: Uint32Array; strings: StringTable } {
-    const codes = this.#arrays.uint32(order.length);
-    const strings = new StringTable();
-    const renumbered = new Uint32Array(stored.count + 1);
-    for (let row = 0; row < order.length; row++) {
-      const number = stored.numbers[order[row]];
-      let code = renumbered[number];
-      if (code === 0) code = renumbered[number] = internNumber(stored, number, strings) + 1;
-      codes[row] = code - 1;
+  /** `levelsOf`: see readLists. */
+  chunk(type: ColumnUse['t'], stored: readonly StoredSlice[], levelsOf: readonly StoredSlice[] | undefined): ChunkData {
+    const { slices, rows, order } = this.#merged;
+    const isList =
+      levelsOf !== undefined || stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
+    if (type !== 'bool' && isShort(stored) && !(isList && stored.includes(undefined))) {
+      const chunk = type === 'string' || type === 'any' ? this.#codedStrings(stored) : this.#codedNumbers(type, stored);
+      if (chunk !== undefined) return chunk;
     }
-    const chunk: ChunkData = { rows: order.length, values: valuesOf(strings), codes, codec: 'zstd' };
-    return { chunk: strings.count > 512 ? { ...chunk, bloom: 10 } : chunk, codes, strings };
+    const read = isList
+      ? readLists(slices, stored, levelsOf ?? [], rows, this.#arrays)
+      : readFlat(slices, stored, rows, this.#arrays);
+    if (read.lists !== undefined) return this.#list(type, read, read.lists, order);
+    return this.#ordered(type, read, order, order.length);
+  }
+
+  /** A column of strings that every row has and that always gets a dictionary. The codes hold until the next chunk. */
+  messages(stored: readonly StoredSlice[]): { chunk: ChunkData; codes: Uint32Array; strings: StringTable } {
+    const { codes, strings, chunk } = this.#strings(stored)!;
+    return { chunk, codes, strings };
+  }
+
+  /** A column of attributes of resources, of which each row has one. */
+  ofResources(type: ResourceType, of: Uint32Array, resources: number, values: Map<number, Attribute>): ChunkData {
+    const found = spread(this.#arrays, of, resources, values, type);
+    if (found.strings === undefined) return this.#builder.sparse(of.length, found, type);
+    const { codes, count, present, strings } = found;
+    const levels = present === undefined ? {} : { definition: present };
+    const chunk = {
+      rows: of.length,
+      ...levels,
+      values: valuesOf(strings),
+      codes,
+      codeCount: count,
+      codec: 'zstd' as const,
+    };
+    return strings.count > 512 ? { ...chunk, bloom: 10 } : chunk;
+  }
+
+  /** undefined: the long way has to be gone. */
+  #strings(stored: readonly StoredSlice[]): { chunk: ChunkData; codes: Uint32Array; strings: StringTable } | undefined {
+    const { slices, places, order } = this.#merged;
+    let strings = new StringTable();
+    const intern = (values: Values, entry: number): number => {
+      const { bytes, offsets } = values as Values & { type: 'bytes' };
+      return strings.intern(bytes, offsets[entry], offsets[entry + 1]);
+    };
+    const read = readCoded(slices, stored, places, order.length, this.#arrays, intern);
+    if (read === undefined) return undefined;
+    const { codes, count, levels } = this.#compacted(read);
+    // What only rows have that are left out must not stay.
+    if (!this.#isWhole) strings = onlyUsed(strings, codes, count);
+    const values = valuesOf(strings);
+    const chunk: ChunkData = { rows: order.length, ...levels, values, codes, codeCount: count, codec: 'zstd' };
+    if (strings.count > 512) chunk.bloom = 10;
+    return { chunk, codes, strings };
+  }
+
+  #codedStrings(stored: readonly StoredSlice[]): ChunkData | undefined {
+    const found = this.#strings(stored);
+    return found === undefined || isNearlyDistinct(found.strings.count, found.chunk.codeCount!)
+      ? undefined
+      : found.chunk;
+  }
+
+  #codedNumbers(type: 'int' | 'double', stored: readonly StoredSlice[]): ChunkData | undefined {
+    const { slices, places, order } = this.#merged;
+    const words: number[] = [];
+    const known = new Map<number, number[]>();
+    const intern = (values: Values, entry: number): number | undefined => {
+      const all = wordsOf(values);
+      const [low, high] = [all[2 * entry], all[2 * entry + 1]];
+      const same = known.get(low) ?? [];
+      const found = same.find((code) => words[2 * code + 1] === high);
+      if (found !== undefined) return found;
+      const code = words.length / 2;
+      if (code === NUMBERS_MAX) return undefined;
+      words.push(low, high);
+      known.set(low, [...same, code]);
+      return code;
+    };
+    // Which numbers are left over is not worth finding out: there are few of them in a dictionary, and none is anybody's name.
+    const read = this.#isWhole ? readCoded(slices, stored, places, order.length, this.#arrays, intern) : undefined;
+    if (read === undefined) return undefined;
+    const { codes, count, levels } = this.#compacted(read);
+    const all = Int32Array.from(words);
+    const distinct = words.length / 2;
+    const values: Values =
+      type === 'int'
+        ? { type: 'int64', words: all, count: distinct }
+        : { type: 'double', values: new Float64Array(all.buffer, 0, distinct), count: distinct };
+    return { rows: order.length, ...levels, values, codes, codeCount: count, codec: 'zstd' };
+  }
+
+  /** Codes of rows that have one, one after the other, and which rows they are. */
+  #compacted({ codes: all, levels }: CodedRows): { codes: Uint32Array; count: number; levels: Levels } {
+    const rows = this.#merged.order.length;
+    const codes = this.#arrays.uint32(rows + 1);
+    const definition = levels ?? this.#arrays.uint8(rows);
+    let count = 0;
+    for (let row = 0; row < rows; row++) {
+      const code = all[row];
+      const present = -code >>> 31;
+      codes[count] = code - 1;
+      count += present;
+      if (levels === undefined) definition[row] = present;
+    }
+    if (levels !== undefined)
+      return { codes, count, levels: { definition: levels.subarray(0, rows), repetition: this.#arrays.uint8(rows) } };
+    return { codes, count, levels: count === rows ? {} : { definition } };
+  }
+
+  get #isWhole(): boolean {
+    return this.#merged.order.length === this.#merged.rows;
   }
 
   #list(
@@ -71,7 +184,7 @@ export class ColumnMerger {
     switch (type) {
       case 'string':
       case 'any':
-        return this.#strings(stored, order, rows);
+        return this.#anyStrings(stored, order, rows);
       case 'bool':
         return this.#bits(stored, order, rows);
       default:
@@ -79,7 +192,7 @@ export class ColumnMerger {
     }
   }
 
-  #strings(stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
+  #anyStrings(stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
     const { numbers, isCoded } = stored;
     const definition = this.#arrays.uint8(order.length);
     const codes = this.#arrays.uint32(order.length);
@@ -168,18 +281,6 @@ export class ColumnMerger {
     const all = this.#arrays.int32(2 * stored.count + 2);
     for (const { first, values } of stored.places) all.set(wordsOf(values), 2 * first + 2);
     const definition = this.#arrays.uint8(order.length);
-    if (stored.isCoded) {
-      const coded = this.#codedNumbers(stored, all, order, definition);
-      if (coded !== undefined) {
-        const { count, words, codes } = coded;
-        const distinct = words.length / 2;
-        const values: Values =
-          type === 'int'
-            ? { type: 'int64', words, count: distinct }
-            : { type: 'double', values: new Float64Array(words.buffer, 0, distinct), count: distinct };
-        return { rows, ...levelsOf(definition, count), values, codes, codeCount: count, codec: 'zstd' };
-      }
-    }
     const words = this.#arrays.int32(2 * order.length);
     let count = 0;
     for (let i = 0; i < order.length; i++) {
@@ -190,35 +291,6 @@ export class ColumnMerger {
       words[2 * count++ + 1] = all[2 * number + 1];
     }
     return this.#builder.words(rows, words, count, type === 'int' ? 'int64' : 'double', levelsOf(definition, count));
-  }
-
-  /** undefined: too many of them are different. */
-  #codedNumbers(stored: StoredRows, all: Int32Array, order: Uint32Array, definition: Uint8Array) {
-    const { numbers } = stored;
-    const renumbered = this.#arrays.uint32(stored.count + 1);
-    const codes = this.#arrays.uint32(order.length);
-    const known = new Map<number, number[]>();
-    const words: number[] = [];
-    let count = 0;
-    for (let i = 0; i < order.length; i++) {
-      const number = numbers[order[i]];
-      if (number === 0) continue;
-      let code = renumbered[number];
-      if (code === 0) {
-        const [low, high] = [all[2 * number], all[2 * number + 1]];
-        const same = known.get(low) ?? [];
-        code = same.find((each) => words[2 * each - 1] === high) ?? 0;
-        if (code === 0) {
-          code = words.push(low, high) / 2;
-          if (code > NUMBERS_MAX) return undefined;
-          known.set(low, [...same, code]);
-        }
-        renumbered[number] = code;
-      }
-      definition[i] = 1;
-      codes[count++] = code - 1;
-    }
-    return { count, words: Int32Array.from(words), codes };
   }
 }
 
@@ -234,7 +306,18 @@ function levelsOf(definition: Uint8Array, count: number): Levels {
   return count === definition.length ? {} : { definition };
 }
 
-function valuesOf({ bytes, starts, ends, count }: StringTable): Values {
+/** The strings that codes mean, which are given anew. */
+function onlyUsed(strings: StringTable, codes: Uint32Array, count: number): StringTable {
+  const renumbered = new Uint32Array(strings.count);
+  for (let i = 0; i < count; i++) renumbered[codes[i]] = 1;
+  const used = new StringTable();
+  for (let code = 0; code < strings.count; code++)
+    if (renumbered[code] === 1) renumbered[code] = used.intern(strings.bytes, strings.starts[code], strings.ends[code]);
+  for (let i = 0; i < count; i++) codes[i] = renumbered[codes[i]];
+  return used;
+}
+
+function valuesOf({ bytes, starts, ends, count }: Strings): Values {
   const offsets = new Uint32Array(count + 1);
   for (let i = 0; i < count; i++) offsets[i] = starts[i];
   offsets[count] = count === 0 ? 0 : ends[count - 1];

@@ -16,7 +16,7 @@ import {
   COLUMN_STATUS,
 } from '../block/schema.ts';
 import type { TraceLines } from '../block/traces-file.ts';
-import { traceLines } from '../block/write.ts';
+import { type ResourceType, resourceValues, traceLines } from '../block/write.ts';
 import type { ChunkData } from '../parquet/column.ts';
 import type { ParquetWriter } from '../parquet/write.ts';
 import type { Arrays } from '../runtime/arena.ts';
@@ -24,7 +24,7 @@ import { ColumnMerger, wordsOf } from './merge-column.ts';
 import { mergeOrder, type SourceSpans } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
 import type { PlannedRowGroup } from './row-group-plan.ts';
-import { readFlat, readLists, type StoredSlice } from './stored-rows.ts';
+import type { StoredSlice } from './stored-rows.ts';
 import type { StringTable } from './string-table.ts';
 
 export interface RowGroupMergeOptions {
@@ -47,7 +47,6 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   const { writer, arrays, written } = options;
   const { slices } = plan;
   const builder = new ChunkBuilder(arrays);
-  const merger = new ColumnMerger(arrays);
   const fixed = (index: number): Promise<StoredSlice[]> =>
     Promise.all(slices.map(({ group, from, to }) => group.stored(index, { from, to })));
   let next = 0;
@@ -61,6 +60,9 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   const parents = arrays.int32(plan.rows);
   const { traceStarts, rows, combined, duplicates } = await orderOf(plan, rowsOfOrder, parents, fixed, arrays);
   const count = rows.length;
+  const places = arrays.uint32(plan.rows).fill(count);
+  for (let row = 0; row < count; row++) places[rows[row]] = row;
+  const merger = new ColumnMerger({ slices, rows: plan.rows, order: rows, places }, arrays, builder);
   const starts = arrays.int32(2 * count);
   const ends = arrays.int32(2 * count);
   const statuses = arrays.int32(count);
@@ -82,8 +84,8 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   stored = await fixed(COLUMN_NAME);
   let names: StringTable | undefined;
   await write(() => {
-    const merged = merger.messages(readFlat(slices, stored, plan.rows, arrays), rows);
-    nameOf.set(merged.codes);
+    const merged = merger.messages(stored);
+    nameOf.set(merged.codes.subarray(0, count));
     names = merged.strings;
     return merged.chunk;
   });
@@ -105,34 +107,33 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   stored = await fixed(COLUMN_RESOURCE);
   let resources: StringTable | undefined;
   await write(() => {
-    const merged = merger.messages(readFlat(slices, stored, plan.rows, arrays), rows);
-    resourceOf.set(merged.codes);
+    const merged = merger.messages(stored);
+    resourceOf.set(merged.codes.subarray(0, count));
     resources = merged.strings;
     return merged.chunk;
   });
   stored = await fixed(COLUMN_SCOPE);
-  await write(() => merger.messages(readFlat(slices, stored, plan.rows, arrays), rows).chunk);
-  for (const column of options.columns) {
-    const own = await storedOf(plan, column.indexes);
-    if (column.use.s !== 'event' && column.use.s !== 'link' && !isList(own)) {
-      await write(() => merger.chunk(column.use.t, readFlat(slices, own, plan.rows, arrays), rows));
+  await write(() => merger.messages(stored).chunk);
+  const resourceTexts = textsOf(resources!);
+  const byKey = resourceValues(resourceTexts, undefined, Number.POSITIVE_INFINITY);
+  for (const { use, indexes, levelsOf } of options.columns) {
+    if (use.s === 'resource') {
+      const values = byKey.get(`${use.t} ${use.k}`) ?? new Map();
+      await write(() => merger.ofResources(use.t as ResourceType, resourceOf, resourceTexts.length, values));
       continue;
     }
-    const levels = await storedOf(plan, column.levelsOf ?? []);
-    await write(() => merger.chunk(column.use.t, readLists(slices, own, levels, plan.rows, arrays), rows));
+    const own = await storedOf(plan, indexes);
+    const levels = levelsOf && (await storedOf(plan, levelsOf));
+    await write(() => merger.chunk(use.t, own, levels));
   }
   writer.endRowGroup();
   await written();
   const lines = traceLines({
     ...{ traceIds: plan.traceIds, traceStarts, starts, ends, parents, resourceOf, statuses },
-    resources: textsOf(resources!),
+    resources: resourceTexts,
     names: { codes: nameOf, strings: names! },
   });
   return { lines, rows: count, combined, duplicates };
-}
-
-function isList(stored: readonly StoredSlice[]): boolean {
-  return stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
 }
 
 /** The column of each slice whose block has it. */
