@@ -61,11 +61,14 @@ export async function uploadFiles(
 ): Promise<void> {
   const keyOf = (name: string): string => objectKey(tenant, id, name);
   const fileOf = (name: string): string => path.join(directory, name);
-  if (meta.size > bucket.partBytes)
-    await bucket.multipart(keyOf(DATA_FILE), partsOf(fileOf(DATA_FILE), bucket.partBytes), { signal, again });
-  else await bucket.put(keyOf(DATA_FILE), await fs.promises.readFile(fileOf(DATA_FILE)), { signal });
+  const put = async (name: string, bytes: number): Promise<void> => {
+    if (bytes > bucket.partBytes)
+      await bucket.multipart(keyOf(name), partsOf(fileOf(name), bucket.partBytes), { signal, again });
+    else await bucket.put(keyOf(name), await fs.promises.readFile(fileOf(name)), { signal });
+  };
+  await put(DATA_FILE, meta.size);
   reached?.('data');
-  await bucket.put(keyOf(TRACES_FILE), await fs.promises.readFile(fileOf(TRACES_FILE)), { signal });
+  await put(TRACES_FILE, meta.vivace.tracesBytes);
   reached?.('traces');
 }
 

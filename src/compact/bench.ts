@@ -30,8 +30,7 @@ else {
       String(spansWanted),
       directory,
     ]);
-    if (process.env["SPLIT"]) console.error({ user, system });
-  process.stdout.write(output);
+    process.stdout.write(output);
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
   }
@@ -82,7 +81,6 @@ async function merge(blocksDirectory: string): Promise<void> {
   });
   const { user, system } = process.cpuUsage(cpu);
   peak = Math.max(peak, process.memoryUsage.rss());
-  if (process.env["SPLIT"]) console.error({ user, system });
   process.stdout.write(
     `merge of ${refs.length} blocks: ${spans} spans, ${Math.round((spans / (user + system)) * 1e6)} spans a second of CPU, ` +
       `${(bytesOf(refs) / spans).toFixed(1)} to ${(bytesOf([block]) / spans).toFixed(1)} bytes a span, ` +

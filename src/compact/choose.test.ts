@@ -14,7 +14,6 @@ const OPTIONS: ChooseOptions = {
   levelMax: 0,
   tracesMax: 1000,
   bytesMax: 100_000,
-  spansMax: 10_000,
 };
 
 /** A block that ended so many hours ago, with so many traces. */
@@ -45,7 +44,6 @@ test('while blocks come, it is waited for as many as go together', () => {
   const blocks = ['a', 'b', 'c'].map((name) => block(name, 0.1, 10));
   assert.deepEqual(chosen(blocks), []);
   assert.deepEqual(chosen([...blocks, block('d', 0.1, 10)]), ['a b c d']);
-  assert.deepEqual(chosen(blocks, { spansMax: 20 }), ['a b']);
   assert.deepEqual(chosen([block('x', -48, 1), block('y', -48, 1)]), [], 'clocks may be ahead');
 });
 

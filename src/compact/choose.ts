@@ -15,7 +15,6 @@ export interface ChooseOptions {
   /** Of a merged block. */
   tracesMax: number;
   bytesMax: number;
-  spansMax: number;
 }
 
 const ACTIVE_MS = 24 * 3_600_000;
@@ -51,14 +50,13 @@ export function chooseMerges<Ref extends BlockRef>(blocks: readonly Ref[], optio
 
 /** How many blocks from there on go into one. */
 function fitting(blocks: readonly BlockRef[], from: number, options: ChooseOptions): number {
-  let [traces, bytes, spans] = [0, 0, 0];
+  let [traces, bytes] = [0, 0];
   let count = 0;
   while (count < options.inputsMax && from + count < blocks.length) {
     const { meta } = blocks[from + count];
     traces += meta.totalObjects;
     bytes += meta.size;
-    spans += meta.vivace.spans;
-    if (traces > options.tracesMax || bytes > options.bytesMax || spans > options.spansMax) break;
+    if (traces > options.tracesMax || bytes > options.bytesMax) break;
     count++;
   }
   return count;

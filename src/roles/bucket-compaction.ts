@@ -222,7 +222,9 @@ export class BucketCompaction {
     signal: AbortSignal,
     onMerged: (merged: MergedBlock) => Promise<void>,
   ): Promise<void> {
-    const workerData: CompactorWork = { ...this.#options.work, merges, blocksDirectory: scratch, fsync: 'never' };
+    const { work, settings } = this.#options;
+    const own = { merges, rowGroups: settings.rowGroups, blocksDirectory: scratch, fsync: 'never' } as const;
+    const workerData: CompactorWork = { ...work, ...own };
     const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), { workerData });
     const stop = (): void => void worker.terminate();
     signal.addEventListener('abort', stop);

@@ -4,6 +4,7 @@ import type { BlockCatalog, LocalBlockRef } from '../block/catalog.ts';
 import { type ChooseOptions, chooseMerges } from '../compact/choose.ts';
 import { finishMerges } from '../compact/merge-blocks.ts';
 import { type ByTenant, ofTenant } from '../compact/retention.ts';
+import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { FolderWork } from './background.ts';
 import type { CompactorWork, FromCompactor, MergedBlock } from './compactor-thread.ts';
@@ -15,6 +16,7 @@ export interface CompactionSettings {
   /** Time for the blocks of one tenant of a bucket, before others get their turn. */
   tenantMs: number;
   choose: Omit<ChooseOptions, 'windowMs' | 'nowMs'>;
+  rowGroups: RowGroupBounds;
 }
 
 /** Since the last time it was asked for. */
@@ -66,7 +68,12 @@ export class Compaction {
     const merges = this.#choose(nowMs).slice(0, MERGES_MAX);
     if (merges.length === 0) return;
     const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), {
-      workerData: { ...this.#work, merges, deleted: this.#deleted(merges) } satisfies CompactorWork,
+      workerData: {
+        ...this.#work,
+        merges,
+        rowGroups: this.#settings.rowGroups,
+        deleted: this.#deleted(merges),
+      } satisfies CompactorWork,
     });
     this.#worker = worker;
     worker.on('message', (message: FromCompactor) => {

@@ -9,12 +9,14 @@ import { TraceIds } from '../block/trace-ids.ts';
 import { FolderLock } from '../compact/folder-lock.ts';
 import { mergeBlocks, NothingStays } from '../compact/merge-blocks.ts';
 import { TooLarge } from '../compact/merged-schema.ts';
+import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { checkSpace, type FolderWork, LEASE_MS, LOCK_FILE, lowerPriority, pauses } from './background.ts';
 
 export interface CompactorWork extends FolderWork {
   merges: LocalBlockRef[][];
+  rowGroups: RowGroupBounds;
   /** Traces that are left out, by tenant. */
   deleted?: ReadonlyMap<string, readonly string[]>;
 }
@@ -64,7 +66,7 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
       ...work,
       nowMs: Date.now(),
       ...(deleted.ids.length > 0 && { drops: (ids, at) => deleted.has(ids, at) }),
-      bounds: { columnsMax: COLUMNS_MAX, rowsMax: 262_144, bytesMax: 64 << 20 },
+      bounds: { columnsMax: COLUMNS_MAX, ...work.rowGroups },
       pause,
       checkLock: () => lock.check(),
       reached: (point) => reached(`compaction ${point}`),

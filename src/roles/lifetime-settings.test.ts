@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { mergedSpansMax } from './lifetime-settings.ts';
+import { rowGroupBounds } from './lifetime-settings.ts';
 
 const MIB = 1024 * 1024;
 
-it('merges less where there is little memory, and nothing in a small container', () => {
-  assert.equal(mergedSpansMax(256 * MIB, 64 * MIB), 0);
-  assert.equal(mergedSpansMax(200 * MIB, 64 * MIB), 0);
-  const some = mergedSpansMax(320 * MIB, 64 * MIB);
-  assert.ok(some > 200_000 && some < 350_000, String(some));
-  assert.equal(mergedSpansMax(512 * MIB, 64 * MIB), 350_000);
-  assert.ok(mergedSpansMax(256 * MIB, 32 * MIB) > 100_000);
+it('makes smaller row groups where there is little memory', () => {
+  const rowsOf = (memory: number, live: number): number => rowGroupBounds(memory * MIB, live * MIB).rowsMax;
+  assert.equal(rowsOf(256, 64), 32_768);
+  assert.equal(rowsOf(200, 64), 32_768);
+  const some = rowsOf(320, 64);
+  assert.ok(some > 100_000 && some < 262_144, String(some));
+  assert.equal(rowsOf(512, 64), 262_144);
 });

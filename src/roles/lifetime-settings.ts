@@ -1,5 +1,6 @@
 /** What the threads that delete and merge blocks are told of the configuration and of the limits of tenants. */
 import type { ByTenant } from '../compact/retention.ts';
+import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import type { Configuration } from '../config/load.ts';
 import type { TenantLimits } from '../config/overrides-file.ts';
 import type { Tenants } from '../limits/tenants.ts';
@@ -21,13 +22,14 @@ export interface RetentionSettings {
 const TARGETS = new Set(['all', 'scalable-single-binary', 'compactor', 'backend-scheduler', 'backend-worker']);
 /** A disk fills faster than blocks grow old. */
 const DISK_CYCLE_MS = 10_000;
-/** What orders the rows of a merge is in memory as a whole: these bounds keep it below 96 MiB. */
-const MERGED_SPANS_MAX = 350_000;
-const MERGED_BYTES_MAX = 32 * 1024 * 1024;
-/** What a merge takes for each of its spans (87 MiB for 350,000). */
-const MERGED_SPAN_BYTES = 270;
-/** Smaller merges would not take two blocks as a busy process cuts them. */
-const MERGED_SPANS_MIN = 100_000;
+/** A row group of a merged block: so merging takes at most 90 MiB, whatever the blocks. */
+const ROW_GROUP_ROWS_MAX = 262_144;
+/** Where memory is short; merging takes 35 MiB then. */
+const ROW_GROUP_ROWS_MIN = 32_768;
+const ROW_BYTES_MAX = 256;
+/** What a merge takes for each row of a row group, beyond what its thread takes for itself. */
+const MERGED_ROW_BYTES = 270;
+const MERGE_THREAD_BYTES = 24 * 1024 * 1024;
 /** What a process in full swing takes besides its live columns. */
 const OTHER_BYTES = 192 * 1024 * 1024;
 const FIRST_MS_MAX = 30_000;
@@ -52,13 +54,12 @@ export function retentionSettings(config: Configuration, tenants: Tenants): Rete
   };
 }
 
-/**
- * Spans that may be merged at a time by a process that may take `memoryBytes` in all: with receiving in full swing a merge must
- * not be what a container is killed for. 0: none, in a container of 256 MiB with the default live columns, for example.
- */
-export function mergedSpansMax(memoryBytes: number, liveBytes: number): number {
-  const spans = Math.floor((memoryBytes - OTHER_BYTES - liveBytes) / MERGED_SPAN_BYTES);
-  return spans < MERGED_SPANS_MIN ? 0 : Math.min(spans, MERGED_SPANS_MAX);
+/** How large the row groups of merged blocks are in a process that may take `memoryBytes` in all, with receiving in full swing. */
+export function rowGroupBounds(memoryBytes: number, liveBytes: number): RowGroupBounds {
+  const free = memoryBytes - OTHER_BYTES - liveBytes - MERGE_THREAD_BYTES;
+  const fitting = Math.floor(free / MERGED_ROW_BYTES);
+  const rowsMax = Math.min(Math.max(fitting, ROW_GROUP_ROWS_MIN), ROW_GROUP_ROWS_MAX);
+  return { rowsMax, bytesMax: ROW_BYTES_MAX * rowsMax };
 }
 
 /** undefined: this process merges no blocks. `memoryBytes`: what it may take in all. */
@@ -68,8 +69,6 @@ export function compactionSettings(
   memoryBytes: number,
 ): CompactionSettings | undefined {
   if (config.compactor.disabled || !TARGETS.has(config.target)) return undefined;
-  const spansMax = mergedSpansMax(memoryBytes, config.vivace.liveBytes);
-  if (spansMax === 0) return undefined;
   const { compaction } = config.backendWorker;
   const jobs = config.backendScheduler.provider.compaction;
   return {
@@ -81,9 +80,9 @@ export function compactionSettings(
       inputsMax: jobs.maxInputBlocks,
       levelMax: jobs.maxCompactionLevel,
       tracesMax: compaction.maxCompactionObjects,
-      bytesMax: Math.min(compaction.maxBlockBytes, MERGED_BYTES_MAX),
-      spansMax,
+      bytesMax: compaction.maxBlockBytes,
     },
+    rowGroups: rowGroupBounds(memoryBytes, config.vivace.liveBytes),
   };
 }
 
