@@ -13,7 +13,7 @@ interface Expected {
   hashes: Record<string, Record<string, string>>;
 }
 
-const BENCHMARKS = ['src/parquet/bench.ts', 'src/cut/bench.ts', 'src/query/bench.ts'];
+const BENCHMARKS = ['src/parquet/bench.ts', 'src/cut/bench.ts', 'src/query/bench.ts', 'src/receive/bench.ts'];
 /** Results that hold compressed bytes. */
 const COMPRESSED = /^(?:writer|cut),/;
 

@@ -1,13 +1,8 @@
-/**
- * Changes valid requests at random and gives them to every decoder of strangers' bytes: each must answer with OTLP or an
- * error, soon, and with no more than ten times what it was given.
- *
- *   node tests/fuzz/decoders.ts --inputs 1000000 [--seed N]      (npm run fuzz -- …)
- */
-import { parseArgs } from 'node:util';
+/** Every decoder of strangers' bytes, with valid requests to begin with: small ones, and large ones that cost it much. */
 import { Appender } from '../../src/cut/append.ts';
 import { LiveColumns } from '../../src/cut/columns.ts';
 import { protoRequest, thriftBatch } from '../../src/receive/jaeger.fixture.ts';
+import { jaegerJsonToOtlp } from '../../src/receive/jaeger-json.ts';
 import { jaegerRequestToOtlp } from '../../src/receive/jaeger-proto.ts';
 import { JaegerThrift } from '../../src/receive/jaeger-thrift.ts';
 import { DatagramBatch } from '../../src/receive/jaeger-udp.ts';
@@ -19,19 +14,15 @@ import { zipkinJsonToOtlp } from '../../src/receive/zipkin-json.ts';
 import { zipkinProtoToOtlp } from '../../src/receive/zipkin-proto.ts';
 import { zipkinV1JsonToOtlp } from '../../src/receive/zipkin-v1-json.ts';
 import { zipkinV1ThriftToOtlp } from '../../src/receive/zipkin-v1-thrift.ts';
-import { VivaceError } from '../../src/runtime/errors.ts';
 import { ProtoWriter } from '../../src/wire/protobuf.ts';
-import { thriftBytes } from '../../src/wire/thrift.fixture.ts';
+import { struct, thriftBytes, thriftMessage } from '../../src/wire/thrift.fixture.ts';
 import { ThriftBinary, ThriftCompact } from '../../src/wire/thrift.ts';
 
-/** Bytes of output that any input may cost, whatever its size. */
-const FREE_BYTES = 1000;
-const OUTPUT_PER_INPUT_MAX = 10;
-const MS_MAX = 50;
-
-interface Decoder {
+export interface Decoder {
   name: string;
   seeds: readonly Uint8Array[];
+  /** Tens of kilobytes: many of everything, keys that are made to collide, values within values. */
+  large: readonly Uint8Array[];
   decode(bytes: Uint8Array): Uint8Array;
 }
 
@@ -72,6 +63,16 @@ const zipkinV1 = {
     { key: 'sa', value: true },
   ],
 };
+const jaegerJson = {
+  ...{ traceId: Buffer.alloc(16, 1).toString('base64'), spanId: Buffer.alloc(8, 2).toString('base64') },
+  ...{ operationName: 'op', startTime: '2023-11-14T22:13:20Z', duration: '0.5s' },
+  tags: [
+    { key: 'a', vStr: 'x' },
+    { key: 'b', vType: 'INT64', vInt64: '5' },
+  ],
+  logs: [{ timestamp: '2023-11-14T22:13:20Z', fields: [{ key: 'event', vStr: 'e' }] }],
+  process: { serviceName: 's' },
+};
 const census = {
   node: { serviceInfo: { name: 'svc' }, attributes: { a: 'x' } },
   spans: [
@@ -104,7 +105,64 @@ const otlp = {
   ],
 };
 const text = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+const many = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+
+/** Keys that are the same as far as the tables of tags hash them. */
+const KEYS = many(1500, (i) => `${'k'.repeat(40)}${String(i).padStart(5, '0')}`);
+const crowded = { ...jaeger, tags: KEYS.map((key, i): [string, string] => [key, `v${i}`]) };
+const eventful = {
+  ...jaeger,
+  logs: many(500, () => jaeger.logs[0]),
+  references: many(500, () => jaeger.references[0]),
+};
+const jaegerMany = [crowded, eventful, ...many(200, () => jaeger)];
+const thriftMany = thriftBatch({ service: 's', tags: crowded.tags }, jaegerMany);
+const deep = `${'['.repeat(9000)}${']'.repeat(9000)}`;
+const zipkinMany = [
+  { ...zipkin, tags: Object.fromEntries(KEYS.map((key) => [key, '\u00e4"\n'])) },
+  { ...zipkin, annotations: many(500, () => zipkin.annotations[0]) },
+  ...many(200, (i) => ({ ...zipkin, localEndpoint: { serviceName: `s${i}` } })),
+];
+const zipkinV1Many = [
+  { ...zipkinV1, binaryAnnotations: KEYS.map((key) => ({ key, value: 'x', endpoint })) },
+  { ...zipkinV1, annotations: many(500, () => zipkinV1.annotations[1]) },
+  ...many(200, () => zipkinV1),
+];
+const censusMany = {
+  ...census,
+  spans: [
+    {
+      ...census.spans[0],
+      attributes: { attributeMap: Object.fromEntries(KEYS.map((key) => [key, { intValue: 5 }])) },
+    },
+    ...many(200, () => census.spans[0]),
+  ],
+};
+const [otlpResource] = otlp.resourceSpans;
+const [otlpScope] = otlpResource.scopeSpans;
+let nested: unknown = { intValue: 1 };
+for (let depth = 0; depth < 200; depth++) nested = { arrayValue: { values: [nested] } };
+const otlpSpan = {
+  ...otlpScope.spans[0],
+  attributes: [{ key: 'nested', value: nested }, ...KEYS.map((key) => ({ key, value: { stringValue: 'x' } }))],
+};
+const otlpMany = {
+  resourceSpans: many(20, () => ({
+    ...otlpResource,
+    scopeSpans: [{ spans: many(20, () => otlpScope.spans[0]) }],
+  })).concat([{ ...otlpResource, scopeSpans: [{ spans: [otlpSpan as (typeof otlpScope.spans)[0]] }] }]),
+};
+const withDeep = (json: Buffer): Buffer => Buffer.from(json.toString().replace('{', `{"x":${deep},`));
+const times = (count: number, bytes: Uint8Array): Buffer => Buffer.concat(many(count, () => bytes));
 const plain = { parseStringTags: true };
+
+/** The golden list of one span, with the span repeated. */
+function zipkinThrift(count: number): Buffer {
+  const { bytes } = vector('zipkin-thrift');
+  const head = Buffer.from(bytes.subarray(0, 5));
+  head.writeInt32BE(count, 1);
+  return Buffer.concat([head, times(count, bytes.subarray(5))]);
+}
 
 function fromThrift(reader: ThriftBinary | ThriftCompact): Uint8Array {
   const out = new ProtoWriter();
@@ -119,6 +177,7 @@ export const DECODERS: readonly Decoder[] = [
   {
     name: 'OTLP protobuf',
     seeds: [vector('otlp').bytes, otlpJsonToProto(text(otlp))],
+    large: [otlpJsonToProto(text(otlpMany))],
     decode(bytes) {
       try {
         appender.append(bytes);
@@ -129,15 +188,17 @@ export const DECODERS: readonly Decoder[] = [
       return new Uint8Array(0);
     },
   },
-  { name: 'OTLP JSON', seeds: [text(otlp)], decode: otlpJsonToProto },
+  { name: 'OTLP JSON', seeds: [text(otlp)], large: [text(otlpMany), withDeep(text(otlp))], decode: otlpJsonToProto },
   {
     name: 'Jaeger Thrift binary',
     seeds: [vector('jaeger-thrift').bytes, thriftBytes('binary', batch)],
+    large: [thriftBytes('binary', thriftMany)],
     decode: (b) => fromThrift(new ThriftBinary(b)),
   },
   {
     name: 'Jaeger Thrift compact',
     seeds: [thriftBytes('compact', batch)],
+    large: [thriftBytes('compact', thriftMany)],
     decode: (b) => fromThrift(new ThriftCompact(b)),
   },
   ...(['compact', 'binary'] as const).map((protocol): Decoder => {
@@ -145,6 +206,7 @@ export const DECODERS: readonly Decoder[] = [
     return {
       name: `Jaeger UDP ${protocol}`,
       seeds: [vector(`jaeger-udp-${protocol}`).bytes],
+      large: [thriftMessage(protocol, 'emitBatch', struct([1, thriftBatch({ service: 's' }, [eventful])]))],
       decode(bytes) {
         datagrams.add(bytes);
         return datagrams.take();
@@ -154,114 +216,44 @@ export const DECODERS: readonly Decoder[] = [
   {
     name: 'Jaeger protobuf',
     seeds: [vector('jaeger-proto').bytes, protoRequest({ service: 's' }, [jaeger])],
+    large: [protoRequest({ service: 's', tags: crowded.tags }, jaegerMany)],
     decode: jaegerRequestToOtlp,
   },
-  { name: 'Zipkin protobuf', seeds: [vector('zipkin-proto').bytes], decode: (b) => zipkinProtoToOtlp(b, plain) },
-  { name: 'Zipkin JSON', seeds: [text([zipkin, zipkin])], decode: (b) => zipkinJsonToOtlp(b, plain) },
-  { name: 'Zipkin JSON, first version', seeds: [text([zipkinV1])], decode: (b) => zipkinV1JsonToOtlp(b, plain, 1) },
-  { name: 'Zipkin Thrift', seeds: [vector('zipkin-thrift').bytes], decode: zipkinV1ThriftToOtlp },
+  {
+    name: 'Jaeger JSON',
+    seeds: [text(jaegerJson)],
+    large: [text({ ...jaegerJson, tags: KEYS.map((key) => ({ key, vStr: 'x' })) }), withDeep(text(jaegerJson))],
+    decode: jaegerJsonToOtlp,
+  },
+  {
+    name: 'Zipkin protobuf',
+    seeds: [vector('zipkin-proto').bytes],
+    large: [times(500, vector('zipkin-proto').bytes)],
+    decode: (b) => zipkinProtoToOtlp(b, plain),
+  },
+  {
+    name: 'Zipkin JSON',
+    seeds: [text([zipkin, zipkin])],
+    large: [text(zipkinMany), withDeep(text([zipkin]))],
+    decode: (b) => zipkinJsonToOtlp(b, plain),
+  },
+  {
+    name: 'Zipkin JSON, first version',
+    seeds: [text([zipkinV1])],
+    large: [text(zipkinV1Many), withDeep(text([zipkinV1]))],
+    decode: (b) => zipkinV1JsonToOtlp(b, plain, 1),
+  },
+  { name: 'Zipkin Thrift', seeds: [zipkinThrift(1)], large: [zipkinThrift(400)], decode: zipkinV1ThriftToOtlp },
   {
     name: 'OpenCensus',
     seeds: [vector('opencensus').bytes, ...opencensusJsonMessages(text(census))],
+    large: opencensusJsonMessages(text(censusMany)),
     decode: (b) => new OpencensusStream().convert(b),
   },
-  { name: 'OpenCensus JSON', seeds: [text(census)], decode: (b) => Buffer.concat(opencensusJsonMessages(b)) },
+  {
+    name: 'OpenCensus JSON',
+    seeds: [text(census)],
+    large: [text(censusMany), withDeep(text(census))],
+    decode: (b) => Buffer.concat(opencensusJsonMessages(b)),
+  },
 ];
-
-/** Gives so many inputs to a decoder. Throws where it does anything but answer; returns how many were decoded. */
-export function fuzz(decoder: Decoder, inputs: number, seed: number): number {
-  const next = mulberry32(seed);
-  let decoded = 0;
-  for (let i = 0; i < inputs; i++) {
-    const bytes = mutate(decoder.seeds[i % decoder.seeds.length], next);
-    const began = performance.now();
-    try {
-      const { length } = decoder.decode(bytes);
-      decoded++;
-      if (length > OUTPUT_PER_INPUT_MAX * bytes.length + FREE_BYTES)
-        throw new Error(`${length} bytes were made of ${bytes.length}`);
-    } catch (error) {
-      if (!(error instanceof VivaceError))
-        throw new Error(`${decoder.name}, input ${i}: ${error}\n${Buffer.from(bytes).toString('hex')}`, {
-          cause: error,
-        });
-    }
-    const took = performance.now() - began;
-    // A machine that is busy with other things is slow once, a decoder that hangs is slow again.
-    if (took > MS_MAX && again(decoder, bytes) > MS_MAX)
-      throw new Error(`${decoder.name}, input ${i} took ${took} ms\n${Buffer.from(bytes).toString('hex')}`);
-  }
-  return decoded;
-}
-
-function again(decoder: Decoder, bytes: Uint8Array): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 3; i++) {
-    const began = performance.now();
-    try {
-      decoder.decode(bytes);
-    } catch {}
-    least = Math.min(least, performance.now() - began);
-  }
-  return least;
-}
-
-/** A copy with one to four changes: bytes flipped, set to extremes, taken out, put in, repeated. */
-function mutate(seed: Uint8Array, next: () => number): Uint8Array {
-  let bytes = Buffer.from(seed);
-  const random = (below: number): number => Math.floor(next() * below);
-  for (let changes = 1 + random(4); changes > 0; changes--) {
-    const at = random(bytes.length + 1);
-    switch (random(6)) {
-      case 0:
-        if (at < bytes.length) bytes[at] ^= 1 << random(8);
-        break;
-      case 1:
-        if (at < bytes.length) bytes[at] = [0, 0xff, 0x7f, 0x80, 0x22, 0x5b, 0x7b][random(7)];
-        break;
-      case 2:
-        bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + random(8))]);
-        break;
-      case 3:
-        bytes = Buffer.concat([
-          bytes.subarray(0, at),
-          Buffer.from(Array.from({ length: 1 + random(6) }, () => random(256))),
-          bytes.subarray(at),
-        ]);
-        break;
-      case 4: {
-        const from = random(bytes.length);
-        bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(from, from + random(64)), bytes.subarray(at)]);
-        break;
-      }
-      default:
-        bytes = bytes.subarray(0, at);
-    }
-  }
-  return bytes;
-}
-
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { inputs: { type: 'string', default: '1000000' }, seed: { type: 'string' } },
-  });
-  const seed = Number(values.seed ?? Date.now() % 1_000_000);
-  console.log(`seed ${seed}`);
-  for (const decoder of DECODERS) {
-    const decoded = fuzz(decoder, Number(values.inputs), seed);
-    const { rss } = process.memoryUsage();
-    console.log(
-      `${decoder.name}: ${values.inputs} inputs, ${decoded} of them decoded, ${Math.round(rss / 2 ** 20)} MiB`,
-    );
-  }
-}
