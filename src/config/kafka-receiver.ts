@@ -1,6 +1,7 @@
 /** The Kafka receiver's keys, of Collectors old and new. */
-import type { Node } from 'yaml';
-import { type Decoding, decodeSection, defaultsOf, refuse } from './decode.ts';
+import { isMap, type Node, type YAMLMap } from 'yaml';
+import { messageOf } from '../runtime/errors.ts';
+import { type Decoding, decodeSection, defaultsOf, isNull, refuse } from './decode.ts';
 import {
   active,
   bool,
@@ -15,6 +16,8 @@ import {
   texts,
   tree,
 } from './setting.ts';
+import { type ClientTlsSettings, clientTls, clientTlsSection } from './tls.ts';
+import { entriesOf } from './yaml.ts';
 
 export interface KafkaReceiverSettings {
   brokers: string[];
@@ -24,6 +27,10 @@ export interface KafkaReceiverSettings {
   clientId: string;
   initialOffset: 'latest' | 'earliest';
   sasl?: { mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'; username: string; password: string };
+  /** Undefined speaks in plain text. */
+  tls?: ClientTlsSettings;
+  /** Headers of a record that become attributes `kafka.header.<name>` of its resources. */
+  extractedHeaders: string[];
 }
 
 const encodings = [
@@ -63,9 +70,9 @@ export const kafka = section('kafkareceiver.Config', {
       version: int(0, 'version of the handshake'),
     }),
     kerberos: tree('not supported'),
-    tls: tree('not supported'),
+    tls: clientTlsSection,
   }),
-  tls: tree('not supported'),
+  tls: clientTlsSection,
   metadata: tree('refresh of what is known of brokers'),
   autocommit: section('configkafka.AutoCommitConfig', {
     enable: bool(true, 'offsets are always committed when spans are on disk'),
@@ -76,7 +83,10 @@ export const kafka = section('kafkareceiver.Config', {
     on_error: bool(false, 'what cannot be decoded is always passed over'),
     on_permanent_error: bool(false, 'the same'),
   }),
-  header_extraction: tree('headers as attributes; not supported'),
+  header_extraction: section('kafkareceiver.HeaderExtraction', {
+    extract_headers: active(bool(false, 'headers of records become attributes of the resource')),
+    headers: active(texts([], 'which; the attributes are called kafka.header.<name>')),
+  }),
   session_timeout: duration('10s', 'silence after which a member is gone'),
   heartbeat_interval: duration('3s', 'how often a member says that it lives'),
   min_fetch_size: int(1, 'least bytes of an answer'),
@@ -106,6 +116,9 @@ export function decodeKafka(decoding: Decoding, node: Node | null, keyNode: Node
   const topics = traces.topics.length > 0 ? traces.topics : [traces.topic || settings.topic || 'otlp_spans'];
   if (topics.some((topic) => topic.startsWith('^')))
     refuse(decoding, node ?? keyNode, 'patterns of topics are not supported', 'name each topic');
+  const authNode = child(decoding, node, 'auth');
+  if (child(decoding, authNode, 'kerberos') !== undefined)
+    refuse(decoding, node ?? keyNode, 'Kerberos is not supported', 'use auth.sasl, or a certificate in tls');
   const user = auth.sasl.username === '' ? auth.plainText : auth.sasl;
   return {
     brokers: settings.brokers,
@@ -114,6 +127,8 @@ export function decodeKafka(decoding: Decoding, node: Node | null, keyNode: Node
     groupId: settings.groupId,
     clientId: settings.clientId,
     initialOffset: settings.initialOffset as KafkaReceiverSettings['initialOffset'],
+    extractedHeaders: settings.headerExtraction.extractHeaders ? settings.headerExtraction.headers : [],
+    ...tlsOf(decoding, node, authNode, path, settings),
     ...(user.username !== '' && {
       sasl: {
         mechanism: auth.sasl.mechanism as 'PLAIN',
@@ -122,4 +137,35 @@ export function decodeKafka(decoding: Decoding, node: Node | null, keyNode: Node
       },
     }),
   };
+}
+
+/** TLS is on where its section stands, in its place or in the one of old, unless that says `insecure`. */
+function tlsOf(
+  decoding: Decoding,
+  node: Node | null,
+  authNode: Node | undefined,
+  path: string,
+  settings: Resolved<typeof kafka>,
+): { tls?: ClientTlsSettings } {
+  const places: [where: string, at: Node | undefined, section: Resolved<typeof clientTlsSection>][] = [
+    [`${path}.tls`, child(decoding, node, 'tls'), settings.tls],
+    [`${path}.auth.tls`, child(decoding, authNode, 'tls'), settings.auth.tls],
+  ];
+  for (const [where, at, section] of places) {
+    if (at === undefined) continue;
+    try {
+      const tls = clientTls(where, section);
+      return tls === undefined ? {} : { tls };
+    } catch (error) {
+      refuse(decoding, at, messageOf(error));
+    }
+  }
+  return {};
+}
+
+/** The value of a key that is there and not null. */
+function child(decoding: Decoding, node: Node | null | undefined, key: string): Node | undefined {
+  if (!isMap(node)) return undefined;
+  const value = entriesOf(decoding.yaml, node as YAMLMap).find((entry) => entry.key === key)?.value;
+  return value === undefined || value === null || isNull(value) ? undefined : value;
 }

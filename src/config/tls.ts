@@ -57,6 +57,55 @@ export const receiverTlsSection = section('configtls.ServerConfig', {
   tpm: tree('trusted platform module'),
 });
 
+/** Of a client, as a Collector says it. */
+export const clientTlsSection = section('configtls.ClientConfig', {
+  insecure: active(bool(false, 'no TLS at all')),
+  insecure_skip_verify: active(bool(false, 'take any certificate of the other side')),
+  ca_file: active(text('', "authority of the other side; the system's by default")),
+  ca_pem: active(text('', 'the same, inline')),
+  include_system_ca_certs_pool: active(bool(false, "trust the system's authorities besides")),
+  cert_file: active(text('', 'certificate of this side')),
+  cert_pem: active(text('', 'the same, inline')),
+  key_file: active(text('', 'its key')),
+  key_pem: active(secret('the same, inline')),
+  server_name_override: active(text('', 'name that the certificate must have')),
+  min_version: active(text('', 'lowest TLS version, 1.0 to 1.3; empty is 1.2')),
+  max_version: active(text('', 'highest TLS version')),
+  cipher_suites: active(texts([], 'cipher suites up to TLS 1.2')),
+  curve_preferences: active(texts([], 'curves')),
+  reload_interval: duration('0', 'files are read again for every connection'),
+  tpm: tree('trusted platform module'),
+});
+
+export interface ClientTlsSettings {
+  ca: PemSource | undefined;
+  /** Trust the system's authorities besides `ca`. */
+  systemCa: boolean;
+  pair: { cert: PemSource; key: PemSource } | undefined;
+  serverName: string;
+  verifies: boolean;
+  minVersion: TlsVersion;
+  maxVersion: TlsVersion;
+  /** OpenSSL's names with colons; empty for the defaults. */
+  ciphers: string;
+  curves: string;
+}
+
+/** Of a client whose section was given; undefined when that asks for none. Throws `invalid`. */
+export function clientTls(where: string, tls: Resolved<typeof clientTlsSection>): ClientTlsSettings | undefined {
+  if (tls.insecure) return undefined;
+  return {
+    ca: source(tls.caFile, tls.caPem),
+    systemCa: tls.includeSystemCaCertsPool,
+    pair: pairOf(where, source(tls.certFile, tls.certPem), source(tls.keyFile, tls.keyPem), undefined, ''),
+    serverName: tls.serverNameOverride,
+    verifies: !tls.insecureSkipVerify,
+    ...versionsOf(where, tls),
+    ciphers: ciphersOf(where, tls.cipherSuites),
+    curves: tls.curvePreferences.map((name) => curveOf(where, name)).join(':'),
+  };
+}
+
 /** Of `server.http_tls_config` or `grpc_tls_config`; undefined without a certificate. Throws `invalid`. */
 export function serverTls(
   where: string,
@@ -108,16 +157,12 @@ export function receiverTls(where: string, tls: Resolved<typeof receiverTlsSecti
   const clientCa = source(tls.clientCaFile, '');
   const pair = pairOf(where, source(tls.certFile, tls.certPem), source(tls.keyFile, tls.keyPem), clientCa, '');
   if (pair === undefined) return undefined;
-  const minVersion = versionOf(where, 'min_version', tls.minVersion, 'TLSv1.2');
-  const maxVersion = versionOf(where, 'max_version', tls.maxVersion, 'TLSv1.3');
-  if (minVersion > maxVersion) fail(where, `min_version ${tls.minVersion} is above max_version ${tls.maxVersion}`);
   return {
     where,
     ...pair,
     clientCa,
     clientAuth: clientCa === undefined ? 'none' : 'require-and-verify',
-    minVersion,
-    maxVersion,
+    ...versionsOf(where, tls),
     ciphers: ciphersOf(where, tls.cipherSuites),
     curves: tls.curvePreferences.map((name) => curveOf(where, name)).join(':'),
     reloadMs: tls.reloadIntervalMs > 0 ? tls.reloadIntervalMs : RELOAD_MS,
@@ -160,6 +205,16 @@ function pairOf(
   )
     return undefined;
   fail(where, 'TLS needs both a certificate and its key: set cert_file and key_file');
+}
+
+function versionsOf(
+  where: string,
+  tls: { minVersion: string; maxVersion: string },
+): { minVersion: TlsVersion; maxVersion: TlsVersion } {
+  const minVersion = versionOf(where, 'min_version', tls.minVersion, 'TLSv1.2');
+  const maxVersion = versionOf(where, 'max_version', tls.maxVersion, 'TLSv1.3');
+  if (minVersion > maxVersion) fail(where, `min_version ${tls.minVersion} is above max_version ${tls.maxVersion}`);
+  return { minVersion, maxVersion };
 }
 
 function versionOf(where: string, name: string, version: string, byDefault: TlsVersion): TlsVersion {

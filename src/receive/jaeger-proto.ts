@@ -68,6 +68,7 @@ class JaegerProto {
   readonly #time = new Time();
   readonly #end = new Time();
   readonly #traceId = [0, 0, 0, 0];
+  readonly #otherTraceId = [0, 0, 0, 0];
   #scopeName = '';
   #scopeVersion = '';
   #scopeKey = '';
@@ -176,7 +177,8 @@ class JaegerProto {
 
   #reference(): void {
     const { reader } = this;
-    const traceId = [0, 0, 0, 0];
+    const traceId = this.#otherTraceId;
+    traceId.fill(0);
     let spanHigh = 0;
     let spanLow = 0;
     let followsFrom = false;

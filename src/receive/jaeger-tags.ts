@@ -179,7 +179,9 @@ export class References {
     for (let i = 0; i < this.count; i++) {
       if (this.#followsFrom[i] !== followsFrom) continue;
       const at = i * 6;
-      if (traceId.every((word, index) => this.#words[at + index] === word)) return i;
+      const words = this.#words;
+      if (words[at] === traceId[0] && words[at + 1] === traceId[1])
+        if (words[at + 2] === traceId[2] && words[at + 3] === traceId[3]) return i;
     }
     return -1;
   }

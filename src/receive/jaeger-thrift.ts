@@ -13,6 +13,8 @@ import {
   THRIFT_LIST,
   THRIFT_STRING,
   THRIFT_STRUCT,
+  ThriftBinary,
+  type ThriftCompact,
   type ThriftReader,
 } from '../wire/thrift.ts';
 import { References, writeEventFields, writeResource, writeSpanTags } from './jaeger-tags.ts';
@@ -304,7 +306,102 @@ const TAG_FIELDS = 0b110;
 
 function readTags(thrift: ThriftReader, tags: TagTable): void {
   const count = structs(thrift);
-  for (let i = 0; i < count; i++) readTag(thrift, tags);
+  // What clients write stands in the order of the IDL, and is told by its first bytes: a third less time than field by field.
+  if (thrift instanceof ThriftBinary)
+    for (let i = 0; i < count; i++) {
+      if (!readBinaryTag(thrift, tags)) readTag(thrift, tags);
+    }
+  else for (let i = 0; i < count; i++) if (!readCompactTag(thrift as ThriftCompact, tags)) readTag(thrift, tags);
+}
+
+/**
+ * A tag of the usual form, in the binary protocol; false, and nothing read, if it has another.
+ *
+ *   0b 0001 length key · 08 0002 0000 00 type · 0b 0003 length text | 04 0004 double | 02 0005 bool | 0a 0006 long · 00
+ */
+function readBinaryTag(thrift: ThriftBinary, tags: TagTable): boolean {
+  const { bytes, pos } = thrift;
+  const length = bytes.length;
+  if (pos + 7 > length || bytes[pos] !== 0x0b || bytes[pos + 1] !== 0 || bytes[pos + 2] !== 1) return false;
+  const keyStart = pos + 7;
+  const at = keyStart + size16(bytes, pos + 3);
+  // Up to the value: what is shorter has no value and no end.
+  if (at < keyStart || at + 14 > length) return false;
+  if (bytes[at] !== 0x08 || bytes[at + 1] !== 0 || bytes[at + 2] !== 2) return false;
+  if ((bytes[at + 3] | bytes[at + 4] | bytes[at + 5]) !== 0 || bytes[at + 8] !== 0) return false;
+  const field = (bytes[at + 7] << 8) | bytes[at + 9];
+  const value = at + 10;
+  switch (bytes[at + 6]) {
+    case VALUE_TEXT: {
+      if (field !== 0x0b03) return false;
+      const start = value + 4;
+      const end = start + size16(bytes, value);
+      if (end < start || end >= length || bytes[end] !== 0) return false;
+      tags.text(tags.key(keyStart, at), start, end);
+      thrift.pos = end + 1;
+      return true;
+    }
+    case VALUE_BOOL:
+      if (field !== 0x0205 || bytes[value + 1] !== 0) return false;
+      tags.bool(tags.key(keyStart, at), bytes[value] === 1);
+      thrift.pos = value + 2;
+      return true;
+    case VALUE_LONG:
+    case VALUE_DOUBLE: {
+      const isLong = bytes[at + 6] === VALUE_LONG;
+      if (field !== (isLong ? 0x0a06 : 0x0404) || value + 8 >= length || bytes[value + 8] !== 0) return false;
+      const high = word(bytes, value);
+      const low = word(bytes, value + 4);
+      const tag = tags.key(keyStart, at);
+      if (isLong) tags.int(tag, low, high);
+      else tags.double(tag, low, high);
+      thrift.pos = value + 9;
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+/** A size below 64 KiB; −1 for a larger one, which is left to the reader that knows its bounds. */
+function size16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] | bytes[at + 1]) === 0 ? (bytes[at + 2] << 8) | bytes[at + 3] : -1;
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
+}
+
+/**
+ * The same in the compact protocol, whose types are zigzag:
+ *
+ *   18 length key · 15 type · 18 length text | 27 double | 31 true | 32 false | 46 long · 00
+ */
+function readCompactTag(thrift: ThriftCompact, tags: TagTable): boolean {
+  const { bytes, pos } = thrift;
+  const length = bytes.length;
+  if (bytes[pos] !== 0x18 || bytes[pos + 1] > 0x7f) return false;
+  const keyStart = pos + 2;
+  const at = keyStart + bytes[pos + 1];
+  if (at + 4 > length || bytes[at] !== 0x15) return false;
+  const field = bytes[at + 2];
+  switch (bytes[at + 1]) {
+    case 2 * VALUE_TEXT: {
+      const size = bytes[at + 3];
+      const end = at + 4 + size;
+      if (field !== 0x18 || size > 0x7f || end >= length || bytes[end] !== 0) return false;
+      tags.text(tags.key(keyStart, at), at + 4, end);
+      thrift.pos = end + 1;
+      return true;
+    }
+    case 2 * VALUE_BOOL:
+      if ((field !== 0x31 && field !== 0x32) || bytes[at + 3] !== 0) return false;
+      tags.bool(tags.key(keyStart, at), field === 0x31);
+      thrift.pos = at + 4;
+      return true;
+    default:
+      return false;
+  }
 }
 
 const VALUE_TEXT = 0;

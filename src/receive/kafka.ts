@@ -4,6 +4,7 @@
  * and repeats at most what was not committed. What cannot be decoded is told, counted and passed over; while spans
  * cannot be taken the topic waits. Source: spec/ingestion.md §7.
  */
+import type { ConnectionOptions } from 'node:tls';
 import type { Message } from '@platformatic/kafka';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { type HandOverOptions, handOver } from './hand-over.ts';
@@ -11,6 +12,7 @@ import { jaegerJsonToOtlp } from './jaeger-json.ts';
 import { jaegerSpanToOtlp } from './jaeger-proto.ts';
 import { otlpJsonToProto } from './otlp-json.ts';
 import { countSpans } from './otlp-scan.ts';
+import { withResourceAttributes } from './resource-attributes.ts';
 import { TENANT_HEADER } from './tenant.ts';
 import { zipkinJsonToOtlp } from './zipkin-json.ts';
 import { zipkinProtoToOtlp } from './zipkin-proto.ts';
@@ -44,6 +46,10 @@ export interface KafkaOptions extends HandOverOptions {
   /** Where to begin without a committed offset. */
   initialOffset: 'latest' | 'earliest';
   sasl?: { mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'; username: string; password: string };
+  /** Asked before the brokers are; undefined speaks in plain text. */
+  tls?: { options(): ConnectionOptions; serverName: string };
+  /** Headers of a record that become attributes `kafka.header.<name>` of its resources. */
+  extractedHeaders?: readonly string[];
   /** The receiver's name in metrics; default `kafka/kafka_receiver`. */
   receiver?: string;
   onProblem(message: string): void;
@@ -97,7 +103,7 @@ export function kafkaReceiver(options: KafkaOptions): KafkaReceiver {
       try {
         await consume();
       } catch (error) {
-        if (!closing) options.onProblem(`cannot read from Kafka at ${options.brokers.join(', ')}: ${messageOf(error)}`);
+        if (!closing) options.onProblem(`cannot read from Kafka at ${options.brokers.join(', ')}: ${reasonOf(error)}`);
       }
       await current?.close().catch(() => {});
       current = undefined;
@@ -114,6 +120,10 @@ export function kafkaReceiver(options: KafkaOptions): KafkaReceiver {
       bootstrapBrokers: [...options.brokers],
       autocommit: false,
       ...(options.sasl && { sasl: options.sasl }),
+      ...(options.tls && {
+        tls: options.tls.options(),
+        ...(options.tls.serverName !== '' && { tlsServerName: options.tls.serverName }),
+      }),
     });
     current = { close: () => consumer.close(true) as Promise<void> };
     const stream = await consumer.consume({
@@ -134,6 +144,8 @@ export function kafkaReceiver(options: KafkaOptions): KafkaReceiver {
     let piece: Uint8Array;
     try {
       piece = decode(message.value ?? new Uint8Array(0));
+      const headers = extracted(message);
+      if (headers.length > 0) piece = withResourceAttributes(piece, headers);
     } catch (error) {
       passOver(message, error);
       return;
@@ -146,6 +158,16 @@ export function kafkaReceiver(options: KafkaOptions): KafkaReceiver {
     batch.pieces.push(piece);
     batch.bytes += piece.length;
     bytes += piece.length;
+  }
+
+  /** The first value of each header that is wanted. */
+  function extracted({ headerEntries }: Message): [string, Uint8Array][] {
+    const found: [string, Uint8Array][] = [];
+    for (const name of options.extractedHeaders ?? []) {
+      const entry = headerEntries.find(([key]) => String(key) === name);
+      if (entry !== undefined) found.push([`kafka.header.${name}`, entry[1] as Buffer]);
+    }
+    return found;
   }
 
   function passOver(message: Pick<Message, 'topic' | 'partition' | 'offset'>, error: unknown): void {
@@ -206,6 +228,19 @@ export function kafkaReceiver(options: KafkaOptions): KafkaReceiver {
       });
     });
   }
+}
+
+/** What lies at the bottom of errors about errors, with what it was about. */
+function reasonOf(error: unknown): string {
+  let inner: unknown = error;
+  for (let depth = 0; depth < 20; depth++) {
+    const { errors, cause } = inner as { errors?: unknown[]; cause?: unknown };
+    const next = errors?.at(-1) ?? cause;
+    if (!(next instanceof Error)) break;
+    inner = next;
+  }
+  const [whole, reason] = [messageOf(error), messageOf(inner)];
+  return whole.includes(reason) ? whole : `${reason} (${whole.split('. ')[0]})`;
 }
 
 function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

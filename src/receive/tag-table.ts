@@ -3,6 +3,7 @@
  * came in. A key that comes again takes the place of the earlier one. Some tags mean a field of OTLP and are taken out;
  * what is left is written as attributes. One table serves all spans of a request, so nothing is made for a tag.
  */
+import { randomBytes } from 'node:crypto';
 import { type ProtoWriter, varintBytes } from '../wire/protobuf.ts';
 
 export const TAG_TEXT = 1;
@@ -16,6 +17,16 @@ const TAG_LITERAL = 8;
 /** Keys that share a slot and are compared before a key counts as new: bounds the work for keys made to collide. */
 const PROBES_MAX = 64;
 const TAGS = 32;
+const SLOTS_PER_TAG = 4;
+/** Words of a tag: where its key begins and ends, the key's hash, its type, and two of its value. */
+const STRIDE = 6;
+const KEY_END = 1;
+const HASH = 2;
+const TYPE = 3;
+/** Start and end of texts and bytes, low and high word of numbers, 0 or 1 of bools, index of literals. */
+const A = 4;
+const B = 5;
+const REMOVED = 0x80;
 /** A table that one span has made larger than this starts small again. */
 const TAGS_KEPT_MAX = 4096;
 
@@ -55,16 +66,10 @@ export class NameSet {
 export class TagTable {
   count = 0;
   #source: { readonly bytes: Uint8Array };
-  #keyStart = new Uint32Array(TAGS);
-  #keyEnd = new Uint32Array(TAGS);
-  #hash = new Uint32Array(TAGS);
-  #type = new Uint8Array(TAGS);
-  /** Start and end of texts and bytes, low and high word of numbers, 0 or 1 of bools, index of literals. */
-  #a = new Uint32Array(TAGS);
-  #b = new Uint32Array(TAGS);
-  #slots = new Uint32Array(4 * TAGS);
-  /** Slots whose mark is not the current one are empty: clearing costs nothing. */
-  #marks = new Uint32Array(4 * TAGS);
+  /** The words of a tag stand together, STRIDE of them. */
+  #tags = new Int32Array(STRIDE * TAGS);
+  /** Pairs of a mark and a tag. Slots whose mark is not the current one are empty: clearing costs nothing. */
+  #slots = new Int32Array(2 * SLOTS_PER_TAG * TAGS);
   #mark = 0;
   #literals: Buffer[] = [];
 
@@ -81,9 +86,9 @@ export class TagTable {
     this.#source = source;
     this.count = 0;
     this.#literals.length = 0;
-    if (this.#type.length > TAGS_KEPT_MAX) this.#resize(TAGS);
-    if (++this.#mark === 0xffffffff) {
-      this.#marks.fill(0);
+    if (this.#tags.length > STRIDE * TAGS_KEPT_MAX) this.#resize(TAGS);
+    if (++this.#mark === 0x7fffffff) {
+      this.#slots.fill(0);
       this.#mark = 1;
     }
   }
@@ -91,24 +96,37 @@ export class TagTable {
   /** The tag of a key; its value is an empty text until it is set. */
   key(start: number, end: number): number {
     const bytes = this.#source.bytes;
-    const mask = this.#slots.length - 1;
+    const slots = this.#slots;
+    const mark = this.#mark;
+    const mask = slots.length - 2;
     const hash = hashOf(bytes, start, end);
-    let slot = hash & mask;
-    for (let probes = 0; this.#marks[slot] === this.#mark && probes < PROBES_MAX; probes++) {
-      const tag = this.#slots[slot];
-      if (this.#hash[tag] === hash && sameBytes(bytes, start, end, bytes, this.#keyStart[tag], this.#keyEnd[tag])) {
+    let slot = (hash << 1) & mask;
+    let probes = 0;
+    for (; slots[slot] === mark && probes < PROBES_MAX; probes++) {
+      const tag = slots[slot + 1];
+      const at = tag * STRIDE;
+      const tags = this.#tags;
+      if (tags[at + HASH] === hash && sameBytes(bytes, start, end, bytes, tags[at], tags[at + KEY_END])) {
         this.text(tag, 0, 0);
         return tag;
       }
-      slot = (slot + 1) & mask;
+      slot = (slot + 2) & mask;
     }
-    if (this.count === this.#type.length) this.#resize(this.#type.length * 2);
     const tag = this.count++;
-    this.#keyStart[tag] = start;
-    this.#keyEnd[tag] = end;
-    this.#hash[tag] = hash;
-    this.text(tag, 0, 0);
-    this.#place(tag);
+    if ((tag + 1) * STRIDE > this.#tags.length) this.#resize((this.#tags.length / STRIDE) * 2);
+    const tags = this.#tags;
+    const at = tag * STRIDE;
+    tags[at] = start;
+    tags[at + KEY_END] = end;
+    tags[at + HASH] = hash;
+    tags[at + TYPE] = TAG_TEXT;
+    tags[at + A] = 0;
+    tags[at + B] = 0;
+    if (slots !== this.#slots) this.#place(tag);
+    else if (probes < PROBES_MAX) {
+      slots[slot] = mark;
+      slots[slot + 1] = tag;
+    }
     return tag;
   }
 
@@ -139,15 +157,19 @@ export class TagTable {
 
   /** The tag of that name, -1 if there is none. */
   find(name: Name): number {
-    const bytes = this.#source.bytes;
-    const mask = this.#slots.length - 1;
-    let slot = name.hash & mask;
-    for (let probes = 0; this.#marks[slot] === this.#mark && probes < PROBES_MAX; probes++) {
-      const tag = this.#slots[slot];
-      const found = this.#hash[tag] === name.hash;
-      if (found && sameBytes(name.bytes, 0, name.bytes.length, bytes, this.#keyStart[tag], this.#keyEnd[tag]))
-        return this.isRemoved(tag) ? -1 : tag;
-      slot = (slot + 1) & mask;
+    const slots = this.#slots;
+    const tags = this.#tags;
+    const mask = slots.length - 2;
+    let slot = (name.hash << 1) & mask;
+    for (let probes = 0; slots[slot] === this.#mark && probes < PROBES_MAX; probes++) {
+      const tag = slots[slot + 1];
+      const at = tag * STRIDE;
+      if (
+        tags[at + HASH] === name.hash &&
+        sameBytes(name.bytes, 0, name.bytes.length, this.#source.bytes, tags[at], tags[at + KEY_END])
+      )
+        return tags[at + TYPE] >= REMOVED ? -1 : tag;
+      slot = (slot + 2) & mask;
     }
     return -1;
   }
@@ -160,81 +182,83 @@ export class TagTable {
   }
 
   remove(tag: number): void {
-    this.#type[tag] |= 0x80;
+    this.#tags[tag * STRIDE + TYPE] |= REMOVED;
   }
 
   type(tag: number): number {
-    return this.#type[tag] & 0x7f;
+    return this.#tags[tag * STRIDE + TYPE] & 0x7f;
   }
 
   isRemoved(tag: number): boolean {
-    return this.#type[tag] > 0x7f;
+    return this.#tags[tag * STRIDE + TYPE] >= REMOVED;
   }
 
   /** First word of a number, 1 for true. */
   low(tag: number): number {
-    return this.#a[tag];
+    return this.#tags[tag * STRIDE + A] >>> 0;
   }
 
   high(tag: number): number {
-    return this.#b[tag];
+    return this.#tags[tag * STRIDE + B] >>> 0;
   }
 
   /** Of the key. */
   hash(tag: number): number {
-    return this.#hash[tag];
+    return this.#tags[tag * STRIDE + HASH];
   }
 
   keyStart(tag: number): number {
-    return this.#keyStart[tag];
+    return this.#tags[tag * STRIDE];
   }
 
   keyEnd(tag: number): number {
-    return this.#keyEnd[tag];
+    return this.#tags[tag * STRIDE + KEY_END];
   }
 
   start(tag: number): number {
-    return this.#a[tag];
+    return this.#tags[tag * STRIDE + A];
   }
 
   end(tag: number): number {
-    return this.#b[tag];
+    return this.#tags[tag * STRIDE + B];
   }
 
   /** Whether the value is that text. */
   equals(tag: number, name: Name): boolean {
     if (this.type(tag) !== TAG_TEXT) return false;
-    return sameBytes(name.bytes, 0, name.bytes.length, this.#source.bytes, this.#a[tag], this.#b[tag]);
+    return sameBytes(name.bytes, 0, name.bytes.length, this.#source.bytes, this.start(tag), this.end(tag));
   }
 
   /** A text as a JavaScript string; undefined for other types. For the few values that code must understand. */
   string(tag: number): string | undefined {
     if (this.type(tag) !== TAG_TEXT) return undefined;
     const { buffer, byteOffset } = this.#source.bytes;
-    return Buffer.from(buffer, byteOffset + this.#a[tag], this.#b[tag] - this.#a[tag]).toString('utf8');
+    return Buffer.from(buffer, byteOffset + this.start(tag), this.end(tag) - this.start(tag)).toString('utf8');
   }
 
   /** Writes a string field with the text of a tag; nothing for other types and empty texts. */
   writeText(out: ProtoWriter, field: number, tag: number): void {
-    if (this.type(tag) !== TAG_TEXT || this.#a[tag] === this.#b[tag]) return;
+    if (this.type(tag) !== TAG_TEXT || this.start(tag) === this.end(tag)) return;
     out.varint(field);
-    out.varint(this.#b[tag] - this.#a[tag]);
-    out.raw(this.#source.bytes, this.#a[tag], this.#b[tag]);
+    out.varint(this.end(tag) - this.start(tag));
+    out.raw(this.#source.bytes, this.start(tag), this.end(tag));
   }
 
   /** Writes all that were not removed as KeyValues in fields `field` (a finished tag). */
   write(out: ProtoWriter, field: number): void {
-    for (let tag = 0; tag < this.count; tag++) if (this.#type[tag] < 0x80) this.writeOne(out, field, tag);
+    for (let tag = 0; tag < this.count; tag++) if (!this.isRemoved(tag)) this.writeOne(out, field, tag);
   }
 
   /** Writes one as a KeyValue; under another key if one is given. */
   writeOne(out: ProtoWriter, field: number, tag: number, name?: Name): void {
     const keyBytes = name === undefined ? this.#source.bytes : name.bytes;
-    const keyStart = name === undefined ? this.#keyStart[tag] : 0;
-    const keyEnd = name === undefined ? this.#keyEnd[tag] : name.bytes.length;
-    const a = this.#a[tag];
-    const b = this.#b[tag];
-    switch (this.type(tag)) {
+    const tags = this.#tags;
+    const at = tag * STRIDE;
+    const keyStart = name === undefined ? tags[at] : 0;
+    const keyEnd = name === undefined ? tags[at + KEY_END] : name.bytes.length;
+    const a = tags[at + A];
+    const b = tags[at + B];
+    switch (tags[at + TYPE] & 0x7f) {
       case TAG_TEXT:
         bytesValue(out, field, keyBytes, keyStart, keyEnd, 0x0a, this.#source.bytes, a, b);
         break;
@@ -249,7 +273,7 @@ export class TagTable {
         out.varintField(0x10, a);
         break;
       case TAG_INT:
-        keyAndHead(out, field, keyBytes, keyStart, keyEnd, 1 + varint64Bytes(a, b));
+        keyAndHead(out, field, keyBytes, keyStart, keyEnd, 1 + varint64Bytes(a >>> 0, b >>> 0));
         out.varint(0x18);
         out.varint64(a, b);
         break;
@@ -262,37 +286,36 @@ export class TagTable {
   }
 
   #set(tag: number, type: number, a: number, b: number): void {
-    this.#type[tag] = type;
-    this.#a[tag] = a;
-    this.#b[tag] = b;
+    const tags = this.#tags;
+    const at = tag * STRIDE;
+    tags[at + TYPE] = type;
+    tags[at + A] = a;
+    tags[at + B] = b;
   }
 
   #place(tag: number): void {
-    const mask = this.#slots.length - 1;
-    let slot = this.#hash[tag] & mask;
+    const slots = this.#slots;
+    const mask = slots.length - 2;
+    let slot = (this.#tags[tag * STRIDE + HASH] << 1) & mask;
     for (let probes = 0; probes < PROBES_MAX; probes++) {
-      if (this.#marks[slot] !== this.#mark) {
-        this.#marks[slot] = this.#mark;
-        this.#slots[slot] = tag;
+      if (slots[slot] !== this.#mark) {
+        slots[slot] = this.#mark;
+        slots[slot + 1] = tag;
         return;
       }
-      slot = (slot + 1) & mask;
+      slot = (slot + 2) & mask;
     }
   }
 
+  /** Room for so many tags; those that are there keep their numbers. */
   #resize(size: number): void {
-    this.#keyStart = resized(this.#keyStart, size);
-    this.#keyEnd = resized(this.#keyEnd, size);
-    this.#hash = resized(this.#hash, size);
-    this.#a = resized(this.#a, size);
-    this.#b = resized(this.#b, size);
-    const types = new Uint8Array(size);
-    types.set(this.#type.subarray(0, size));
-    this.#type = types;
-    this.#slots = new Uint32Array(size * 4);
-    this.#marks = new Uint32Array(size * 4);
+    const tags = new Int32Array(size * STRIDE);
+    tags.set(this.#tags.subarray(0, size * STRIDE));
+    const known = Math.min(this.count, this.#tags.length / STRIDE);
+    this.#tags = tags;
+    this.#slots = new Int32Array(2 * SLOTS_PER_TAG * size);
     this.#mark = 1;
-    for (let tag = 0; tag < this.count; tag++) this.#place(tag);
+    for (let tag = 0; tag < known; tag++) this.#place(tag);
   }
 }
 
@@ -407,17 +430,12 @@ function varint64Bytes(low: number, high: number): number {
   return bytes;
 }
 
-function resized(from: Uint32Array, size: number): Uint32Array<ArrayBuffer> {
-  const to = new Uint32Array(size);
-  to.set(from.subarray(0, size));
-  return to;
-}
+/** So that nobody can choose keys that collide. */
+const SEED = randomBytes(4).readInt32LE();
 
-/** Over the first bytes only: a hostile key may be megabytes long. */
 function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = end - start;
-  const stop = Math.min(end, start + 32);
-  for (let at = start; at < stop; at++) hash = (Math.imul(hash, 31) + bytes[at]) | 0;
+  let hash = SEED ^ (end - start);
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
   // Of 30 bits, which V8 keeps without a heap number.
   return (hash ^ (hash >>> 15)) & 0x3fffffff;
 }

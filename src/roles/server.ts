@@ -36,6 +36,7 @@ import { grpcHealth } from '../wire/grpc-health.ts';
 import { grpcReflection } from '../wire/grpc-reflection.ts';
 import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
+import { tlsClientOptions } from '../wire/tls-client.ts';
 import { Admission } from './admission.ts';
 import type { CompactionDone } from './compaction.ts';
 import { apiLimits } from './api-limits.ts';
@@ -553,17 +554,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       addresses.push({ service: `jaeger-${protocol}`, host, port: datagrams.ports[i], secure: false });
     const { replayedSpans, damage } = await writer.ready;
     if (receives)
-      for (const [id, settings] of Object.entries(config.distributor.receivers.foreign.kafka))
+      for (const [id, { tls, ...settings }] of Object.entries(config.distributor.receivers.foreign.kafka)) {
+        const readFile = (path: string): string => fs.readFileSync(path, 'utf8');
         consumers.push(
           kafkaReceiver({
             ...hooks,
             ...settings,
+            ...(tls && { tls: { options: () => tlsClientOptions(tls, readFile), serverName: tls.serverName } }),
             accept,
             multitenancy: config.multitenancyEnabled,
             receiver: `${id}/kafka_receiver`,
             onProblem: (message) => log.log('warn', message, { receiver: id }),
           }),
         );
+      }
     if (replayedSpans > 0) {
       metrics.replayedSpans(replayedSpans);
       log.log('info', 'spans read back from the log', { spans: replayedSpans });

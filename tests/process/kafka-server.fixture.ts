@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { type Authority, makeAuthority, type Pair } from './certificates.fixture.ts';
 import { type Cleanup, environment, freePorts, later, temporaryFolder, until, watch } from './server.fixture.ts';
 
 const VERSION = '3.9.1';
@@ -47,10 +48,24 @@ ${dependency('org.slf4j', 'slf4j-nop', '1.7.36')}</dependencies></project>`,
   fs.writeFileSync(path.join(cache, 'complete'), '');
 }
 
-/** Starts the broker; resolves with its address when it takes connections. */
-export async function startKafka(t: Cleanup): Promise<string> {
+export interface Kafka {
+  /** host:port of plain text; of TLS with a name and password; of TLS with certificates of both sides. */
+  plain: string;
+  saslTls: string;
+  mutualTls: string;
+  /** Of both TLS listeners. */
+  authority: Authority;
+  user: { username: string; password: string };
+}
+
+/** Starts the broker; resolves when it takes connections. */
+export async function startKafka(t: Cleanup): Promise<Kafka> {
   const folder = temporaryFolder(t, 'kafka');
-  const { api: port, http: controller } = await freePorts();
+  const { api: port, http: controller, grpc: saslPort, internalGrpc: tlsPort } = await freePorts();
+  const authority = makeAuthority(folder);
+  const user = { username: 'reader', password: 'not a secret' };
+  const listeners = `PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${saslPort},SSL://127.0.0.1:${tlsPort}`;
+  const login = (module: string): string => `org.apache.kafka.common.security.${module} required`;
   const properties = path.join(folder, 'server.properties');
   fs.writeFileSync(
     properties,
@@ -58,10 +73,17 @@ export async function startKafka(t: Cleanup): Promise<string> {
       'process.roles=broker,controller',
       'node.id=1',
       `controller.quorum.voters=1@127.0.0.1:${controller}`,
-      `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-      `advertised.listeners=PLAINTEXT://127.0.0.1:${port}`,
+      `listeners=${listeners},CONTROLLER://127.0.0.1:${controller}`,
+      `advertised.listeners=${listeners}`,
       'controller.listener.names=CONTROLLER',
-      'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+      'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL',
+      ...tlsProperties(authority, authority.sign('broker')),
+      'listener.name.ssl.ssl.client.auth=required',
+      'sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+      `listener.name.sasl_ssl.plain.sasl.jaas.config=${login('plain.PlainLoginModule')} user_${user.username}="${user.password}";`,
+      ...['256', '512'].map(
+        (bits) => `listener.name.sasl_ssl.scram-sha-${bits}.sasl.jaas.config=${login('scram.ScramLoginModule')};`,
+      ),
       `log.dirs=${path.join(folder, 'logs')}`,
       'num.partitions=2',
       'offsets.topic.replication.factor=1',
@@ -72,9 +94,12 @@ export async function startKafka(t: Cleanup): Promise<string> {
     ].join('\n'),
   );
   const java = (...args: string[]): string[] => ['-Xmx256m', '-cp', `${cache}/*`, ...args];
-  execFileSync('java', java('kafka.tools.StorageTool', 'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c', properties), {
-    stdio: 'ignore',
-  });
+  const scram = ['256', '512'].flatMap((bits) => [
+    '--add-scram',
+    `SCRAM-SHA-${bits}=[name=${user.username},password=${user.password}]`,
+  ]);
+  const format = ['format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c', properties, ...scram];
+  execFileSync('java', java('kafka.tools.StorageTool', ...format), { stdio: 'ignore' });
   const { child, exited, stderr } = watch('java', java('kafka.Kafka', properties), environment());
   later(t, async () => {
     child.kill('SIGKILL');
@@ -98,5 +123,23 @@ export async function startKafka(t: Cleanup): Promise<string> {
     60_000,
     stderr,
   );
-  return address;
+  return {
+    plain: address,
+    saslTls: `127.0.0.1:${saslPort}`,
+    mutualTls: `127.0.0.1:${tlsPort}`,
+    authority,
+    user,
+  };
+}
+
+/** PEM on one line, as a file of properties takes it. */
+function tlsProperties(authority: Pair, broker: Pair): string[] {
+  const pem = (file: string): string => fs.readFileSync(file, 'utf8').replaceAll('\n', '\\n');
+  return [
+    'ssl.keystore.type=PEM',
+    `ssl.keystore.certificate.chain=${pem(broker.cert)}`,
+    `ssl.keystore.key=${pem(broker.key)}`,
+    'ssl.truststore.type=PEM',
+    `ssl.truststore.certificates=${pem(authority.cert)}`,
+  ];
 }

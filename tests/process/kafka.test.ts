@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { protoSpan } from '../../src/receive/jaeger.fixture.ts';
 import { VECTORS, vector } from '../../src/receive/vectors.fixture.ts';
-import { kafkaMissing, startKafka } from './kafka-server.fixture.ts';
-import { type ReceivingServer, startReceiving, traceOf } from './receivers.fixture.ts';
+import { type Kafka, kafkaMissing, startKafka } from './kafka-server.fixture.ts';
+import { type Json, type ReceivingServer, startReceiving, traceOf } from './receivers.fixture.ts';
 import { temporaryFolder, until } from './server.fixture.ts';
 import { random, randomId } from './spans.fixture.ts';
+import { makeAuthority } from './certificates.fixture.ts';
 
 const missing = kafkaMissing();
 if (missing !== undefined) console.error(missing);
@@ -24,24 +25,27 @@ describe('Kafka', { skip: missing }, () => {
     'zipkin_json',
     'zipkin_thrift',
   ];
+  const secured = ['plain', 'scram-256', 'scram-512', 'mutual'];
+  let kafka: Kafka;
   let server: ReceivingServer;
   // biome-ignore lint/suspicious/noExplicitAny: of the package's many type parameters none matters here.
   let producer: any;
 
   before(async () => {
-    const broker = await startKafka(suite);
+    kafka = await startKafka(suite);
+    const broker = kafka.plain;
     const { Admin, Producer } = await import('@platformatic/kafka');
     const admin = new Admin({ clientId: 'test', bootstrapBrokers: [broker] });
-    await admin.createTopics({ topics: encodings, partitions: 2, replicas: 1 });
+    await admin.createTopics({ topics: [...encodings, ...secured], partitions: 2, replicas: 1 });
     await admin.close();
     producer = new Producer({ clientId: 'test', bootstrapBrokers: [broker] });
-    const kafka = encodings
+    const receivers = encodings
       .map(
         (name) =>
           `    kafka/${name}: {brokers: ["${broker}"], initial_offset: earliest, group_id: ${name}, traces: {topic: ${name}, encoding: ${name}}}\n`,
       )
       .join('');
-    server = await startReceiving(suite, { directory, multitenancy: true, receivers: kafka });
+    server = await startReceiving(suite, { directory, multitenancy: true, receivers });
   });
   after(() => producer?.close());
 
@@ -129,5 +133,62 @@ describe('Kafka', { skip: missing }, () => {
       () => again.stderr(),
     );
     assert.doesNotMatch(again.stderr(), /passing over/, 'what was read before is not read again');
+  });
+
+  it('TLS: by name and password, by certificate; headers become attributes; strangers are told', async (t) => {
+    const folder = temporaryFolder(t, 'kafka-tls');
+    const { authority, user } = kafka;
+    const client = authority.sign('client');
+    const stranger = makeAuthority(folder, 'stranger').cert;
+    const sasl = (mechanism: string, password = user.password): string =>
+      `auth: {sasl: {username: ${user.username}, password: "${password}", mechanism: ${mechanism}}}`;
+    const trusted = `ca_file: ${authority.cert}`;
+    const receiver = (topic: string, broker: string, tls: string, more: string, name = topic): string =>
+      `    kafka/${name}:
+      brokers: ["${broker}"]
+      initial_offset: earliest
+      group_id: ${name}
+      traces: {topic: ${topic}}
+      header_extraction: {extract_headers: true, headers: [origin, absent]}
+      tls: {${tls}}
+${more === '' ? '' : `      ${more}\n`}`;
+    const other = await startReceiving(t, {
+      directory: folder,
+      multitenancy: true,
+      receivers: [
+        receiver('plain', kafka.saslTls, trusted, sasl('PLAIN')),
+        receiver('scram-256', kafka.saslTls, `${trusted}, min_version: "1.3"`, sasl('SCRAM-SHA-256')),
+        receiver('scram-512', kafka.saslTls, 'insecure_skip_verify: true', sasl('SCRAM-SHA-512')),
+        receiver('mutual', kafka.mutualTls, `${trusted}, cert_file: ${client.cert}, key_file: ${client.key}`, ''),
+        receiver('plain', kafka.saslTls, trusted, sasl('PLAIN', 'wrong'), 'wrong-password'),
+        receiver('plain', kafka.saslTls, `ca_file: ${stranger}`, sasl('PLAIN'), 'wrong-authority'),
+      ].join(''),
+    });
+    for (const topic of secured) {
+      const id = hex();
+      const headers = new Map([
+        [Buffer.from('X-Scope-OrgID'), Buffer.from('one')],
+        [Buffer.from('origin'), Buffer.from(`from ${topic}`)],
+      ]);
+      await producer.send({ messages: [{ topic, value: records.otlp_proto(id), headers }] });
+      let spans: Json[] | undefined;
+      await until(
+        `${id} is there`,
+        async () => (spans = await traceOf(other, id, 'one'))?.length === 1,
+        30_000,
+        () => other.stderr(),
+      );
+      assert.deepEqual(spans?.[0].resource, { 'service.name': 'svc', 'kafka.header.origin': `from ${topic}` });
+    }
+    for (const [name, reason] of [
+      ['wrong-password', 'authentication failed'],
+      ['wrong-authority', '(?:certificate|verify)'],
+    ])
+      await until(
+        `${name} is told`,
+        () => new RegExp(`kafka/${name} msg="cannot read from Kafka at .*${reason}`, 'i').test(other.stderr()),
+        30_000,
+        () => other.stderr(),
+      );
   });
 });
