@@ -5,6 +5,7 @@
  */
 import http2 from 'node:http2';
 import { messageOf } from '../runtime/errors.ts';
+import type { ForwardFilter } from './forward-filter.ts';
 import { OTLP_EXPORT } from './otlp-grpc.ts';
 import { TENANT_HEADER } from './tenant.ts';
 
@@ -16,6 +17,8 @@ export interface ForwarderSettings {
   insecure: boolean;
   /** PEM of the authority that signed the servers' certificates. */
   ca?: Buffer;
+  /** What of a request is copied; undefined copies it whole. */
+  filter?: ForwardFilter;
 }
 
 export interface ForwarderHooks {
@@ -79,8 +82,12 @@ export function forwarders(settings: readonly ForwarderSettings[], hooks: Forwar
 
   async function drain(forwarder: ForwarderSettings, tenant: string, key: string, queue: Queue): Promise<void> {
     queue.sending++;
-    for (let request = queue.waiting.shift(); request !== undefined; request = queue.waiting.shift()) {
-      queue.bytes -= request.length;
+    for (let whole = queue.waiting.shift(); whole !== undefined; whole = queue.waiting.shift()) {
+      queue.bytes -= whole.length;
+      // The sender gets its answer first.
+      if (forwarder.filter !== undefined) await new Promise(setImmediate);
+      const request = forwarder.filter === undefined ? whole : forwarder.filter(whole);
+      if (request.length === 0) continue;
       for (const endpoint of forwarder.endpoints) {
         try {
           await send(sessionOf(forwarder, endpoint), tenant, request);

@@ -18,6 +18,7 @@ import { hasLivingPeer } from '../log/ownership.ts';
 import type { Accept, ReceiveHooks } from '../receive/accept.ts';
 import { admitted } from '../receive/admit.ts';
 import { type ForwarderSettings, forwarders } from '../receive/forward.ts';
+import { type ForwardConditions, type ForwardFilter, forwardFilter } from '../receive/forward-filter.ts';
 import { repairIds } from '../receive/id-repair.ts';
 import { type KafkaReceiver, kafkaReceiver } from '../receive/kafka.ts';
 import { logSpans } from '../receive/log-spans.ts';
@@ -643,12 +644,20 @@ function forwarderSettings({ distributor }: Configuration): ForwarderSettings[] 
       throw new VivaceError('invalid', `invalid configuration: distributor.forwarders ${JSON.stringify(name)}: ${why}`);
     };
     if (backend !== 'otlpgrpc') refuse(`unknown backend ${JSON.stringify(backend)}; the only one is otlpgrpc`);
-    if (filter.traces.span.length + filter.traces.spanevent.length > 0) refuse('filters are not supported');
     const { insecure, certFile } = otlpgrpc.tls;
     if (!insecure && certFile === '') refuse('otlpgrpc.tls needs cert_file, or insecure: true');
     const ca = insecure ? undefined : fs.readFileSync(certFile);
-    return { name, endpoints: otlpgrpc.endpoints, insecure, ...(ca && { ca }) };
+    const kept = filterOf(filter.traces, refuse);
+    return { name, endpoints: otlpgrpc.endpoints, insecure, ...(ca && { ca }), ...(kept && { filter: kept }) };
   });
+}
+
+function filterOf(conditions: ForwardConditions, refuse: (why: string) => never): ForwardFilter | undefined {
+  try {
+    return forwardFilter(conditions);
+  } catch (error) {
+    return refuse(`filter.traces: ${messageOf(error)}`);
+  }
 }
 
 function makeDirectory(directory: string): void {

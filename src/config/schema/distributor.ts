@@ -44,8 +44,8 @@ export const distributor = section('distributor.Config', {
         }),
         filter: section('forwarder.FilterConfig', {
           traces: section('forwarder.TraceFiltersConfig', {
-            span: texts([], 'OTTL drop conditions'),
-            spanevent: texts([], 'OTTL drop conditions'),
+            span: active(texts([], 'OTTL conditions: spans for which one holds are left out')),
+            spanevent: active(texts([], 'the same for events')),
           }),
         }),
       }),
