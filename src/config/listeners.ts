@@ -32,7 +32,7 @@ export interface Listener {
   serves: Service[];
   /** Absent: plain. */
   tls?: TlsSettings;
-  /** The receivers among them that are not OTLP's, one by one. */
+  /** The receivers among them, one by one. */
   receivers: ReceiverAt[];
 }
 
@@ -85,9 +85,12 @@ function* endpointsOf(config: Configuration): Generator<Endpoint> {
   }
   if (!receivingTargets.includes(config.target)) return;
   const { otlp, otlpNamed } = distributor.receivers;
-  const receivers = [otlp, ...Object.values(otlpNamed)];
-  for (const { http } of receivers) if (http) yield { ...http, service: 'otlp-http' };
-  for (const { grpc } of receivers) if (grpc) yield { ...grpc, service: 'otlp-grpc' };
+  const receivers = [
+    ['otlp', otlp] as const,
+    ...Object.entries(otlpNamed).map(([name, each]) => [`otlp/${name}`, each] as const),
+  ];
+  for (const [id, { http }] of receivers) if (http) yield { ...http, service: 'otlp-http', id };
+  for (const [id, { grpc }] of receivers) if (grpc) yield { ...grpc, service: 'otlp-grpc', id };
   const { jaeger, zipkin, opencensus } = distributor.receivers.foreign;
   for (const [id, { thriftHttp, grpc }] of Object.entries(jaeger)) {
     if (thriftHttp) yield { ...thriftHttp, service: 'jaeger-http', id };

@@ -20,7 +20,7 @@ import type { OwnMetrics } from '../runtime/metrics.ts';
 import type { Access } from '../serve/api.ts';
 import { checkForcedFilter } from '../serve/filtered.ts';
 import { statusBytes, statusJson } from '../wire/rpc-status.ts';
-import type { HttpHandler } from './foreign-receivers.ts';
+import type { HttpHandler } from './receivers.ts';
 
 export interface Guard {
   /** Serves what one socket serves: `receivers` need the role write, the API what each of its routes says. */

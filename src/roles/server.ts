@@ -19,11 +19,9 @@ import type { Accept, ReceiveHooks } from '../receive/accept.ts';
 import { admitted } from '../receive/admit.ts';
 import { type ForwarderSettings, forwarders } from '../receive/forward.ts';
 import { type ForwardConditions, type ForwardFilter, forwardFilter } from '../receive/forward-filter.ts';
-import { repairIds } from '../receive/id-repair.ts';
 import { type KafkaReceiver, kafkaReceiver } from '../receive/kafka.ts';
 import { logSpans } from '../receive/log-spans.ts';
-import { otlpGrpc } from '../receive/otlp-grpc.ts';
-import { otlpHttp } from '../receive/otlp-http.ts';
+import { countNames } from '../receive/span-names.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { Log } from '../runtime/log.ts';
@@ -35,7 +33,7 @@ import { BodyBudget } from '../wire/body.ts';
 import { Decompressor } from '../wire/decompress.ts';
 import { grpcHealth } from '../wire/grpc-health.ts';
 import { grpcReflection } from '../wire/grpc-reflection.ts';
-import { type GrpcService, grpcRouter } from '../wire/grpc.ts';
+import { grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
 import { tlsClientOptions } from '../wire/tls-client.ts';
 import { Admission } from './admission.ts';
@@ -43,9 +41,9 @@ import type { CompactionDone } from './compaction.ts';
 import { apiLimits } from './api-limits.ts';
 import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
-import { corsOptions, foreignReceivers } from './foreign-receivers.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import type { DeletionsDone } from './deletions.ts';
+import { receiversAt } from './receivers.ts';
 import { openGuard } from './guard.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
@@ -231,9 +229,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   gate.open!(readers.queries);
   const queries = withPeers(readers.queries, wal, instance);
 
-  const logged = config.distributor.logReceivedSpans;
+  const { logReceivedSpans: logged, logDiscardedSpans: loggedLost, metricReceivedSpans: counted } = config.distributor;
   const push: Accept = async (tenant, body) => {
     if (logged.enabled) logSpans(body, logged, (fields) => log.log('info', 'received', fields));
+    if (counted.enabled) countNames(body, counted.rootOnly, (service, name) => metrics.spanName(tenant, name, service));
     try {
       return await writer.push(tenant, body);
     } catch (error) {
@@ -266,9 +265,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     try {
       const names = tenants.of(tenant).forwarders;
       // A copy, because the bytes are moved to the writer thread.
-      const copy = names.length > 0 ? body.slice() : undefined;
-      const spans = await limited(tenant, body, from);
-      if (copy !== undefined) copies.forward(names, tenant, copy);
+      const copy = names.length > 0 || loggedLost.enabled ? body.slice() : undefined;
+      const spans = await limited(tenant, body, from).catch((error) => {
+        if (copy !== undefined && loggedLost.enabled && isDiscarded(error))
+          logSpans(copy, loggedLost, (fields) => log.log('info', 'discarded', { tenant, ...fields }));
+        throw error;
+      });
+      if (copy !== undefined && names.length > 0) copies.forward(names, tenant, copy);
       return spans;
     } finally {
       metrics.pushed((performance.now() - began) / 1000);
@@ -281,11 +284,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       const reason = invalidIds(error);
       if (tenant !== undefined && reason !== undefined) metrics.discardedSpans(reason, tenant, spans);
     },
-  };
-  /** grpcurl turns the hex ids of an OTLP/JSON file into base64: such requests are refused, repaired and taken. */
-  const acceptRepaired: Accept = async (tenant, body, from) => {
-    const repaired = body.length < 1 << 16 ? repairIds(body) : undefined;
-    return accept(tenant, repaired ?? body, from);
   };
 
   const asking = {
@@ -450,33 +448,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const health = grpcHealth(() => state === 'running' && listed);
   const certificates = openCertificates(log);
   const open = async (wanted: Wanted): Promise<void> => {
-    const { otlp } = config.distributor.receivers;
-    const http: ((req: IncomingMessage, res: ServerResponse) => boolean)[] = [];
-    const grpc: GrpcService[] = [];
-    if (wanted.serves.includes('otlp-http') && otlp.http !== undefined)
-      http.push(
-        otlpHttp({
-          ...hooks,
-          accept,
-          multitenancy: config.multitenancyEnabled,
-          path: otlp.http.tracesUrlPath,
-          bodyBytesMax: otlp.http.maxRequestBodySizeBytes,
-          cors: corsOptions(otlp.http.cors),
-          compressionAlgorithms: otlp.http.compressionAlgorithms,
-          budget,
-          decompressor,
-        }),
-      );
-    if (wanted.serves.includes('otlp-grpc') && otlp.grpc !== undefined)
-      grpc.push(
-        otlpGrpc({
-          ...hooks,
-          accept: acceptRepaired,
-          multitenancy: config.multitenancyEnabled,
-          messageBytesMax: otlp.grpc.maxReceiveMessageBytes,
-        }),
-      );
-    const foreign = foreignReceivers(config, wanted, {
+    const { http, grpc } = receiversAt(config, wanted, {
       ...hooks,
       accept,
       nowMs: options.nowMs,
@@ -484,8 +456,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       budget,
       decompressor,
     });
-    http.push(...foreign.http);
-    grpc.push(...foreign.grpc);
     const withApi = wanted.serves.some((service) => service === 'api' || service === 'otlp-http');
     const serves = withApi || http.length > 0;
     const isApi = wanted.serves.includes('api');
@@ -628,6 +598,12 @@ function readerSettings({ vivace, querier }: Configuration): Omit<ReaderSettings
       },
     },
   };
+}
+
+/** A request whose spans count as discarded: not one that is to be sent again because there was no room. */
+function isDiscarded(error: unknown): boolean {
+  if (!(error instanceof VivaceError)) return false;
+  return error.message.startsWith('RATE_LIMITED') || invalidIds(error) !== undefined;
 }
 
 /** Tempo's word for spans whose request was refused for an id. */

@@ -49,12 +49,17 @@ export function limitTable(config: Configuration, tenants: Tenants): LimitTable 
     attributeBytesMax: ingestion.maxAttributeBytes || config.distributor.maxAttributeBytes,
     traceBytesMax: global.maxBytesPerTrace,
     traceSpansMax: global.maxSpansPerTrace,
-    liveTracesMax: ingestion.maxTracesPerUser,
+    liveTracesMax: lower(ingestion.maxTracesPerUser, ingestion.maxGlobalTracesPerUser),
     traceIdleMs: config.live.traceIdleMs,
     traceForgetMs: config.live.maxBlockDurationMs,
   });
   const own = tenantsWithOwnLimits(tenants).map((tenant) => [tenant, of(tenants.of(tenant))] as const);
   return { base: of(tenants.base), own: new Map(own) };
+}
+
+/** Of two limits that are off at 0. */
+function lower(a: number, b: number): number {
+  return a > 0 && b > 0 ? Math.min(a, b) : Math.max(a, b);
 }
 
 /** Tenants that have limits of their own, from the file or set through the API. */

@@ -158,6 +158,12 @@ function receivingMetrics({ counter, histogram }: Makers) {
   ]);
   const discarded = counter('tempo_discarded_spans_total', 'Spans thrown away, and why.', ['reason', 'tenant']);
   const limit = counter('vivace_limit_reached_total', 'Requests that ran into a limit.', ['limit']);
+  const names = new Set<string>();
+  const spanNames = counter(
+    'tempo_distributor_debug_spans_received_total',
+    'spans by name and service, where metric_received_spans is enabled',
+    ['tenant', 'name', 'service'],
+  );
   return {
     acceptedSpans: (receiver: string, transport: string, count: number) => accepted.inc({ receiver, transport }, count),
     refusedSpans: (receiver: string, transport: string, count: number) => refused.inc({ receiver, transport }, count),
@@ -175,8 +181,18 @@ function receivingMetrics({ counter, histogram }: Makers) {
     attributesTruncated: (tenant: string, scope: string, count: number) => truncated.inc({ tenant, scope }, count),
     discardedSpans: (reason: string, tenant: string, count: number) => discarded.inc({ reason, tenant }, count),
     limitReached: (name: string) => limit.inc({ limit: name }),
+    /** By name and service, whose number senders choose: past so many of them the rest is one. */
+    spanName(tenant: string, name: string, service: string) {
+      const key = JSON.stringify([tenant, name, service]);
+      const known = names.size < NAMES_MAX || names.has(key);
+      if (known) names.add(key);
+      spanNames.inc(known ? { tenant, name, service } : { tenant, name: 'others', service: 'others' });
+    },
   };
 }
+
+/** Series of metric_received_spans. */
+const NAMES_MAX = 10_000;
 
 function storingMetrics({ counter, histogram }: Makers) {
   const both = (after: string, help: string) => [

@@ -22,13 +22,13 @@ export const distributor = section('distributor.Config', {
     filter_by_status_error: active(bool(false, 'only spans whose status is an error')),
   }),
   log_discarded_spans: section('distributor.LogSpansConfig', {
-    enabled: bool(false, 'log each discarded span'),
-    include_all_attributes: bool(false, 'with its attributes'),
-    filter_by_status_error: bool(false, 'only spans whose status is an error'),
+    enabled: active(bool(false, 'log each span of a request that was refused')),
+    include_all_attributes: active(bool(false, 'with its attributes')),
+    filter_by_status_error: active(bool(false, 'only spans whose status is an error')),
   }),
   metric_received_spans: section('distributor.MetricReceivedSpansConfig', {
-    enabled: bool(false, 'count spans per name/service in debug metric'),
-    root_only: bool(false, 'only spans without a parent'),
+    enabled: active(bool(false, 'count spans per name/service in debug metric')),
+    root_only: active(bool(false, 'only spans without a parent')),
   }),
   forwarders: active(
     list(
