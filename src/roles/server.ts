@@ -46,7 +46,7 @@ import type { DeletionsDone } from './deletions.ts';
 import { receiversAt } from './receivers.ts';
 import { openGuard } from './guard.ts';
 import type { ReaderSettings } from './reader-thread.ts';
-import { limitTable, openTenantLimits } from './tenant-limits.ts';
+import { limitTable, liveTracesMax, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, windowsOf } from './lifetime-settings.ts';
@@ -369,7 +369,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       [
         'live_traces_exceeded',
         discardedLiveTraces,
-        `LIVE_TRACES_EXCEEDED: max live traces (${ingestion.maxTracesPerUser}) exceeded for tenant ${tenant}: spans of further traces are discarded; raise overrides ingestion.max_traces_per_user`,
+        `LIVE_TRACES_EXCEEDED: max live traces (${liveTracesMax(ingestion)}) exceeded for tenant ${tenant}: spans of further traces are discarded; raise overrides ingestion.max_traces_per_user (or max_global_traces_per_user)`,
       ],
     ];
     for (const [reason, spans, text] of reasons) {

@@ -49,7 +49,7 @@ export function limitTable(config: Configuration, tenants: Tenants): LimitTable 
     attributeBytesMax: ingestion.maxAttributeBytes || config.distributor.maxAttributeBytes,
     traceBytesMax: global.maxBytesPerTrace,
     traceSpansMax: global.maxSpansPerTrace,
-    liveTracesMax: lower(ingestion.maxTracesPerUser, ingestion.maxGlobalTracesPerUser),
+    liveTracesMax: liveTracesMax(ingestion),
     traceIdleMs: config.live.traceIdleMs,
     traceForgetMs: config.live.maxBlockDurationMs,
   });
@@ -57,9 +57,12 @@ export function limitTable(config: Configuration, tenants: Tenants): LimitTable 
   return { base: of(tenants.base), own: new Map(own) };
 }
 
-/** Of two limits that are off at 0. */
-function lower(a: number, b: number): number {
-  return a > 0 && b > 0 ? Math.min(a, b) : Math.max(a, b);
+/** The lower of two limits, each of which is off at 0. */
+export function liveTracesMax({
+  maxTracesPerUser: own,
+  maxGlobalTracesPerUser: all,
+}: TenantLimits['ingestion']): number {
+  return own > 0 && all > 0 ? Math.min(own, all) : Math.max(own, all);
 }
 
 /** Tenants that have limits of their own, from the file or set through the API. */

@@ -16,7 +16,7 @@ let session: http2.ClientHttp2Session;
 before(async () => {
   fs.writeFileSync(
     overrides,
-    'overrides:\n  small: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 2200}}\n  silent: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 1, retry_info_enabled: false}}\n  few: {ingestion: {max_traces_per_user: 3}, global: {max_spans_per_trace: 4}}\n  short: {global: {max_bytes_per_trace: 1000}}\n',
+    'overrides:\n  small: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 2200}}\n  silent: {ingestion: {rate_limit_bytes: 1, burst_size_bytes: 1, retry_info_enabled: false}}\n  few: {ingestion: {max_traces_per_user: 3}, global: {max_spans_per_trace: 4}}\n  short: {global: {max_bytes_per_trace: 1000}}\n  shared: {ingestion: {max_traces_per_user: 100, max_global_traces_per_user: 2}}\n',
   );
   fs.writeFileSync(
     path.join(directory, 'vivace.yaml'),
@@ -118,6 +118,13 @@ describe('the pages', () => {
 });
 
 describe('traces of a tenant', () => {
+  it('max_global_traces_per_user holds where it is the lower limit', async () => {
+    const three = makeBatch(next, { traces: 3, spansPerTrace: 1 });
+    assert.equal((await post(server.otlpUrl, three.body, of('shared'))).status, 200);
+    await metric('tempo_discarded_spans_total{reason="live_traces_exceeded",tenant="shared"} 1');
+    assert.match(server.stderr(), /max live traces \(2\) exceeded for tenant shared/);
+  });
+
   it('beyond max_traces_per_user are discarded, and the sender hears of success', async () => {
     const three = makeBatch(next, { traces: 3, spansPerTrace: 2 });
     assert.equal((await post(server.otlpUrl, three.body, of('few'))).status, 200);
