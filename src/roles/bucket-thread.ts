@@ -21,6 +21,7 @@ import { isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
+import { withBreaker } from '../store/breaker.ts';
 import { counted } from '../store/counted.ts';
 import { hedged } from '../store/hedged.ts';
 import { RangeCache } from '../store/range-cache.ts';
@@ -127,6 +128,9 @@ export type BucketAnswer =
 
 const FILTERS_AT_ONCE = 8;
 const PACK_HEAD_BYTES_MAX = 1 << 20;
+/** After so many failed reads in a row all fail, without being tried, for so long. */
+const FAILURES_MAX = 4;
+const FAILING_MS = 2000;
 const UPLOAD_RETRY_MS = [1000, 2000, 5000, 15_000, 30_000, 60_000];
 /** The same trouble is told again after this. */
 const TELL_MS = 60_000;
@@ -148,10 +152,12 @@ let heard: Promise<void> = Promise.resolve();
 let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
 const early: ChangedBlocks[] = [];
+/** What reader threads read from. */
+let readable: Bucket;
 const ranges = new RangeCache({
   directory: settings.walDirectory,
   bytesMax: settings.cacheBytes,
-  read: (key, offset, length) => bucket.range(key, offset, length, { signal: stopping.signal }),
+  read: (key, offset, length) => readable.range(key, offset, length, { signal: stopping.signal }),
 });
 const filters = new TraceFilters({
   bytesMax: settings.filterBytes,
@@ -177,6 +183,11 @@ async function start(): Promise<void> {
     stats.operations.push({ operation, status, seconds }),
   );
   bucket = hedged(opened, { ...settings.hedge, onHedge: () => stats.hedges++ });
+  readable = withBreaker(bucket, {
+    ...{ failuresMax: FAILURES_MAX, pauseMs: FAILING_MS, nowMs: () => performance.now() },
+    onPause: ({ message }) =>
+      tell('error', `${bucket.name} cannot be read: answers lack what is only there`, { reason: message }),
+  });
   const { periodMs, ...poll } = settings.poll;
   list = new BucketList(bucket, {
     ...poll,

@@ -86,6 +86,8 @@ export type FromReader =
   | { type: 'progress'; id: number; answer: unknown }
   | { type: 'answer'; id: number; answer: unknown; receipt: Receipt; explanation?: Explanation }
   | { type: 'error'; id: number; code: ErrorCode; message: string; stack?: string }
+  /** An answer was given without blocks that the bucket did not give. */
+  | { type: 'partial'; op: Question['op']; tenant: string }
   /** A block was found to be unreadable. */
   | { type: 'damage'; block: string; tenant: string; message: string };
 
@@ -95,6 +97,8 @@ const MISHAP_MS = 1000;
 /** A block that has gone is looked for in so many new lists of blocks. */
 const GONE_MAX = 3;
 const MISSING_MAX = 100;
+/** After so many blocks that the bucket did not give while they were read, no other one is asked of it for this answer. */
+const OUTAGES_MAX = 8;
 const OPENED_AT_ONCE = 32;
 const CLOSE_GONE_MS = 10_000;
 
@@ -115,7 +119,7 @@ interface KnownBlocks {
 }
 const blockLists = new Map<string, KnownBlocks>();
 /** Blocks that could not be read, why, and until when that is believed. */
-const damaged = new Map<string, { why: string; untilMs: number }>();
+const damaged = new Map<string, { why: string; untilMs: number; outage?: SegmentFailure }>();
 let nextLease = 1;
 /** Segments of what other processes have brought. */
 let nextBrought = 1;
@@ -192,13 +196,22 @@ interface Attempt {
 /** Runs the question, again without a block that cannot be read, until what is left can be. */
 async function attempts(question: Question, work: Work, tell: Tell): Promise<Attempt> {
   const missing = new Map<string, string>();
+  const outages: SegmentFailure[] = [];
   const gone = new Map<string, number>();
   for (;;) {
     try {
-      return await attempt(question, work, tell, missing);
+      const done = await attempt(question, work, tell, missing, outages);
+      if (outages.length > 0) send({ type: 'partial', op: question.op, tenant: question.request.tenant });
+      return done;
     } catch (error) {
       if (!(error instanceof SegmentFailure)) throw error;
       const { block, message } = error;
+      if (error.isUnreachable) {
+        outages.push(error);
+        missing.set(block, message);
+        damaged.set(block, { why: message, untilMs: Date.now() + MISHAP_MS, outage: error });
+        continue;
+      }
       const times = (gone.get(block) ?? 0) + 1;
       gone.set(block, times);
       // A block that was merged into another one is in no new list.
@@ -211,7 +224,14 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<Att
   }
 }
 
-async function attempt(question: Question, work: Work, tell: Tell, missing: Map<string, string>): Promise<Attempt> {
+/** Throws what the bucket said when all that could be asked was there, or the trace is not found in what could be read. */
+async function attempt(
+  question: Question,
+  work: Work,
+  tell: Tell,
+  missing: Map<string, string>,
+  outages: SegmentFailure[],
+): Promise<Attempt> {
   const { tenant } = question.request;
   const parsed = parsedQuery(question);
   work.begin('ask for what there is');
@@ -231,7 +251,11 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const live = withLive ? (await liveSegments(lease, work)).reverse() : [];
     const wanted = inRange(question, blocks);
     work.begin('open blocks');
-    await openBlocks(await holding(question, wanted, work), work, missing, held);
+    const may = await holding(question, wanted, work);
+    if (outages.length > OUTAGES_MAX)
+      for (const { id, directory } of may) if (directory === undefined) missing.set(id, outages[0].message);
+    await openBlocks(may, work, missing, outages, held);
+    if (live.length + held.length === 0 && outages.length > 0) throw outages[0].cause;
     work.begin('evaluate');
     const groups = held.flatMap(({ rowGroups }) => rowGroups);
     const ahead = readAhead(groups);
@@ -247,6 +271,8 @@ async function attempt(question: Question, work: Work, tell: Tell, missing: Map<
     const brought = (parts?.brought ?? []).map((bytes) => work.watch(joinedSegment(bytes, -nextBrought++)));
     segments.splice(live.length, 0, ...brought);
     const result = await run(question, parsed, segments, work, tell, receipt);
+    const isFound = question.op !== 'trace' || (result as TraceAnswer | undefined)?.trace.length !== 0;
+    if (!isFound && outages.length > 0) throw outages[0].cause;
     const explanation = (): Explanation =>
       work.explanation(parsed === undefined ? [] : planOf(parsed), blocks.length, wanted, missing);
     return { result, receipt: receipt(), explanation };
@@ -419,13 +445,16 @@ async function openBlocks(
   refs: BlockRef[],
   work: Work,
   missing: Map<string, string>,
+  outages: SegmentFailure[],
   held: OpenBlock[],
 ): Promise<void> {
   const sound = refs.filter(({ id }) => {
     const damage = damaged.get(id);
-    if (damage !== undefined) {
-      if (damage.untilMs > Date.now()) missing.set(id, damage.why);
-      else damaged.delete(id);
+    if (damage !== undefined && !missing.has(id)) {
+      if (damage.untilMs > Date.now()) {
+        missing.set(id, damage.why);
+        if (damage.outage !== undefined) outages.push(damage.outage);
+      } else damaged.delete(id);
     }
     return !missing.has(id);
   });
@@ -435,7 +464,11 @@ async function openBlocks(
     const ends = await work.outside(Promise.allSettled(batch.map((ref) => openBlock(ref, caches))));
     for (const end of ends) if (end.status === 'fulfilled') held.push(end.value);
     ends.forEach((end, i) => {
-      if (end.status === 'rejected') throw SegmentFailure.of(batch[i].id, end.reason);
+      if (end.status === 'fulfilled') return;
+      const failure = SegmentFailure.of(batch[i].id, end.reason);
+      if (!(failure instanceof SegmentFailure && failure.isUnreachable)) throw failure;
+      outages.push(failure);
+      missing.set(batch[i].id, failure.message);
     });
   }
 }

@@ -219,6 +219,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         log.log('error', `a reader thread has failed: ${error.message}`, { stack: error.stack });
         options.onStop(1);
       },
+      onPartial: metrics.partialAnswer,
       onDamage(block, tenant, message) {
         log.log('error', `block ${block} cannot be read and is left out of answers: ${message}`, { block, tenant });
         metrics.unreadableBlock(tenant);

@@ -180,6 +180,8 @@ export interface ReaderEvents {
   onGone(error: Error): void;
   /** A block cannot be read; told again only after a while. */
   onDamage(block: string, tenant: string, message: string): void;
+  /** An answer was given without blocks that the bucket did not give. */
+  onPartial(op: string, tenant: string): void;
 }
 
 /** What a process answers to others on its folder beside what it answers to clients. */
@@ -193,7 +195,7 @@ export function startReaders(
   settings: Omit<ReaderSettings, 'cancelled'>,
   connect: (reader: Worker) => void,
   admission: Admission,
-  { onGone, onDamage }: ReaderEvents,
+  { onGone, onDamage, onPartial }: ReaderEvents,
 ): { queries: ProcessQueries; close(): Promise<void> } {
   const cancelled = new SharedArrayBuffer(4 * SLOTS);
   const flags = new Int32Array(cancelled);
@@ -215,6 +217,7 @@ export function startReaders(
     worker.on('message', (message: FromReader) => {
       if (message.type === 'started') return;
       if (message.type === 'damage') return onDamage(message.block, message.tenant, message.message);
+      if (message.type === 'partial') return onPartial(message.op, message.tenant);
       const asked = waiting.get(message.id);
       if (message.type === 'progress') return asked?.listener?.onProgress?.(message.answer);
       waiting.delete(message.id);

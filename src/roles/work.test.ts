@@ -5,6 +5,7 @@ import { it } from 'node:test';
 import { type OnlyRowGroup, onlyRowGroup } from '../block/only-row-group.fixture.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import type { Column, Segment } from '../block/segment.ts';
+import { VivaceError } from '../runtime/errors.ts';
 import { bothForms, EVER, joiningOf, type SpanSpec } from '../query/segments.fixture.ts';
 import { searchTraces } from '../query/search.ts';
 import { parseQuery } from '../traceql/parse.ts';
@@ -114,6 +115,8 @@ it('a damaged block is told apart from other errors', async (t) => {
   });
   const mishap = SegmentFailure.of('x', Object.assign(new Error('EIO'), { syscall: 'read' })) as SegmentFailure;
   assert.deepEqual([mishap.isGone, mishap.isLasting], [false, false]);
+  const outage = SegmentFailure.of('x', new VivaceError('unavailable', 'no answer')) as SegmentFailure;
+  assert.deepEqual([outage.isUnreachable, outage.isGone, outage.isLasting], [true, false, false]);
   assert.ok(SegmentFailure.of('x', new TypeError('our mistake')) instanceof TypeError);
 });
 

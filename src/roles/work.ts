@@ -28,6 +28,8 @@ export class SegmentFailure extends Error {
   readonly block: string;
   /** It is not there any more: what it held may be in another one. */
   readonly isGone: boolean;
+  /** The bucket did not give it. */
+  readonly isUnreachable: boolean;
   /** Trying again soon is in vain: what was read is wrong. A disk or a network may do better the next time. */
   readonly isLasting: boolean;
 
@@ -36,7 +38,8 @@ export class SegmentFailure extends Error {
     this.name = 'SegmentFailure';
     this.block = block;
     this.isGone = cause instanceof VivaceError && cause.code === 'not-found';
-    this.isLasting = cause instanceof VivaceError && !this.isGone;
+    this.isUnreachable = cause instanceof VivaceError && cause.code === 'unavailable';
+    this.isLasting = cause instanceof VivaceError && !this.isGone && !this.isUnreachable;
   }
 
   /** What to throw for an error of a block: damage is told apart from limits, cancellation and our own mistakes. */
@@ -47,7 +50,7 @@ export class SegmentFailure extends Error {
   }
 }
 
-const DAMAGE: ReadonlySet<ErrorCode> = new Set(['internal', 'undecodable', 'not-found']);
+const DAMAGE: ReadonlySet<ErrorCode> = new Set(['internal', 'undecodable', 'not-found', 'unavailable']);
 
 export class Work implements Watch {
   #reads: Reads[] = [];

@@ -378,6 +378,11 @@ function queryMetrics({ counter, histogram }: Makers) {
   const discarded = counter('tempo_query_frontend_discarded_requests_total', 'Queries refused: too many waiting.', [
     'user',
   ]);
+  const partial = counter(
+    'vivace_partial_answers_total',
+    'Answers that were given without blocks that the bucket did not give.',
+    ['tenant', 'op'],
+  );
   const inspected = counter('tempo_query_frontend_bytes_inspected_total', 'Bytes read for queries.', ['tenant', 'op']);
   const seconds = histogram(
     'tempo_query_frontend_request_duration_seconds',
@@ -392,6 +397,7 @@ function queryMetrics({ counter, histogram }: Makers) {
       seconds.observe({ tenant, op }, took);
     },
     inspectedBytes: (op: string, tenant: string, count: number) => inspected.inc({ tenant, op }, count),
+    partialAnswer: (op: string, tenant: string) => partial.inc({ tenant, op }),
     queryDiscarded: (user: string) => discarded.inc({ user }),
   };
 }

@@ -78,6 +78,11 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof VivaceError && error.code === 'not-found';
 }
 
+/** Whether an error says that the bucket did not do it, and may later. */
+export function isUnavailable(error: unknown): error is VivaceError {
+  return error instanceof VivaceError && error.code === 'unavailable';
+}
+
 /** Whether an error says that somebody else was first. */
 export function isPrecondition(error: unknown): boolean {
   return error instanceof VivaceError && error.code === 'precondition';

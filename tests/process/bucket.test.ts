@@ -176,7 +176,52 @@ describe('blocks in a bucket', { skip }, () => {
     assert.equal(refused.status, 503);
     assert.match(refused.body.toString(), /SlowDown/);
     proxy.decide = () => 'none';
+    await until('it is found again', async () => (await ask(`${reader.url}/api/traces/${trace}`)).status === 200);
     await complete(reader, batch);
+  });
+
+  test('while the bucket fails, what is on this machine is found, and the answer says what it lacks', async (t) => {
+    const bucket = makeBucket();
+    const writer = await startServer(t, over(t, bucket));
+    const old = await send(writer);
+    await writer.stop();
+    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const server = await startServer(t, over(t, bucket, ['--storage.trace.s3.retry-max-attempts=1'], proxy.endpoint));
+    await until('the block is listed', async () =>
+      /tempodb_blocklist_length\{.*\} 1/.test((await ask(`${server.url}/metrics`)).body.toString()),
+    );
+    const recent = await send(server);
+    proxy.decide = () => 'slow-down';
+    // Only one half of them is asked for, so that no page of the block was read before.
+    const searched = async () => {
+      const query = encodeURIComponent('{ resource.service.name = "shop" && name = "db.query" }');
+      const { status, headers, body } = await ask(`${server.url}/api/search?q=${query}&limit=100`);
+      assert.equal(status, 200, body.toString());
+      const { traces } = JSON.parse(body.toString()) as { traces: { traceID: string }[] };
+      return {
+        receipt: String(headers['x-vivace-receipt']),
+        ids: traces.map(({ traceID }) => traceID.padStart(32, '0')).sort(),
+      };
+    };
+    const partial = await searched();
+    assert.deepEqual(partial.ids, [...recent.traces.keys()].sort());
+    assert.match(partial.receipt, /missing=\("block [0-9a-f-]+: .*SlowDown/);
+    await complete(server, recent);
+    const [lost] = old.traces.keys();
+    assert.equal((await ask(`${server.url}/api/traces/${lost}`)).status, 503);
+    await until('the metric tells', async () =>
+      /vivace_partial_answers_total\{.*op="search".*\} [1-9]/.test(
+        (await ask(`${server.url}/metrics`)).body.toString(),
+      ),
+    );
+    proxy.decide = () => 'none';
+    const all = [...old.traces.keys(), ...recent.traces.keys()].sort();
+    await until('all are found', async () => (await searched()).ids.length === all.length);
+    const whole = await searched();
+    assert.deepEqual(whole.ids, all);
+    assert.ok(!whole.receipt.includes('missing'), whole.receipt);
+    await until('the trace is found', async () => (await ask(`${server.url}/api/traces/${lost}`)).status === 200);
+    await complete(server, old);
   });
 
   test('a trace is asked for only where it may be: a few requests, however many blocks', async (t) => {
