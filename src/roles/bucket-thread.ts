@@ -24,7 +24,7 @@ import { type Bucket, isNotFound } from '../store/bucket.ts';
 import { withBreaker } from '../store/breaker.ts';
 import { counted } from '../store/counted.ts';
 import { hedged } from '../store/hedged.ts';
-import { RangeCache } from '../store/range-cache.ts';
+import { RangeCache, type SharedChunks } from '../store/range-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { BucketCompaction, type BucketCompactionOptions, markAfterMs } from './bucket-compaction.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
@@ -122,7 +122,8 @@ export interface RangeAsked {
   length: number;
 }
 export type BucketAnswer =
-  | { id: number; bytes: Uint8Array<ArrayBuffer> }
+  /** With what the reader thread can read without asking, from now on. */
+  | { id: number; bytes: Uint8Array<ArrayBuffer>; shared: SharedChunks | undefined }
   | { id: number; blocks: string[] }
   | { id: number; code: ErrorCode; message: string };
 
@@ -386,7 +387,9 @@ function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Prom
 async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> {
   let answer: BucketAnswer;
   try {
-    answer = { id: asked.id, bytes: await rangeOf(asked) };
+    const bytes = await rangeOf(asked);
+    const { tenant, block, name, size } = asked;
+    answer = { id: asked.id, bytes, shared: ranges.shared(objectKey(tenant, block, name), size) };
   } catch (error) {
     const code = error instanceof VivaceError ? error.code : 'internal';
     answer = { id: asked.id, code, message: messageOf(error) };

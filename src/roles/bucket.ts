@@ -2,6 +2,7 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { fetchingSource, type RemoteSource } from '../block/source.ts';
 import type { ByTenant } from '../compact/retention.ts';
+import { isShared, readShared, type SharedChunks } from '../store/range-cache.ts';
 import { VivaceError } from '../runtime/errors.ts';
 import type {
   BucketAnswer,
@@ -114,15 +115,24 @@ export function remoteBlocks(port: MessagePort): RemoteBlocks {
   return {
     open(ref) {
       const { tenant, id: block } = ref;
+      const shared = new Map<string, SharedChunks>();
       return fetchingSource(
         ref,
         async (name, range, size) => {
+          const kept = shared.get(name);
+          const bytes = kept && readShared(kept, range.offset, range.length);
+          if (bytes !== undefined) return bytes;
           const answer = await ask((id) => ({ type: 'range', id, tenant, block, name, size, ...range }));
-          if ('bytes' in answer) return answer.bytes;
+          if ('bytes' in answer) {
+            if (answer.shared !== undefined) shared.set(name, answer.shared);
+            return answer.bytes;
+          }
           if ('code' in answer) throw new VivaceError(answer.code, answer.message);
           throw new Error('a range was asked for and no bytes came');
         },
         (name, range, size) => {
+          const kept = shared.get(name);
+          if (kept !== undefined && isShared(kept, range.offset, range.length)) return;
           const soon: ReaderAsksBucket = { type: 'warm', tenant, block, name, size, ...range };
           port.postMessage(soon);
         },

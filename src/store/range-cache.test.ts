@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from '../../tests/property.ts';
-import { CHUNK_BYTES, RangeCache } from './range-cache.ts';
+import { CHUNK_BYTES, isShared, RangeCache, readShared } from './range-cache.ts';
 
 const SIZE = 20 * CHUNK_BYTES + 777;
 const byteAt = (key: string, at: number): number => (at * 31 + (at >> 9) + key.charCodeAt(0)) & 0xff;
@@ -53,6 +53,10 @@ test('any ranges, whatever is kept of them', async () => {
             const bytes = await cache.range(key, SIZE, offset, length);
             assert.equal(bytes.length, length);
             check(key, offset, bytes);
+            const shared = cache.shared(key, SIZE)!;
+            const again = readShared(shared, offset, length);
+            assert.equal(again !== undefined, isShared(shared, offset, length));
+            if (again !== undefined) assert.deepEqual(again, bytes);
           }),
         );
         assert.ok(cache.bytes <= chunks * CHUNK_BYTES);
@@ -104,6 +108,25 @@ test('a failure is not kept', async () => {
   await assert.rejects(cache.range('a', SIZE, 0, 1000), /the bucket is away/);
   failing.now = false;
   check('a', 0, await cache.range('a', SIZE, 0, 1000));
+  cache.close();
+});
+
+test('what is kept is read by others without asking, as long as it is kept; what they read stays', async () => {
+  const { cache, asked } = cacheOf(4);
+  const { places, ...rest } = cache.shared('a', SIZE)!;
+  const shared = { places, ...rest };
+  assert.equal(readShared(shared, 5, 1000), undefined);
+  await cache.range('a', SIZE, 0, 4 * CHUNK_BYTES);
+  const bytes = readShared(shared, CHUNK_BYTES - 10, CHUNK_BYTES + 20)!;
+  check('a', CHUNK_BYTES - 10, bytes);
+  assert.equal(readShared(shared, 3 * CHUNK_BYTES, CHUNK_BYTES + 1), undefined);
+  // Chunks 0 to 2 were read just now, 3 was not.
+  await cache.range('b', SIZE, 0, 10);
+  assert.equal(isShared(shared, 0, 3 * CHUNK_BYTES), true);
+  assert.equal(isShared(shared, 3 * CHUNK_BYTES, 1), false);
+  for (let i = 0; i < 8; i++) await cache.range('b', SIZE, i * CHUNK_BYTES, 10);
+  assert.equal(isShared(shared, 0, 1), false);
+  assert.equal(asked.length, 9);
   cache.close();
 });
 
