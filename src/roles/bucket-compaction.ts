@@ -42,6 +42,10 @@ const RELEASE_MS_MAX = 5000;
 /** A thread that merges is started for so many merges at most: what they are made of is in the scratch folder at once. */
 const MERGES_AT_ONCE = 4;
 const FETCHES_AT_ONCE = 4;
+/** Of a scratch folder: the blocks that are merged and what is made of them. Larger blocks are not merged in a bucket. */
+const SCRATCH_BYTES_MAX = 4 * 1024 ** 3;
+/** Nothing is fetched onto a disk that would have less than this left. */
+const SPACE_BYTES_MIN = 64 * 1024 * 1024;
 const LEASE_MS_MIN = 2000;
 const LEASE_MS_MAX = 60_000;
 const MARK_MS_MIN = 1000;
@@ -141,7 +145,9 @@ export class BucketCompaction {
       );
     });
     const refs = free.map((meta) => blockRef(meta, tenant, undefined));
-    return chooseMerges(refs, { ...this.#options.settings.choose, windowMs, nowMs: Date.now() });
+    const { choose } = this.#options.settings;
+    const bytesMax = Math.min(choose.bytesMax, SCRATCH_BYTES_MAX / 2);
+    return chooseMerges(refs, { ...choose, bytesMax, windowMs, nowMs: Date.now() });
   }
 
   /** Takes the blocks whose spans are in merged ones out of lists for good. */
@@ -172,7 +178,7 @@ export class BucketCompaction {
       this.#look();
       const untilMs = performance.now() + this.#options.settings.tenantMs;
       while (!either.aborted && performance.now() < untilMs) {
-        const merges = this.#choose(tenant).slice(0, MERGES_AT_ONCE);
+        const merges = batchOf(this.#choose(tenant));
         if (merges.length === 0) break;
         await this.#mergeBatch(tenant, merges, lease, either);
         this.#look();
@@ -186,6 +192,7 @@ export class BucketCompaction {
     const { walDirectory, blocksDirectory, reached } = this.#options;
     const untilMs = performance.now() + RETRY_CYCLES * this.#options.settings.cycleMs;
     for (const { id } of merges.flat()) this.#left.set(id, untilMs);
+    await checkSpace(walDirectory, merges);
     const scratch = fs.mkdtempSync(path.join(walDirectory, SCRATCH));
     try {
       const fetched: LocalBlockRef[][] = [];
@@ -253,6 +260,26 @@ export class BucketCompaction {
     signal.throwIfAborted();
     if (failure !== undefined) throw failure;
   }
+}
+
+/** The first merges, as many as are done at a time. */
+function batchOf(merges: BlockRef[][]): BlockRef[][] {
+  let bytes = 0;
+  const end = merges.findIndex((refs, i) => {
+    bytes += bytesOf(refs);
+    return i === MERGES_AT_ONCE || (i > 0 && bytes > SCRATCH_BYTES_MAX / 2);
+  });
+  return end < 0 ? merges : merges.slice(0, end);
+}
+
+async function checkSpace(directory: string, merges: BlockRef[][]): Promise<void> {
+  const { bavail, bsize } = await fs.promises.statfs(directory);
+  const wanted = SPACE_BYTES_MIN + 2 * bytesOf(merges.flat());
+  if (bavail * bsize < wanted) throw new Error(`the disk of ${directory} has less than ${wanted} bytes left`);
+}
+
+function bytesOf(refs: BlockRef[]): number {
+  return refs.reduce((sum, { meta }) => sum + meta.size + meta.vivace.tracesBytes, 0);
 }
 
 function shuffled<T>(items: T[]): T[] {
