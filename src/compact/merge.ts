@@ -64,6 +64,7 @@ export async function mergeInto(
   const writer = newWriter(columns, options, (bytes) => ready.push(bytes));
   const planner = new RowGroupPlanner(blocks, bounds, drops);
   const arrays = new Arena(ARENA_BYTES);
+  let collected = arrayBytes();
   const places: WrittenPlace[] = [];
   const sum = { tracesBytes: 0, traces: 0, spans: 0, combined: 0, duplicates: 0, dropped: 0 };
   try {
@@ -85,6 +86,7 @@ export async function mergeInto(
       sum.combined += combined;
       sum.duplicates += duplicates;
       await sink.traces(traces);
+      collected = collectAbove(collected);
       await options.pause();
     }
   } finally {
@@ -98,6 +100,23 @@ export async function mergeInto(
     startSeconds: Math.min(...places.map(({ startSeconds }) => startSeconds)),
     endSeconds: Math.max(...places.map(({ endSeconds }) => endSeconds)),
   };
+}
+
+/** Arrays that nobody uses any more may take so much more than the last time. */
+const GARBAGE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * What a row group leaves behind is mostly arrays outside of the engine's heap, which it lets grow to some 100 MiB before it looks
+ * for them. Needs `--expose-gc`, which the launcher gives. Returns what there is afterwards.
+ */
+function collectAbove(collected: number): number {
+  if (globalThis.gc === undefined || arrayBytes() < collected + GARBAGE_BYTES) return collected;
+  globalThis.gc({ type: 'major', execution: 'sync' });
+  return arrayBytes();
+}
+
+function arrayBytes(): number {
+  return process.memoryUsage().arrayBuffers;
 }
 
 /** Memory that one row group after the other uses. */

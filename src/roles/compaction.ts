@@ -17,6 +17,8 @@ export interface CompactionSettings {
   tenantMs: number;
   choose: Omit<ChooseOptions, 'windowMs' | 'nowMs'>;
   rowGroups: RowGroupBounds;
+  /** No merge begins while the process takes more. */
+  rssMax: number;
 }
 
 /** Since the last time it was asked for. */
@@ -66,7 +68,7 @@ export class Compaction {
       this.#isFinished = true;
     }
     const merges = this.#choose(nowMs).slice(0, MERGES_MAX);
-    if (merges.length === 0) return;
+    if (merges.length === 0 || process.memoryUsage.rss() > this.#settings.rssMax) return;
     const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), {
       workerData: {
         ...this.#work,
