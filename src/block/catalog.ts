@@ -162,9 +162,11 @@ export class BlockCatalog {
       const directory = path.join(this.root, tenant);
       const changedMs = fs.statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? 0;
       const known = this.#of(tenant);
-      this.#refreshDeleted(tenant, known);
       // A rename within the clock's grain of the last look would be missed by its time alone.
-      if (changedMs === known.changedMs && Date.now() - changedMs > 2000) continue;
+      const isSame = changedMs === known.changedMs && Date.now() - changedMs > 2000;
+      // The folder of deleted traces appears in this one, and its changes are its own.
+      if (!isSame || known.deletedChangedMs >= 0) this.#refreshDeleted(tenant, known);
+      if (isSame) continue;
       known.changedMs = changedMs;
       this.#refreshTenant(tenant, directory, known, problems);
     }
@@ -177,8 +179,9 @@ export class BlockCatalog {
     const changedMs = fs.statSync(directory, { throwIfNoEntry: false })?.mtimeMs;
     if (changedMs === undefined) return;
     const of = this.#of(tenant);
-    this.#refreshDeleted(tenant, of);
-    if (changedMs === of.changedMs && Date.now() - changedMs > 2000) return;
+    const isSame = changedMs === of.changedMs && Date.now() - changedMs > 2000;
+    if (!isSame || of.deletedChangedMs >= 0) this.#refreshDeleted(tenant, of);
+    if (isSame) return;
     of.changedMs = changedMs;
     this.#refreshTenant(tenant, directory, of, []);
   }

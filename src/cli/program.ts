@@ -11,6 +11,7 @@ import { addListBlock } from './commands/list-block.ts';
 import { addListBlocks } from './commands/list-blocks.ts';
 import { addListCompactionSummary } from './commands/list-compaction-summary.ts';
 import { addListTenants } from './commands/list-tenants.ts';
+import { addPreviewRetention } from './commands/preview-retention.ts';
 import { addQueryApiExplain } from './commands/query-api-explain.ts';
 import { addQueryApiMetrics } from './commands/query-api-metrics.ts';
 import { addQueryApiSearch } from './commands/query-api-search.ts';
@@ -82,6 +83,7 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   addListTenants(list, world);
   const view = program.command('view').description('Looks into a block.');
   addViewBlock(view, world);
+  addPreviewRetention(program.command('retention').description('Tries rules of retention.'), world);
   addDelete(program.command('delete').description('Deletes traces from a server.'), world);
   addFsck(program, world, exit);
   addCompletion(program, world);

@@ -38,5 +38,9 @@ export function ofTenant({ base, own }: ByTenant, tenant: string): number {
  * old spans may be sent on purpose; from the end of its last span where that is not known.
  */
 export function isExpired(meta: BlockMeta, nowMs: number, retentionMs: number): boolean {
-  return Date.parse(meta.vivace.cut ?? meta.endTime) < nowMs - retentionMs;
+  return ageMs(meta, nowMs) > retentionMs;
+}
+
+export function ageMs(meta: BlockMeta, nowMs: number): number {
+  return nowMs - Date.parse(meta.vivace.cut ?? meta.endTime);
 }

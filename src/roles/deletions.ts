@@ -269,8 +269,10 @@ export class Deletions {
   }
 
   async #forgetOld(tenant: string, nowMs: number): Promise<void> {
+    const { ids } = this.#catalog.deleted(tenant);
+    if (ids.length === 0) return;
     const folder = this.#catalog.deletedFolder(tenant);
-    for (const { id, erasedMs } of readAllDeleted(folder, this.#catalog.deleted(tenant).ids)) {
+    for (const { id, erasedMs } of readAllDeleted(folder, ids)) {
       if (erasedMs === undefined || erasedMs >= nowMs - this.#options.keepMs) continue;
       await forgetDeleted(folder, id);
       this.#catalog.refreshDeleted(tenant);

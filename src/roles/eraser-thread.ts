@@ -6,16 +6,21 @@ import { TraceIds } from '../block/trace-ids.ts';
 import { type Erased, eraseInFolder } from '../compact/erase-folder.ts';
 import { FolderLock } from '../compact/folder-lock.ts';
 import { reached } from '../runtime/reached.ts';
-import { checkSpace, type FolderWork, LEASE_MS, LOCK_FILE, lowerPriority, pauses } from './background.ts';
+import {
+  checkSpace,
+  type FolderWork,
+  LEASE_MS,
+  LOCK_FILE,
+  lowerPriority,
+  pauses,
+  REWRITE_BOUNDS,
+} from './background.ts';
 
 export interface EraserWork extends FolderWork {
   tenants: { tenant: string; ids: string[]; deletedMs: number }[];
 }
 
 export type FromEraser = { type: 'erased'; tenant: string; ids: string[]; erased: Erased };
-
-/** A block has as many columns as when it was made; its row groups may become smaller. */
-const BOUNDS = { columnsMax: Number.POSITIVE_INFINITY, rowsMax: 65_536, bytesMax: 16 << 20 };
 
 const work = workerData as EraserWork;
 const lock = await FolderLock.take(path.join(work.blocksDirectory, LOCK_FILE), LEASE_MS);
@@ -29,7 +34,7 @@ if (lock !== undefined) {
         ...work,
         deletedMs,
         nowMs: Date.now(),
-        bounds: BOUNDS,
+        bounds: REWRITE_BOUNDS,
         pause: pauses(),
         checkLock: () => lock.check(),
         checkSpace: (refs) => checkSpace(work.blocksDirectory, refs),

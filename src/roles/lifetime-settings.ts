@@ -4,7 +4,9 @@ import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import type { Configuration } from '../config/load.ts';
 import type { TenantLimits } from '../config/overrides-file.ts';
 import type { Tenants } from '../limits/tenants.ts';
+import { VivaceError } from '../runtime/errors.ts';
 import type { CompactionSettings } from './compaction.ts';
+import { type RulesByTenant, rulesOfTenant, type TenantRules, tenantRules } from './retention-rules.ts';
 import { tenantsWithOwnLimits } from './tenant-limits.ts';
 
 export interface RetentionSettings {
@@ -35,7 +37,11 @@ const OTHER_BYTES = 192 * 1024 * 1024;
 const FIRST_MS_MAX = 30_000;
 
 /** undefined: this process deletes nothing. */
-export function retentionSettings(config: Configuration, tenants: Tenants): RetentionSettings | undefined {
+export function retentionSettings(
+  config: Configuration,
+  tenants: Tenants,
+  rules: RulesByTenant,
+): RetentionSettings | undefined {
   if (config.compactor.disabled || !TARGETS.has(config.target)) return undefined;
   const { compaction } = config.backendWorker;
   const { local, blocklistPollMs } = config.storage.trace;
@@ -45,7 +51,7 @@ export function retentionSettings(config: Configuration, tenants: Tenants): Rete
     Math.min(blocklistPollMs, intervalMs, local.maxDiskPercent > 0 ? DISK_CYCLE_MS : intervalMs),
   );
   return {
-    retentions: retentionsOf(config, tenants),
+    retentions: retentionsOf(config, tenants, rules),
     compactedMs: compaction.compactedBlockRetentionMs,
     firstMs: Math.min(cycleMs, FIRST_MS_MAX),
     cycleMs,
@@ -98,12 +104,34 @@ export function windowsOf(config: Configuration, tenants: Tenants): ByTenant {
   return { base: of(tenants.base), own: new Map(own) };
 }
 
-/** How long the blocks of each tenant are kept. */
-export function retentionsOf(config: Configuration, tenants: Tenants): ByTenant {
-  const of = ({ compaction }: TenantLimits): number => {
-    if (compaction.compactionDisabled) return Number.POSITIVE_INFINITY;
-    const retentionMs = compaction.blockRetentionMs || config.backendWorker.compaction.blockRetentionMs;
-    return retentionMs > 0 ? retentionMs : Number.POSITIVE_INFINITY;
+/** How long the blocks of each tenant are kept: as long as a trace in them may be. */
+export function retentionsOf(config: Configuration, tenants: Tenants, rules: RulesByTenant): ByTenant {
+  const own = tenantsWithOwnLimits(tenants).map((tenant) => {
+    const retentionMs = retentionMsOf(config, tenants.of(tenant));
+    return [tenant, Math.max(retentionMs, ...(rulesOfTenant(rules, tenant)?.deadlinesMs ?? []))] as const;
+  });
+  const base = Math.max(retentionMsOf(config, tenants.base), ...(rules.base?.deadlinesMs ?? []));
+  return { base, own: new Map(own) };
+}
+
+function retentionMsOf(config: Configuration, { compaction }: TenantLimits): number {
+  if (compaction.compactionDisabled) return Number.POSITIVE_INFINITY;
+  const retentionMs = compaction.blockRetentionMs || config.backendWorker.compaction.blockRetentionMs;
+  return retentionMs > 0 ? retentionMs : Number.POSITIVE_INFINITY;
+}
+
+/** The rules of late-decided retention. Throws `invalid` for one that cannot be used, or used with a bucket. */
+export function rulesOf(config: Configuration, tenants: Tenants): RulesByTenant {
+  const of = (limits: TenantLimits): TenantRules | undefined => {
+    const { retentionRules, compactionDisabled } = limits.compaction;
+    const texts = retentionRules.length > 0 ? retentionRules : config.vivace.retentionRules;
+    if (texts.length === 0 || compactionDisabled) return undefined;
+    if (config.storage.trace.backend !== 'local')
+      throw new VivaceError(
+        'invalid',
+        'cannot use vivace.retention_rules with a bucket: only blocks on a local disk are looked through; leave them out',
+      );
+    return tenantRules(texts, retentionMsOf(config, limits));
   };
   const own = tenantsWithOwnLimits(tenants).map((tenant) => [tenant, of(tenants.of(tenant))] as const);
   return { base: of(tenants.base), own: new Map(own) };

@@ -45,11 +45,12 @@ import { answerPeers, withPeers } from './peers.ts';
 import type { DeletionsDone } from './deletions.ts';
 import { receiversAt } from './receivers.ts';
 import { openGuard } from './guard.ts';
+import type { LateRetentionDone } from './late-retention.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, liveTracesMax, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import { bucketSettings } from './bucket-settings.ts';
-import { compactionSettings, retentionSettings, retentionsOf, windowsOf } from './lifetime-settings.ts';
+import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
 import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
 import type { TenantCounts, WriterStats } from './writer-thread.ts';
@@ -124,7 +125,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           metricsPartial: async (r, s, l) => (await opened).metricsPartial(r, s, l),
           parts: async (r, s) => (await opened).parts(r, s),
         });
-  const retention = retentionSettings(config, tenants);
+  let rules = rulesOf(config, tenants);
+  const retention = retentionSettings(config, tenants, rules);
   const compaction = compactionSettings(config, tenants, memoryLimitBytes());
   if (compaction === undefined && retention !== undefined)
     log.log('info', 'blocks are not merged: for that the process must be allowed some 64 MiB more memory', {
@@ -152,6 +154,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       compaction: remote ? undefined : compaction,
       erases: retention !== undefined && !remote,
       deletedKeptMs: config.vivace.deletedTracesKeptMs,
+      rules: retention === undefined || remote ? undefined : rules,
+      rulesCycleMs: Math.max(100, config.backendWorker.compaction.compactionCycleMs),
     },
     {
       onStats(stats) {
@@ -189,9 +193,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     : undefined;
   tenants.onChange(() => {
     writer.limit(limitTable(config, tenants));
-    const retentions = retentionsOf(config, tenants);
+    try {
+      rules = rulesOf(config, tenants);
+    } catch (error) {
+      log.log('error', `${messageOf(error)}; the last good rules stay in force`, {});
+    }
+    const retentions = retentionsOf(config, tenants, rules);
     const windows = windowsOf(config, tenants);
-    writer.retain(retentions, windows);
+    writer.retain(retentions, windows, rules);
     bucket?.retain(retentions, windows);
   });
   const nowListed = (): void => {
@@ -320,6 +329,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           },
     metrics: () => metrics.text(),
     flush: (tenant) => writer.flush(tenant),
+    previewRetention: writer.previewRetention,
     shutdown: () => options.onStop(0),
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),
@@ -397,12 +407,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
     for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);
     for (const done of stats.retention) countRetention(done);
+    if (stats.lateRetention !== undefined) countLateRetention(stats.lateRetention);
     if (stats.deletions !== undefined) countDeletions(stats.deletions);
     if (stats.compaction !== undefined) countCompaction(stats.compaction);
   }
 
   function countCompaction(done: CompactionDone): void {
     metrics.compaction(done);
+    for (const error of done.errors) log.log('error', `${error}; it is tried again later`, {});
+  }
+
+  function countLateRetention(done: LateRetentionDone): void {
+    metrics.lateRetention(done);
+    for (const [rule, dropped] of done.dropped) log.log('info', 'traces were kept long enough', { rule, ...dropped });
     for (const error of done.errors) log.log('error', `${error}; it is tried again later`, {});
   }
 

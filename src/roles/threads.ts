@@ -15,6 +15,8 @@ import type {
 } from '../serve/queries.ts';
 import type { Admission } from './admission.ts';
 import type { DeletionState } from './deletions.ts';
+import type { RetentionPreview } from './late-retention.ts';
+import type { RulesByTenant } from './retention-rules.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
 import type { PartsAnswer, PartsRequest } from './split-parts.ts';
 import type { FromWriter, LimitTable, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
@@ -35,7 +37,9 @@ export interface Writer {
   /** Other limits, for all requests that follow. */
   limit(limits: LimitTable): void;
   /** How long blocks in the folder are kept, and which of them are merged, from now on. */
-  retain(retentions: ByTenant, windows: ByTenant): void;
+  retain(retentions: ByTenant, windows: ByTenant, rules: RulesByTenant): void;
+  /** What rules of retention come to, with the blocks as they are: those of the tenant, or these. */
+  previewRetention(tenant: string, rules: string[]): Promise<RetentionPreview>;
   /** Has a block looked through that could not be read. */
   suspect(tenant: string, block: string): void;
   /** Hides a trace, and has it erased. Resolves when it stays hidden whatever happens. */
@@ -54,10 +58,7 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
   const worker = new Worker(new URL('./writer-thread.ts', import.meta.url), { workerData: settings });
   const pushes = new Map<number, { resolve: (spans: number) => void; reject: (error: VivaceError) => void }>();
   const others = new Map<number, (ok: boolean) => void>();
-  const deletions = new Map<
-    number,
-    { resolve: (states: DeletionState[]) => void; reject: (error: VivaceError) => void }
-  >();
+  const questions = new Map<number, { resolve: (answer: unknown) => void; reject: (error: VivaceError) => void }>();
   let next = 1;
   let closing = false;
   let gone = false;
@@ -84,12 +85,13 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
           others.get(message.id)?.(message.ok);
           others.delete(message.id);
           break;
-        case 'deletions': {
-          const asked = deletions.get(message.id);
-          deletions.delete(message.id);
+        case 'deletions':
+        case 'preview': {
+          const waiting = questions.get(message.id);
+          questions.delete(message.id);
           const { error } = message;
-          if (error === undefined) asked?.resolve(message.states);
-          else asked?.reject(new VivaceError(error.code, error.message, { retryAfterMs: error.retryAfterMs }));
+          if (error === undefined) waiting?.resolve(message.type === 'preview' ? message.preview : message.states);
+          else waiting?.reject(new VivaceError(error.code, error.message, { retryAfterMs: error.retryAfterMs }));
           break;
         }
         case 'log':
@@ -106,9 +108,9 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
     worker.on('exit', () => {
       // Nobody waits for a thread that is not there any more.
       gone = true;
-      for (const { reject } of [...pushes.values(), ...deletions.values()])
+      for (const { reject } of [...pushes.values(), ...questions.values()])
         reject(new VivaceError('unavailable', 'the writer thread has ended'));
-      deletions.clear();
+      questions.clear();
       for (const done of others.values()) done(false);
       pushes.clear();
       others.clear();
@@ -123,18 +125,19 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
       others.set(id, resolve);
       post(message(id));
     });
-  const askDeletions = (message: (id: number) => ToWriter): Promise<DeletionState[]> =>
+  const asked = <A>(message: (id: number) => ToWriter): Promise<A> =>
     new Promise((resolve, reject) => {
       if (gone) return reject(new VivaceError('unavailable', 'the writer thread has ended'));
       const id = next++;
-      deletions.set(id, { resolve, reject });
+      questions.set(id, { resolve: resolve as (answer: unknown) => void, reject });
       post(message(id));
     });
   return {
     ready,
-    deleteTrace: async (tenant, trace) => (await askDeletions((id) => ({ type: 'delete', id, tenant, trace })))[0],
+    deleteTrace: async (tenant, trace) =>
+      (await asked<DeletionState[]>((id) => ({ type: 'delete', id, tenant, trace })))[0],
     deletedTraces: (tenant, trace) =>
-      askDeletions((id) => ({ type: 'deletions', id, tenant, ...(trace !== undefined && { trace }) })),
+      asked<DeletionState[]>((id) => ({ type: 'deletions', id, tenant, ...(trace !== undefined && { trace }) })),
     push: (tenant, body) =>
       new Promise((resolve, reject) => {
         if (gone) return reject(new VivaceError('unavailable', 'the writer thread has ended'));
@@ -147,7 +150,8 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
         throw new VivaceError('not-found', `cannot flush tenant ${tenant}: nothing of it is known`);
     },
     limit: (limits) => post({ type: 'limits', limits }),
-    retain: (retentions, windows) => post({ type: 'lifetimes', retentions, windows }),
+    retain: (retentions, windows, rules) => post({ type: 'lifetimes', retentions, windows, rules }),
+    previewRetention: (tenant, rules) => asked<RetentionPreview>((id) => ({ type: 'preview', id, tenant, rules })),
     suspect: (tenant, block) => post({ type: 'suspect', tenant, block }),
     async close() {
       const ok = await call((id) => ({ type: 'close', id }));

@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog, type BlockRef, type DamagedBlock } from '../block/catalog.ts';
 import { retainFolder } from '../compact/local-retention.ts';
-import type { RetentionDone, ByTenant } from '../compact/retention.ts';
+import { type ByTenant, ofTenant, type RetentionDone } from '../compact/retention.ts';
 import { logsOf } from '../block/meta.ts';
 import { quarantineIfDamaged } from '../block/quarantine.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
@@ -24,6 +24,8 @@ import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { Compaction, type CompactionDone, type CompactionSettings } from './compaction.ts';
 import { Deletions, type DeletionsDone, type DeletionState } from './deletions.ts';
+import { LateRetention, type LateRetentionDone, type RetentionPreview } from './late-retention.ts';
+import type { RulesByTenant } from './retention-rules.ts';
 import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
@@ -49,6 +51,9 @@ export interface WriterSettings {
   retention: RetentionSettings | undefined;
   /** undefined: this process merges no blocks. */
   compaction: CompactionSettings | undefined;
+  /** undefined: this process looks for no traces that were kept long enough. */
+  rules: RulesByTenant | undefined;
+  rulesCycleMs: number;
   /** Whether blocks in the folder are written again without deleted traces. */
   erases: boolean;
   /** How long a trace stays hidden of which nothing is left. */
@@ -63,7 +68,9 @@ export interface LimitTable {
 
 export type ToWriter =
   | { type: 'limits'; limits: LimitTable }
-  | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant }
+  | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant; rules: RulesByTenant }
+  /** What rules come to: the tenant's, or these. */
+  | { type: 'preview'; id: number; tenant: string; rules: string[] }
   | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
   | { type: 'reader'; port: MessagePort }
   | { type: 'bucket'; port: MessagePort }
@@ -81,6 +88,7 @@ export type FromWriter =
   | { type: 'pushed'; answers: PushAnswer[] }
   | { type: 'done'; id: number; ok: boolean }
   | { type: 'deletions'; id: number; states: DeletionState[]; error?: PushAnswer['error'] }
+  | { type: 'preview'; id: number; preview?: RetentionPreview; error?: PushAnswer['error'] }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, string | number> }
   | { type: 'stats'; stats: WriterStats };
 
@@ -119,6 +127,7 @@ export interface WriterStats {
   retention: RetentionDone[];
   compaction: CompactionDone | undefined;
   deletions: DeletionsDone | undefined;
+  lateRetention: LateRetentionDone | undefined;
   /** Deleted traces of which something may be left. */
   pendingDeletions: Map<string, number>;
 }
@@ -168,6 +177,9 @@ const deletions = new Deletions(catalog, {
   stores: () => stores,
   forget,
   onProblem: (message) => log('error', message, {}),
+});
+const late = new LateRetention(catalog, settings.rules ?? { base: undefined, own: new Map() }, {
+  ...{ pageRows, createdBy, fsync, blocksDirectory },
 });
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
@@ -222,6 +234,7 @@ async function start(): Promise<void> {
   });
   if (settings.retention !== undefined) retainLater(settings.retention, settings.retention.firstMs);
   if (settings.compaction !== undefined) every(settings.compaction.cycleMs, compact);
+  if (settings.rules !== undefined) every(settings.rulesCycleMs, () => late.cycle(Date.now()));
   send({ type: 'ready', replayedSpans, damage });
 }
 
@@ -251,6 +264,7 @@ main.on('message', (message: ToWriter) => {
     case 'lifetimes':
       retentions = message.retentions;
       if (compaction !== undefined) compaction.windows = message.windows;
+      if (settings.rules !== undefined) late.rules = message.rules;
       break;
     case 'reader':
       serveReader(message.port);
@@ -272,6 +286,21 @@ main.on('message', (message: ToWriter) => {
         () => send({ type: 'done', id: message.id, ok: false }),
       );
       break;
+    case 'preview': {
+      const { id, tenant } = message;
+      late
+        .preview(
+          tenant,
+          message.rules,
+          retentions === undefined ? Number.POSITIVE_INFINITY : ofTenant(retentions, tenant),
+          Date.now(),
+        )
+        .then(
+          (preview) => send({ type: 'preview', id, preview }),
+          (error: unknown) => send({ type: 'preview', id, error: told(error, 'try retention rules') }),
+        );
+      break;
+    }
     case 'delete':
       answerDeletions(message.id, async () => [await deletions.delete(message.tenant, message.trace)]);
       break;
@@ -296,14 +325,15 @@ main.on('message', (message: ToWriter) => {
 function answerDeletions(id: number, work: () => Promise<DeletionState[]>): void {
   work().then(
     (states) => send({ type: 'deletions', id, states }),
-    (error: unknown) => {
-      const { code, message, retryAfterMs } =
-        error instanceof VivaceError
-          ? error
-          : new VivaceError('internal', `cannot delete a trace: ${messageOf(error)}`);
-      send({ type: 'deletions', id, states: [], error: { code, message, retryAfterMs } });
-    },
+    (error: unknown) => send({ type: 'deletions', id, states: [], error: told(error, 'delete a trace') }),
   );
+}
+
+/** An error as it goes to another thread. */
+function told(error: unknown, action: string): NonNullable<PushAnswer['error']> {
+  const { code, message, retryAfterMs } =
+    error instanceof VivaceError ? error : new VivaceError('internal', `cannot ${action}: ${messageOf(error)}`);
+  return { code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
 }
 
 function tellBucket(message: FromWriterToBucket): void {
@@ -507,7 +537,7 @@ const NO_LOG: LiveLog = {
 async function close(): Promise<boolean> {
   closing = true;
   for (const timer of timers) clearInterval(timer);
-  await Promise.all([compaction?.close(), deletions.close()]);
+  await Promise.all([compaction?.close(), deletions.close(), late.close()]);
   let ok = true;
   for (const store of [...stores].reverse()) ok = (await store.close()) && ok;
   if (own !== undefined) {
@@ -598,6 +628,7 @@ function sendStats(): void {
   }
   stats.compaction = compaction?.take();
   stats.deletions = deletions.take();
+  stats.lateRetention = late.take();
   send({ type: 'stats', stats });
   stats = emptyStats();
 }
@@ -617,6 +648,7 @@ function emptyStats(): WriterStats {
     retention: [],
     compaction: undefined,
     deletions: undefined,
+    lateRetention: undefined,
     pendingDeletions: new Map(),
   };
 }

@@ -72,6 +72,7 @@ export function ownMetrics(build: BuildLabels) {
     ...bucketMetrics(make),
     ...lifetimeMetrics(make),
     ...deletionMetrics(make),
+    ...lateRetentionMetrics(make),
     ...queryMetrics(make),
     ...limitMetrics(make),
     /** Where levels come from; later calls add to earlier ones. */
@@ -277,6 +278,32 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
       for (const [tenant, index] of done.indexes) {
         builder.set({ tenant }, index.builder ? 1 : 0);
         age.set({ tenant }, index.ageSeconds);
+      }
+    },
+  };
+}
+
+function lateRetentionMetrics({ counter }: Makers) {
+  const ofRule = (what: string) =>
+    counter(`vivace_retention_rules_dropped_${what}_total`, `What was kept long enough: ${what} by rule.`, ['rule']);
+  const traces = ofRule('traces');
+  const spans = ofRule('spans');
+  const bytes = ofRule('bytes');
+  const blocks = counter('vivace_retention_rules_blocks_rewritten_total', 'Blocks written again without some traces.');
+  const errors = counter('vivace_retention_rules_errors_total', 'Blocks that rules could not be applied to.');
+  return {
+    /** What was done since the last call. */
+    lateRetention(done: {
+      blocksRewritten: number;
+      dropped: ReadonlyMap<string, { traces: number; spans: number; bytes: number }>;
+      errors: string[];
+    }): void {
+      blocks.inc(done.blocksRewritten);
+      errors.inc(done.errors.length);
+      for (const [rule, dropped] of done.dropped) {
+        traces.inc({ rule }, dropped.traces);
+        spans.inc({ rule }, dropped.spans);
+        bytes.inc({ rule }, dropped.bytes);
       }
     },
   };

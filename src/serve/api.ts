@@ -15,7 +15,17 @@ import { type OverridesStore, overridesApi } from './overrides-api.ts';
 import type { ApiLimits } from './parameters.ts';
 import type { Explanation, Queries, Receipt } from './queries.ts';
 import { joinReceipts, overheard, RECEIPT_HEADER, receiptHeader, withReceiptInBody } from './receipt.ts';
-import { type Answer, type ApiRequest, type ApiResponse, failure, notFound, respond, text } from './respond.ts';
+import {
+  type Answer,
+  type ApiRequest,
+  type ApiResponse,
+  failure,
+  JSON_TYPE,
+  notFound,
+  respond,
+  text,
+} from './respond.ts';
+import { previewJson, type RetentionPreview } from './retention-preview.ts';
 import { search } from './search.ts';
 import { type BuildInfo, rootPage, type StatusSources, statusPage, tenantPage } from './status-pages.ts';
 import { tagNames, tagValues } from './tags.ts';
@@ -47,6 +57,8 @@ export interface ApiOptions extends Omit<StatusSources, 'endpoints'> {
   overrides?: OverridesStore;
   /** Deletes traces; without it whoever wants to is refused. */
   deletions?: TraceDeletions;
+  /** What rules of retention come to: those of the tenant, or these. */
+  previewRetention?(tenant: string, rules: string[]): Promise<RetentionPreview>;
   /** TraceQL that whoever sent the request is bound to; may throw what the client is to be told. */
   filterOf?(request: object): string | undefined;
   /** Told of every answer, 499 standing for a client that did not wait. `route` is one of few: safe as a label. */
@@ -202,7 +214,10 @@ function routes(options: ApiOptions): Route[] {
   });
   const ofOneTenant = ({ request }: Incoming): string => {
     if (options.filterOf?.(request) !== undefined)
-      throw new VivaceError('denied', 'cannot delete traces with credentials that see only some of them');
+      throw new VivaceError(
+        'denied',
+        'cannot see to all traces of a tenant with credentials that see only some of them',
+      );
     const rules = { ...options.tenants, multiTenantQueriesEnabled: false };
     return tenantsOf(request.headers['x-scope-orgid'], rules)[0];
   };
@@ -257,6 +272,14 @@ function routes(options: ApiOptions): Route[] {
         const rules = { ...options.tenants, multiTenantQueriesEnabled: false };
         const [tenant] = tenantsOf(request.headers['x-scope-orgid'], rules);
         return overridesApi(overrides, tenant, request, url);
+      }),
+    );
+  const { previewRetention } = options;
+  if (previewRetention !== undefined)
+    table.push(
+      plain(`${options.pathPrefix}/api/retention/preview`, 'admin', async (incoming) => {
+        const preview = await previewRetention(ofOneTenant(incoming), incoming.url.getAll('rule'));
+        return { status: 200, type: JSON_TYPE, body: previewJson(preview) };
       }),
     );
   const endpoints = table.map(({ label, path }) => ({ name: label, path }));

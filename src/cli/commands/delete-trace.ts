@@ -5,9 +5,8 @@ import { VivaceError } from '../../runtime/errors.ts';
 import { serverRequest } from '../server-source.ts';
 import { createTerminal, type Terminal, type World } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
-import { type ApiOptions, apiOptions, isFolder, serverOf } from './shared-options.ts';
+import { type ApiOptions, apiOptions, isFolder, SERVER, serverOf } from './shared-options.ts';
 
-const ENDPOINT = 'host:port or URL of the API';
 const TRACE = 'hexadecimal; zeros on the left may be left out';
 const WAIT_MS = 1000;
 
@@ -24,13 +23,13 @@ export function addDelete(parent: Command, world: World): void {
   const trace = parent
     .command('trace')
     .description('Deletes a trace: it is in no answer from now on, and its bytes go in the background.')
-    .argument('<endpoint>', ENDPOINT)
+    .argument('<endpoint>', SERVER)
     .argument('<trace-id>', TRACE)
     .option('--wait', 'wait until no byte of it is left');
   apiOptions(trace).action(async (endpoint: string, id: string) => {
     const options = trace.opts<ApiOptions & { wait?: boolean }>();
     const terminal = createTerminal(world, options, false);
-    const request = asking(endpoint, options);
+    const request = serverJson(endpoint, options);
     let state = (await request(`/api/traces/${encodeURIComponent(id)}`, 'DELETE')) as DeletedTrace;
     while (options.wait === true && state.state !== 'erased') {
       await sleep(WAIT_MS);
@@ -41,12 +40,12 @@ export function addDelete(parent: Command, world: World): void {
   const status = parent
     .command('status')
     .description('Says what is left of deleted traces.')
-    .argument('<endpoint>', ENDPOINT)
+    .argument('<endpoint>', SERVER)
     .argument('[trace-id]', `${TRACE}; all of them without it`);
   apiOptions(status).action(async (endpoint: string, id?: string) => {
     const options = status.opts<ApiOptions>();
     const terminal = createTerminal(world, options, false);
-    const request = asking(endpoint, options);
+    const request = serverJson(endpoint, options);
     if (id !== undefined)
       return show([(await request(`/api/deleted-traces/${encodeURIComponent(id)}`)) as DeletedTrace], terminal);
     const { traces } = (await request('/api/deleted-traces')) as { traces: DeletedTrace[] };
@@ -55,10 +54,11 @@ export function addDelete(parent: Command, world: World): void {
   });
 }
 
-function asking(endpoint: string, options: ApiOptions): (path: string, method?: string) => Promise<unknown> {
+/** Asks a server for JSON. */
+export function serverJson(endpoint: string, options: ApiOptions): (path: string, method?: string) => Promise<unknown> {
   if (isFolder(endpoint))
     throw new UsageError(
-      `a server deletes traces, and ${endpoint} is a folder; start a server on it, and name its address`,
+      `only a server can do this, and ${endpoint} is a folder; start a server on it, and name its address`,
     );
   const request = serverRequest(serverOf(endpoint, options));
   return async (path, method = 'GET') => {
@@ -66,10 +66,7 @@ function asking(endpoint: string, options: ApiOptions): (path: string, method?: 
     try {
       return JSON.parse(body) as unknown;
     } catch {
-      throw new VivaceError(
-        'invalid',
-        `${endpoint} does not delete traces: it answered ${method} ${path} without JSON`,
-      );
+      throw new VivaceError('invalid', `${endpoint} answered ${method} ${path} without JSON; is it a Vivace?`);
     }
   };
 }

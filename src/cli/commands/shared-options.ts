@@ -46,6 +46,7 @@ export interface ApiOptions extends OutputOptions {
   v1?: boolean;
 }
 
+export const SERVER = 'host:port or URL of the API';
 export const ENDPOINT = 'host:port or URL of the API; or, as a path, a data folder (./data) or a configuration file';
 
 export function apiOptions(command: Command): Command {

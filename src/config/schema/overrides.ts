@@ -49,6 +49,12 @@ export const overrides = section('overrides.Config', {
       compaction_window: active(
         promDuration('0', 'span of time whose blocks are merged, 0 takes the setting of the compactor'),
       ),
+      retention_rules: active(
+        texts(
+          [],
+          'how long traces are kept that match a query, empty takes vivace.retention_rules; only Vivace has this key',
+        ),
+      ),
       compaction_disabled: active(bool(false, 'neither merge blocks nor delete old ones')),
     }),
     metrics_generator: section('overrides.MetricsGeneratorOverrides', {

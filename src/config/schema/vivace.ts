@@ -1,5 +1,5 @@
 /** What only Vivace has. */
-import { active, choice, duration, section, text, uint } from '../setting.ts';
+import { active, choice, duration, section, text, texts, uint } from '../setting.ts';
 
 export const vivace = section('vivace.Config', {
   live_bytes: active(uint(67_108_864, 'memory for spans that are not yet in a block, of the whole process')),
@@ -26,6 +26,12 @@ export const vivace = section('vivace.Config', {
   progress_interval: active(duration('500ms', 'least time between two messages of a streamed answer')),
   auth_file: active(text('', 'file of credentials; switches authentication on for every port')),
   auth_reload_period: active(duration('10s', 'how often it is read again')),
+  retention_rules: active(
+    texts(
+      [],
+      'how long traces are kept that match a query: `30d { status = error }`, `3d 5% { }`; the first rule that applies',
+    ),
+  ),
   delete_traces: active(
     choice(
       'authenticated',
