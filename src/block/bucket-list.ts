@@ -139,7 +139,7 @@ export class BucketList {
   async poll(signal?: AbortSignal): Promise<void> {
     const { tenantConcurrency, errorsTolerated, tenantsTolerated, onProblem } = this.#options;
     const asOfMs = this.#options.now() - this.#lagMs;
-    const names = await this.#bucket.folders('', { signal });
+    const names = (await this.#bucket.folders('', { signal })).filter((name) => !name.includes('~'));
     let failed = 0;
     let failure: unknown;
     await eachOf(names, Math.max(1, tenantConcurrency), async (tenant) => {

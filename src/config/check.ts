@@ -41,6 +41,11 @@ export function checkConfiguration(config: Configuration, isSaid: (path: string)
   checkBounds(config);
   if (backend === 's3') checkS3(config, isSaid);
   if (backend === 'gcs' || backend === 'azure') checkNamed(config, backend);
+  if (config.ingester.ack === 'storage' && backend === 'local')
+    throw new VivaceError(
+      'invalid',
+      'cannot use ingester.ack: storage: storage.trace.backend is local, so there is no bucket; set it to s3, gcs or azure, or ack to local',
+    );
   if (target === 'querier' && config.querier.frontendWorker.frontendAddress === '') {
     throw new VivaceError(
       'invalid',

@@ -7,6 +7,8 @@ import type { AppendLimits } from './trace-limits.ts';
 /** What the live store needs of a log; LocalLog is one, and a replayed log that only waits to be cut is another. */
 export interface LiveLog {
   readonly hasPending: boolean;
+  /** Resolves when what has gathered should be committed. */
+  gather(): Promise<void>;
   /** Bytes that it holds. */
   readonly bytes: number;
   /** Number of the file that what was added goes to, or an earlier one. */

@@ -58,6 +58,10 @@ class GatedLog implements LiveLog {
     this.#open();
   }
 
+  gather(): Promise<void> {
+    return this.log.gather();
+  }
+
   add(tenant: string, body: Uint8Array): number {
     return this.log.add(tenant, body);
   }

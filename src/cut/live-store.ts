@@ -86,6 +86,9 @@ export class LiveStore {
   #committing: Promise<void> | undefined;
   /** To be called after the commit that is under way. */
   #afterCommit: (() => void)[] = [];
+  /** Commits that have ended, and whether one is being written. */
+  #commits = 0;
+  #writing = false;
   #cutting: Promise<void> | undefined;
   #nextLease = 1;
   readonly #leases = new Map<number, LiveColumns[]>();
@@ -524,14 +527,16 @@ export class LiveStore {
   }
 
   async #commitAll(): Promise<void> {
-    // Requests that arrive in the same turn share the first commit.
-    await new Promise((resolve) => setImmediate(resolve));
+    // Later than the caller goes on, who keeps the promise.
+    await null;
     while (this.#options.log.hasPending) {
+      await this.#options.log.gather();
       const batch = this.#unanswered;
       this.#unanswered = [];
       const marks: [Segment, Mark][] = [];
       for (const segment of this.#dirty) marks.push([segment, segment.columns.mark()]);
       this.#dirty.clear();
+      this.#writing = true;
       try {
         await this.#options.log.commit();
       } catch (error) {
@@ -552,10 +557,13 @@ export class LiveStore {
       this.#committed();
     }
     this.#committing = undefined;
+    for (const resolve of this.#afterCommit.splice(0)) resolve();
     if (this.#options.log.hasPending) this.#commit();
   }
 
   #committed(): void {
+    this.#writing = false;
+    this.#commits++;
     for (const resolve of this.#afterCommit.splice(0)) resolve();
   }
 
@@ -580,8 +588,11 @@ export class LiveStore {
     }
   }
 
+  /** Resolves when all that is queued for the log now is in it or refused; not when nothing is queued, which under load is never. */
   async #settled(): Promise<void> {
-    while (this.#committing !== undefined) await this.#committing;
+    const last = this.#commits + (this.#writing ? 2 : 1);
+    while (this.#committing !== undefined && this.#commits < last)
+      await new Promise<void>((resolve) => this.#afterCommit.push(resolve));
   }
 
   async #cutAll(): Promise<void> {

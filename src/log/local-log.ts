@@ -101,6 +101,11 @@ export class LocalLog {
     this.#pendingBytes = 0;
   }
 
+  /** Requests that arrive in the same turn share a commit. */
+  async gather(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
   get hasPending(): boolean {
     return this.#pending.length > 0;
   }

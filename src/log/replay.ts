@@ -38,6 +38,22 @@ export async function replayLog(
   return report;
 }
 
+/** Hands every intact record of one commit to `each`, in order; returns a line for each damaged place. */
+export async function replayCommit(
+  bytes: Uint8Array,
+  each: (record: LogRecord) => void | Promise<void>,
+): Promise<string[]> {
+  const damage: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const parsed = parseRecord(bytes, at);
+    if (parsed.kind === 'record') await each(parsed.record);
+    else damage.push(`offset ${at}: ${parsed.kind === 'torn' ? 'its length reaches beyond the end' : parsed.reason}`);
+    if (parsed.kind === 'torn' || parsed.end < 0) break;
+    at = parsed.end;
+  }
+  return damage;
+}
+
 /** Segments are read in windows, so that a long one does not have to fit in memory. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 

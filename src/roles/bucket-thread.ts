@@ -17,6 +17,7 @@ import { type BlockSource, fetchingSource } from '../block/source.ts';
 import { TraceFilters } from '../block/trace-filters.ts';
 import { retainBucket } from '../compact/bucket-retention.ts';
 import type { RetentionDone, ByTenant } from '../compact/retention.ts';
+import { LOG_FOLDER } from '../log/object-log.ts';
 import { isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
@@ -28,6 +29,7 @@ import { RangeCache, type SharedChunks } from '../store/range-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { BucketCompaction, type BucketCompactionOptions, markAfterMs } from './bucket-compaction.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
+import { answerLogQuestion, type LogQuestion } from './log-objects.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
 
@@ -68,7 +70,7 @@ export type ToBucket =
   | { type: 'reader'; port: MessagePort }
   | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant }
   /** Upload what is left until then, and end. */
-  | { type: 'close'; msMax: number };
+  | { type: 'close'; msMax: number; removeLog: boolean };
 
 export type FromBucket =
   | { type: 'failed'; message: string }
@@ -103,7 +105,7 @@ export interface ChangedBlocks {
   /** What was there before that moment and is not in the list has gone. */
   asOfMs: number;
 }
-export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' };
+export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' } | LogQuestion;
 
 /** What a reader thread asks over its port: a range of a file, now or soon, or which of these blocks may hold the trace. */
 export type ReaderAsksBucket =
@@ -140,6 +142,7 @@ const settings = workerData as BucketSettings;
 const main = parentPort!;
 let stats = emptyStats();
 let bucket: Bucket;
+const started = Promise.withResolvers<void>();
 let list: BucketList;
 let local: LocalBlocks | undefined;
 let compaction: BucketCompaction | undefined;
@@ -208,6 +211,7 @@ async function start(): Promise<void> {
       tell('warn', `cannot list the blocks of tenant ${tenant}: ${text}`, { tenant });
     },
   });
+  started.resolve();
   if (settings.instance !== undefined) {
     const own = settings.instance;
     local = new LocalBlocks(bucket, {
@@ -349,6 +353,7 @@ main.on('message', (message: ToBucket) => {
       writer = message.port;
       writer.on('message', (answer: FromWriterToBucket) => {
         if (answer.type === 'cut') return wake?.();
+        if (answer.type !== 'known') return void answerLog(answer);
         unknown.get(answer.id)?.();
         unknown.delete(answer.id);
       });
@@ -366,12 +371,17 @@ main.on('message', (message: ToBucket) => {
       });
       break;
     case 'close':
-      close(message.msMax).then(
+      close(message).then(
         (left) => send({ type: 'closed', left }),
         () => send({ type: 'closed', left: 1 }),
       );
   }
 });
+
+async function answerLog(question: LogQuestion): Promise<void> {
+  await started.promise;
+  writer!.postMessage(await answerLogQuestion(bucket, (tenant) => list.refresh(tenant), question));
+}
 
 /** Resolves when the writer thread lists blocks accordingly. */
 function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Promise<void> {
@@ -412,8 +422,8 @@ async function rangeOf({ tenant, block, name, size, offset, length }: RangeAsked
   }
 }
 
-/** Resolves with the number of uploads that failed. */
-async function close(msMax: number): Promise<number> {
+/** Resolves with the number of uploads that failed. `removeLog`: the log of this process is in the bucket, and all of it is in blocks. */
+async function close({ msMax, removeLog }: { msMax: number; removeLog: boolean }): Promise<number> {
   stopping.abort();
   wake?.();
   // The writer thread has ended before.
@@ -425,8 +435,21 @@ async function close(msMax: number): Promise<number> {
   await list
     .publish(signal)
     .catch((error: unknown) => tell('warn', `cannot write the indexes of tenants: ${messageOf(error)}`, {}));
+  if (left === 0 && removeLog && settings.instance !== undefined) await removeOwnLog(settings.instance, signal);
   sendStats();
   return left;
+}
+
+/** Nobody needs to take over the log of a process that has stopped in order. */
+async function removeOwnLog(instance: string, signal: AbortSignal): Promise<void> {
+  try {
+    const keys: string[] = [];
+    for await (const { key } of bucket.list(`${LOG_FOLDER}/${instance}/`, { signal })) keys.push(key);
+    // The owner's object is the last in this order, so an end in between leaves a log that is taken over as any other.
+    for (const key of keys.sort()) await bucket.delete(key, { signal });
+  } catch (error) {
+    tell('warn', `cannot remove the log of this process from the bucket: ${messageOf(error)}`, {});
+  }
 }
 
 function tell(level: 'warn' | 'error', message: string, fields: Record<string, string | number>): void {

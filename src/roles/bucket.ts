@@ -31,7 +31,7 @@ export interface BucketSide {
   /** Lets a reader thread ask for ranges. */
   connect(reader: Worker): void;
   /** Uploads what is only on this machine, for at most so long, and ends the thread; whether nothing is left. */
-  close(msMax: number): Promise<boolean>;
+  close(msMax: number, removeLog: boolean): Promise<boolean>;
 }
 
 /** Starts the bucket thread. */
@@ -79,11 +79,11 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
       const hello: ToReader = { type: 'bucket', port: asks };
       reader.postMessage(hello, [asks]);
     },
-    async close(msMax) {
+    async close(msMax, removeLog) {
       closing = true;
       const left = await new Promise<number>((resolve) => {
         onClosed = resolve;
-        post({ type: 'close', msMax });
+        post({ type: 'close', msMax, removeLog });
       });
       await worker.terminate();
       return left === 0;

@@ -148,6 +148,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       pageRows: PAGE_ROWS,
       createdBy,
       fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
+      ack: config.ingester.ack === 'storage' ? 'storage' : 'local',
       limits: limitTable(config, tenants),
       blocklistPollMs: config.storage.trace.blocklistPollMs,
       retention: remote ? undefined : retention,
@@ -586,7 +587,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);
       const cut = await writer.close();
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
-      if (bucket !== undefined && !(await bucket.close(graceMs)))
+      if (bucket !== undefined && !(await bucket.close(graceMs, cut && config.ingester.ack === 'storage')))
         log.log('error', 'not every block could be uploaded; their folder keeps them for the next start', {});
       await readers.close();
       peers?.close();

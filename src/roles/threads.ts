@@ -62,15 +62,19 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
   let next = 1;
   let closing = false;
   let gone = false;
+  let isReady = false;
   const post = (message: ToWriter, transfer: (ArrayBuffer | MessagePort)[] = []): void =>
     worker.postMessage(message, transfer);
   const ready = new Promise<{ replayedSpans: number; damage: string[] }>((resolve, reject) => {
     worker.on('message', (message: FromWriter) => {
       switch (message.type) {
         case 'ready':
+          isReady = true;
           resolve(message);
           break;
         case 'failed':
+          // Before it is ready, who waits for that hears of it.
+          if (isReady) events.onGone(new Error(message.message));
           reject(new VivaceError('internal', message.message));
           break;
         case 'pushed':

@@ -17,11 +17,15 @@ import { LiveStore } from '../cut/live-store.ts';
 import type { LiveLog, LiveStoreOptions } from '../cut/live-store-options.ts';
 import type { AppendLimits } from '../cut/trace-limits.ts';
 import { LocalLog } from '../log/local-log.ts';
+import type { ObjectLog } from '../log/object-log.ts';
+import { OWNER_MS } from '../log/object-ownership.ts';
 import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ownership.ts';
 import { RECORD_CUT } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
+import { type AskedLogObjects, askLogObjects, type LogAnswer } from './log-objects.ts';
+import { ObjectLogs } from './object-logs.ts';
 import { Compaction, type CompactionDone, type CompactionSettings } from './compaction.ts';
 import { Deletions, type DeletionsDone, type DeletionState } from './deletions.ts';
 import { LateRetention, type LateRetentionDone, type RetentionPreview } from './late-retention.ts';
@@ -45,6 +49,8 @@ export interface WriterSettings {
   pageRows: number;
   createdBy: string;
   fsync: 'always' | 'never';
+  /** Where a request must be before it is answered. */
+  ack: 'local' | 'storage';
   limits: LimitTable;
   blocklistPollMs: number;
   /** undefined: this process deletes no old blocks in the folder. */
@@ -183,7 +189,10 @@ const late = new LateRetention(catalog, settings.rules ?? { base: undefined, own
 });
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
-let own: { store: LiveStore; log: LocalLog; directory: string } | undefined;
+/** The bucket as the log has it, once its thread is connected. */
+const logObjects = Promise.withResolvers<AskedLogObjects>();
+let objectLogs: ObjectLogs | undefined;
+let own: { store: LiveStore; log: LocalLog | ObjectLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
 const readers = new Set<MessagePort>();
 const forgetting = new Map<number, () => void>();
@@ -205,17 +214,15 @@ async function start(): Promise<void> {
   const damage: string[] = [];
   if (settings.instance !== undefined) {
     const directory = path.join(settings.walDirectory, settings.instance);
-    const localLog = new LocalLog({
-      directory,
-      fsync: settings.fsync,
-      segmentBytesMax: settings.logSegmentBytes,
-      reserveBytes: () => stores.reduce((sum, store) => sum + store.blockBytesExpected, 0),
-    });
-    await localLog.open();
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const ownLog =
+      settings.ack === 'storage' ? await openObjectLog(settings.instance, directory) : await openLocalLog(directory);
     writeOwner(settings.walDirectory, settings.instance);
-    const store = new LiveStore(storeOptions(localLog, settings.instance, directory));
-    own = { store, log: localLog, directory };
+    const cut = 'blockCut' in ownLog ? (block: string) => ownLog.blockCut(block) : undefined;
+    const store = new LiveStore(storeOptions(ownLog, settings.instance, directory, cut));
+    own = { store, log: ownLog, directory };
     stores.push(store);
+    void objectLogs?.takeOver();
     const replayed = await takeOver();
     replayedSpans = replayed.spans;
     damage.push(...replayed.damage);
@@ -271,10 +278,7 @@ main.on('message', (message: ToWriter) => {
       break;
     case 'bucket':
       bucket = message.port;
-      bucket.on('message', ({ id, tenant, added, removed, asOfMs }: ChangedBlocks) => {
-        catalog.changeRemote(tenant, added, removed, asOfMs);
-        tellBucket({ type: 'known', id });
-      });
+      serveBucket(bucket);
       break;
     case 'flush':
       if (message.tenant !== undefined && !isKnown(message.tenant)) {
@@ -342,6 +346,47 @@ function tellBucket(message: FromWriterToBucket): void {
 
 function isKnown(tenant: string): boolean {
   return stores.some((store) => store.traces.has(tenant)) || catalog.blocks(tenant).length > 0;
+}
+
+async function openLocalLog(directory: string): Promise<LocalLog> {
+  const localLog = new LocalLog({
+    directory,
+    fsync: settings.fsync,
+    segmentBytesMax: settings.logSegmentBytes,
+    reserveBytes: () => stores.reduce((sum, store) => sum + store.blockBytesExpected, 0),
+  });
+  await localLog.open();
+  return localLog;
+}
+
+async function openObjectLog(instance: string, directory: string): Promise<ObjectLog> {
+  const logs = await ObjectLogs.open({
+    objects: await logObjects.promise,
+    instance,
+    openStore: (dead, cut) => replayStore(dead, directory, cut),
+    dropStore: (store) => stores.splice(stores.indexOf(store), 1),
+    cutTo,
+    log,
+  });
+  every(OWNER_MS, () => {
+    // Its spans are another process's now; what it took from here on, two would have.
+    logs.tick().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
+  });
+  objectLogs = logs;
+  return logs.log;
+}
+
+/** Takes in which blocks come and go in the bucket. */
+function serveBucket(port: MessagePort): void {
+  const objects = askLogObjects(port);
+  port.on('message', (message: ChangedBlocks | LogAnswer) => {
+    if ('type' in message) return objects.onAnswer(message);
+    const { id, tenant, added, removed, asOfMs } = message;
+    for (const { blockID } of added) objectLogs?.uploaded(blockID);
+    catalog.changeRemote(tenant, added, removed, asOfMs);
+    tellBucket({ type: 'known', id });
+  });
+  logObjects.resolve(objects);
 }
 
 /** Answers that become ready in one turn go in one message. */
@@ -412,7 +457,13 @@ function serveReader(port: MessagePort): void {
   });
 }
 
-function storeOptions(liveLog: LiveLog, instance: string, directory: string): LiveStoreOptions {
+/** `cut` hears of every block of the store. */
+function storeOptions(
+  liveLog: LiveLog,
+  instance: string,
+  directory: string,
+  cut?: (block: string) => void,
+): LiveStoreOptions {
   return {
     log: liveLog,
     instance,
@@ -437,6 +488,7 @@ function storeOptions(liveLog: LiveLog, instance: string, directory: string): Li
     onLeftOut: (tenant, ids, of) => deletions.noteLate(tenant, ids, of),
     onBlock(block, cutMs) {
       catalog.add(block);
+      cut?.(block.id);
       tellBucket({ type: 'cut' });
       stats.cuts.push({ ms: cutMs, bytes: block.meta.size + block.meta.vivace.tracesBytes });
     },
@@ -478,27 +530,16 @@ async function takeOver(): Promise<{ spans: number; damage: string[] }> {
   for (const { instance, directory } of await takeOverDeadLogs(settings.walDirectory, settings.instance!)) {
     // What its process cut last may be newer than the list.
     for (const problem of catalog.refresh()) log('warn', problem, {});
-    const cutTo = new Map<string, number>();
-    for (const tenant of catalog.tenants())
-      for (const block of catalog.blocks(tenant)) {
-        for (const of of logsOf(block.meta))
-          if (of.instance === instance) cutTo.set(tenant, Math.max(cutTo.get(tenant) ?? 0, of.sequence));
-      }
+    const cut = new Map(catalog.tenants().map((tenant) => [tenant, cutTo(tenant, instance)]));
     await replayLog(directory, (record) => {
       if (record.type !== RECORD_CUT || record.body.length !== 8) return;
       const sequence = new DataView(record.body.buffer, record.body.byteOffset).getFloat64(0, true);
-      cutTo.set(record.tenant, Math.max(cutTo.get(record.tenant) ?? 0, sequence));
+      cut.set(record.tenant, Math.max(cut.get(record.tenant) ?? 0, sequence));
     });
-    const store = new LiveStore({
-      ...storeOptions(NO_LOG, instance, directory),
-      // What was acknowledged over minutes is read back within a second.
-      limits: (tenant) => ({ ...(limits.own.get(tenant) ?? limits.base), liveTracesMax: 0 }),
-      onAppended: () => {},
-    });
-    stores.push(store);
+    const store = replayStore(instance, directory);
     let refused = 0;
     const report = await replayLog(directory, async (record) => {
-      if (record.type === RECORD_CUT || record.sequence <= (cutTo.get(record.tenant) ?? 0)) return;
+      if (record.type === RECORD_CUT || record.sequence <= (cut.get(record.tenant) ?? 0)) return;
       try {
         result.spans += (await store.replay(record.tenant, record.body, record.sequence)).spans;
       } catch {
@@ -513,6 +554,26 @@ async function takeOver(): Promise<{ spans: number; damage: string[] }> {
   return result;
 }
 
+/** Up to which number of that log the tenant's records are in blocks. */
+function cutTo(tenant: string, instance: string): number {
+  let sequence = 0;
+  for (const block of catalog.blocks(tenant))
+    for (const of of logsOf(block.meta)) if (of.instance === instance) sequence = Math.max(sequence, of.sequence);
+  return sequence;
+}
+
+/** A store for the spans of a dead process. */
+function replayStore(instance: string, directory: string, cut?: (block: string) => void): LiveStore {
+  const store = new LiveStore({
+    ...storeOptions(NO_LOG, instance, directory, cut),
+    // What was acknowledged over minutes is read back within a second.
+    limits: (tenant) => ({ ...(limits.own.get(tenant) ?? limits.base), liveTracesMax: 0 }),
+    onAppended: () => {},
+  });
+  stores.push(store);
+  return store;
+}
+
 async function finishTakeOver(store: LiveStore, directory: string): Promise<void> {
   if (await store.close()) {
     await fs.promises.rm(directory, { recursive: true, force: true });
@@ -522,6 +583,7 @@ async function finishTakeOver(store: LiveStore, directory: string): Promise<void
 
 /** A replayed log is not written to; its folder goes when everything in it is in blocks. */
 const NO_LOG: LiveLog = {
+  gather: async () => {},
   hasPending: false,
   // It goes as a whole.
   file: Number.MAX_SAFE_INTEGER,
@@ -540,10 +602,10 @@ async function close(): Promise<boolean> {
   await Promise.all([compaction?.close(), deletions.close(), late.close()]);
   let ok = true;
   for (const store of [...stores].reverse()) ok = (await store.close()) && ok;
-  if (own !== undefined) {
+  if (own?.log instanceof LocalLog) {
     if (ok) await own.log.destroy();
     else await own.log.close();
-  }
+  } else if (own !== undefined) fs.rmSync(own.directory, { recursive: true, force: true });
   sendStats();
   return ok;
 }

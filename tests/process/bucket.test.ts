@@ -316,6 +316,118 @@ describe('blocks in the bucket of another kind', () => {
   }
 });
 
+describe('a log in the bucket', { skip }, () => {
+  const flags = ['--ingester.ack=storage'];
+
+  test('what is acknowledged outlives the machine and all that was on its disk, once', async (t) => {
+    const bucket = makeBucket();
+    const options = over(t, bucket, flags);
+    const server = await startServer(t, options);
+    const batches = [await send(server)];
+    assert.equal(logOf(bucket).filter((key) => key.endsWith('.log')).length, 1);
+    assert.deepEqual(fs.globSync('**/*.log', { cwd: options.directory }), [], 'none on the disk');
+    batches.push(...(await Promise.all([send(server), send(server), send(server)])));
+    for (const batch of batches) await complete(server, batch);
+    // Part of it is in a block of the bucket.
+    await ask(`${server.url}/flush`);
+    await until('the bucket has a block', () => metas(bucket).length === 1);
+    batches.push(await send(server));
+    await server.kill();
+    fs.rmSync(options.directory, { recursive: true });
+    silentForMinutes(bucket);
+    // Two that want it: one gets it.
+    const others = await Promise.all([startServer(t, over(t, bucket, flags)), startServer(t, over(t, bucket, flags))]);
+    await until('all that was left is in blocks', async () => {
+      for (const other of others) await ask(`${other.url}/flush`);
+      return logOf(bucket).every((key) => key.endsWith('/owner')) && logOf(bucket).length === others.length;
+    });
+    const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
+    for (const batch of batches) await complete(reader, batch);
+    const stored = metas(bucket).map(
+      (meta) => JSON.parse(fs.readFileSync(meta, 'utf8')) as { vivace: { spans: number } },
+    );
+    assert.equal(
+      stored.reduce((sum, { vivace }) => sum + vivace.spans, 0),
+      batches.length * 42,
+    );
+    assert.equal(metas(bucket).length, 2, 'what was in blocks already is not written again');
+  });
+
+  test('no answer says that spans are safe which the bucket has refused', async (t) => {
+    const bucket = makeBucket();
+    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const options = over(t, bucket, [...flags, '--storage.trace.s3.retry-max-attempts=1'], proxy.endpoint);
+    const server = await startServer(t, options);
+    const first = await send(server);
+    proxy.decide = ({ method, url = '' }) => (method === 'PUT' && url.includes('.log') ? 'slow-down' : 'none');
+    const refused = makeBatch(next, { traces: 1, spansPerTrace: 3 });
+    const answer = await post(server.otlpUrl, refused.body);
+    assert.equal(answer.status, 503);
+    const [trace] = refused.traces.keys();
+    assert.deepEqual(await spansOf(server.url, trace), []);
+    proxy.decide = () => 'none';
+    assert.equal((await post(server.otlpUrl, refused.body)).status, 200);
+    await complete(server, refused);
+    await complete(server, first);
+  });
+
+  test('a process that is stopped leaves blocks and no log', async (t) => {
+    const bucket = makeBucket();
+    const server = await startServer(t, over(t, bucket, flags));
+    const batch = await send(server);
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    assert.deepEqual(logOf(bucket), []);
+    const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
+    await untilComplete(reader, batch);
+  });
+
+  test('objects leave the log when their spans are in blocks of the bucket', async (t) => {
+    const bucket = makeBucket();
+    const server = await startServer(t, over(t, bucket, flags));
+    const batch = await send(server);
+    await ask(`${server.url}/flush`);
+    await until('the log is empty', () => logOf(bucket).every((key) => key.endsWith('/owner')));
+    assert.equal(metas(bucket).length, 1);
+    await complete(server, batch);
+  });
+
+  test('a process whose log was taken over while it seemed dead ends, and does not go on beside the other', async (t) => {
+    const bucket = makeBucket();
+    const server = await startServer(t, over(t, bucket, flags));
+    const batch = await send(server);
+    process.kill(server.pid, 'SIGSTOP');
+    silentForMinutes(bucket);
+    const other = await startServer(t, over(t, bucket, flags));
+    await untilComplete(other, batch);
+    const ended = server.exited;
+    process.kill(server.pid, 'SIGCONT');
+    assert.equal((await ended).code, 1);
+    assert.match(server.stderr(), /was taken over by another process/);
+    await ask(`${other.url}/flush`);
+    await complete(other, batch);
+  });
+});
+
+test('a log in the bucket wants a bucket', async (t) => {
+  const server = await startServer(t, {
+    directory: temporaryFolder(t),
+    flags: ['--ingester.ack=storage'],
+    wait: false,
+  });
+  assert.notEqual((await server.exited).code, 0);
+  assert.match(server.stderr(), /cannot use ingester\.ack: storage: storage\.trace\.backend is local/);
+});
+
+function logOf(bucket: string): string[] {
+  return fs.globSync('vivace~log/*/*', { cwd: root(bucket) });
+}
+
+/** The owners of all logs have written nothing for two minutes, as far as the bucket's clock says. */
+function silentForMinutes(bucket: string): void {
+  const then = new Date(Date.now() - 120_000);
+  for (const key of logOf(bucket)) fs.utimesSync(path.join(root(bucket), key), then, then);
+}
+
 let buckets = 0;
 function makeBucket(): string {
   const bucket = `bucket-${++buckets}`;

@@ -2,6 +2,7 @@
 import {
   active,
   bool,
+  choice,
   csv,
   duration,
   float,
@@ -65,6 +66,13 @@ export const ingester = section('ingester.Config', {
   override_ring_key: text('ring', 'name of the ring'),
   flush_all_on_shutdown: bool(false, 'finish every block on stop'),
   flush_object_storage: bool(true, 'write blocks to the store'),
+  ack: active(
+    choice(
+      'local',
+      ['local', 'storage'],
+      'local: a span is answered for when the log on this machine has it; storage: when the bucket has it, for disks that vanish',
+    ),
+  ),
 });
 export const live_store = section('livestore.Config', {
   ring: section('livestore.RingConfig', {
