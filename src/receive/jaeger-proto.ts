@@ -67,8 +67,8 @@ class JaegerProto {
   readonly #references = new References();
   readonly #time = new Time();
   readonly #end = new Time();
-  readonly #traceId = [0, 0, 0, 0];
-  readonly #otherTraceId = [0, 0, 0, 0];
+  readonly #traceId = new Uint32Array(4);
+  readonly #otherTraceId = new Uint32Array(4);
   #scopeName = '';
   #scopeVersion = '';
   #scopeKey = '';
@@ -178,7 +178,7 @@ class JaegerProto {
   #reference(): void {
     const { reader } = this;
     const traceId = this.#otherTraceId;
-    traceId.fill(0);
+    traceId[0] = traceId[1] = traceId[2] = traceId[3] = 0;
     let spanHigh = 0;
     let spanLow = 0;
     let followsFrom = false;
@@ -190,7 +190,7 @@ class JaegerProto {
           spanHigh = word(reader.bytes, reader.pos);
           spanLow = word(reader.bytes, reader.pos + 4);
         } else {
-          traceId.fill(0);
+          traceId[0] = traceId[1] = 0;
           for (let i = 0, at = end - 4; at >= reader.pos; i++, at -= 4) traceId[3 - i] = word(reader.bytes, at);
         }
         reader.pos = end;

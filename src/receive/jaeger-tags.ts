@@ -138,7 +138,7 @@ export class References {
     this.count = 0;
   }
 
-  add(traceId: readonly number[], spanIdHigh: number, spanIdLow: number, followsFrom: boolean): void {
+  add(traceId: Uint32Array, spanIdHigh: number, spanIdLow: number, followsFrom: boolean): void {
     if (this.count === this.#followsFrom.length) this.#grow();
     const at = this.count * 6;
     for (let i = 0; i < 4; i++) this.#words[at + i] = traceId[i];
@@ -151,7 +151,7 @@ export class References {
    * Writes the parent and the links of a span. The parent is the one given, if it is not zero, or else the first that
    * the span is a child of, or else follows from, in its own trace. What is a child of the parent is no link.
    */
-  write(out: ProtoWriter, traceId: readonly number[], parentHigh: number, parentLow: number): void {
+  write(out: ProtoWriter, traceId: Uint32Array, parentHigh: number, parentLow: number): void {
     if ((parentHigh | parentLow) === 0 && this.count > 0) {
       let parent = this.#find(traceId, 0);
       if (parent < 0) parent = this.#find(traceId, 1);
@@ -175,7 +175,7 @@ export class References {
     }
   }
 
-  #find(traceId: readonly number[], followsFrom: 0 | 1): number {
+  #find(traceId: Uint32Array, followsFrom: 0 | 1): number {
     for (let i = 0; i < this.count; i++) {
       if (this.#followsFrom[i] !== followsFrom) continue;
       const at = i * 6;

@@ -50,7 +50,8 @@ export class JaegerThrift {
   readonly #fields = new TagTable();
   readonly #references = new References();
   readonly #time = new Time();
-  readonly #traceId = [0, 0, 0, 0];
+  readonly #traceId = new Uint32Array(4);
+  readonly #otherTraceId = new Uint32Array(4);
   #spans = 0;
   #invalid = 0;
 
@@ -114,7 +115,7 @@ export class JaegerThrift {
     const head = spanHead(out);
     const empty = out.length;
     const traceId = this.#traceId;
-    traceId.fill(0);
+    traceId[0] = traceId[1] = traceId[2] = traceId[3] = 0;
     this.#references.reset();
     const time = this.#time;
     let spanHigh = 0;
@@ -211,7 +212,8 @@ export class JaegerThrift {
 
   #readReferences(thrift: ThriftReader): void {
     const count = structs(thrift);
-    const traceId = [0, 0, 0, 0];
+    const traceId = this.#otherTraceId;
+    traceId[0] = traceId[1] = traceId[2] = traceId[3] = 0;
     for (let i = 0; i < count; i++) {
       let followsFrom = false;
       let spanHigh = 0;

@@ -85,7 +85,7 @@ export class TagTable {
   reset(source: { readonly bytes: Uint8Array }): void {
     this.#source = source;
     this.count = 0;
-    this.#literals.length = 0;
+    if (this.#literals.length > 0) this.#literals.length = 0;
     if (this.#tags.length > STRIDE * TAGS_KEPT_MAX) this.#resize(TAGS);
     if (++this.#mark === 0x7fffffff) {
       this.#slots.fill(0);
@@ -435,7 +435,13 @@ const SEED = randomBytes(4).readInt32LE();
 
 function hashOf(bytes: Uint8Array, start: number, end: number): number {
   let hash = SEED ^ (end - start);
-  for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
+  let at = start;
+  for (const words = end - 3; at < words; at += 4) {
+    const word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+    hash = Math.imul(hash ^ word, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
   // Of 30 bits, which V8 keeps without a heap number.
   return (hash ^ (hash >>> 15)) & 0x3fffffff;
 }

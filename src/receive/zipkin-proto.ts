@@ -98,12 +98,12 @@ function readId(reader: ProtoReader, id: Uint8Array, of: string, mayBeEmpty: boo
 function textEnd(reader: ProtoReader): number {
   const end = reader.lengthEnd();
   const { bytes } = reader;
-  for (let at = reader.pos; at < end; at++) {
-    if (bytes[at] < 0x80) continue;
-    // Rare enough to pay for a view.
-    if (!isUtf8(bytes.subarray(reader.pos, end))) throw undecodable('text that is not UTF-8');
-    break;
-  }
+  let at = reader.pos;
+  let bits = 0;
+  for (const words = end - 3; at < words; at += 4) bits |= bytes[at] | bytes[at + 1] | bytes[at + 2] | bytes[at + 3];
+  for (; at < end; at++) bits |= bytes[at];
+  // Anything but ASCII is rare enough to pay for a view.
+  if (bits > 0x7f && !isUtf8(bytes.subarray(reader.pos, end))) throw undecodable('text that is not UTF-8');
   return end;
 }
 
