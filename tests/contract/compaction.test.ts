@@ -14,6 +14,8 @@ import {
   NothingStays,
   type FolderMergeOptions,
 } from '../../src/compact/merge-blocks.ts';
+import { rebuiltMeta } from '../../src/block/meta-rebuilt.ts';
+import { folderFiles, verifyBlock } from '../../src/block/verify.ts';
 import { TraceIds } from '../../src/block/trace-ids.ts';
 import { cutSome } from '../../src/cut/cut-block.ts';
 import { TooLarge } from '../../src/compact/merged-schema.ts';
@@ -270,6 +272,13 @@ async function assertRowGroups(ref: LocalBlockRef, spans: number, rowsMax: numbe
   }
   assert.equal(bytes, ref.meta.size);
   close();
+  const files = folderFiles(ref.directory);
+  assert.deepEqual(await verifyBlock(ref.meta, files, async () => {}), []);
+  const rebuilt = await rebuiltMeta('test', ref.id, files, 0, async () => {});
+  assert.ok(typeof rebuilt !== 'string', String(rebuilt));
+  for (const key of ['totalObjects', 'totalRecords', 'size', 'footerSize', 'startTime', 'endTime'] as const)
+    assert.equal(rebuilt[key], ref.meta[key], key);
+  await files.close();
 }
 
 const TRACE = TRACE_IDS[2];
