@@ -3,6 +3,7 @@ import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
 import type { Reference } from '../traceql/ast.ts';
 import { has } from './bits.ts';
+import { VivaceError } from '../runtime/errors.ts';
 import { eachValue, gather, lineString, rangeOf, traceEnd, traceStart } from './gather.ts';
 import { type Listings, listedValues } from './listed-values.ts';
 import type { FoundAttribute, FoundSpan, FoundTraceSummary } from './results.ts';
@@ -28,13 +29,29 @@ export interface DescribedSet {
   attributes: FoundAttribute[];
 }
 
-/** The traces with their span sets, `spansMax` spans of each listed; their places are all there are. */
+/** What an answer may take in memory before it is written: several may be under way in a small container. */
+export const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+/** About what a trace, a listed span and an attribute of one take. */
+export const TRACE_BYTES = 3000;
+const SPAN_BYTES = 300;
+const ATTRIBUTE_BYTES = 150;
+
+export function tooLarge(bytesMax: number): VivaceError {
+  return new VivaceError(
+    'invalid',
+    `cannot answer this search: its traces take more than ${bytesMax} bytes of memory; lower limit or spss, or narrow the range`,
+  );
+}
+
+/** The traces with their span sets, `spansMax` spans of each listed; their places are all there are. Throws what `tooLarge` makes. */
 export async function describeTraces(
   chosen: readonly (DescribedTrace & { sets: DescribedSet[] })[],
   listings: Listings,
   spansMax: number,
   repeats: RepeatedSpanCache,
   stop: () => void,
+  bytesMax = ANSWER_BYTES_MAX,
 ): Promise<FoundTraceSummary[]> {
   const summaries = chosen.map(
     ({ id }): FoundTraceSummary => ({
@@ -66,6 +83,10 @@ export async function describeTraces(
       spanSets!.push(attributes.length === 0 ? { spans, matched } : { spans, matched, attributes });
     }
   }
+  let spans = 0;
+  for (const rows of listed.values()) spans += rows.length;
+  const bytes = TRACE_BYTES * chosen.length + spans * (SPAN_BYTES + ATTRIBUTE_BYTES * listings.attributes.length);
+  if (bytes > bytesMax) throw tooLarge(bytesMax);
   for (const [segment, rows] of listed) {
     stop();
     await addSpans(segment, listings, rows, stop);

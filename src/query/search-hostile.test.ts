@@ -75,3 +75,26 @@ test('a query ends soon after nobody waits for it', async (t) => {
     await assert.rejects(searchTraces([block], parseQuery(text), options, joiningOf()), /the client has gone/, text);
   }
 });
+
+test('an answer that would not fit into memory is refused', async (t) => {
+  const spans = Array.from(
+    { length: 40 },
+    (_, i): SpanSpec => ({ trace: 1 + i, span: i + 1, attributes: { n: BigInt(i) } }),
+  );
+  const { live, block } = await bothForms(t, spans);
+  for (const segment of [live, block]) {
+    const search = (limit: number, answerBytesMax: number) =>
+      searchTraces(
+        [segment],
+        parseQuery('{ span.n >= 0 } | select(span.n)'),
+        { ...EVER, limit, spansPerSpanSet: 3, stop() {}, answerBytesMax },
+        joiningOf(),
+      );
+    const refused = { code: 'invalid', message: /lower limit or spss/ };
+    // Too many traces, and traces that fit with spans that do not.
+    await assert.rejects(search(40, 39 * 3000), refused);
+    await assert.rejects(search(40, 40 * 3000 + 100), refused);
+    assert.equal((await search(40, 40 * 3600)).traces.length, 40);
+    assert.equal((await search(10, 10 * 3600)).traces.length, 10);
+  }
+});

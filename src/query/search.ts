@@ -9,7 +9,16 @@ import type { Segment } from '../block/segment.ts';
 import type { TraceLines } from '../block/traces-file.ts';
 import type { Query, Stage } from '../traceql/ast.ts';
 import { type Bits, isEmpty, nextOne, rowsOf } from './bits.ts';
-import { type DescribedSet, describeTraces, spanIdsAt, timesAt, type TracePlace } from './describe.ts';
+import {
+  ANSWER_BYTES_MAX,
+  type DescribedSet,
+  describeTraces,
+  tooLarge,
+  TRACE_BYTES,
+  spanIdsAt,
+  timesAt,
+  type TracePlace,
+} from './describe.ts';
 import { gather, hex } from './gather.ts';
 import { listingsOf, shownValue } from './listed-values.ts';
 import { evaluate, isPerSpan, type PipelineContext, selectRows } from './pipeline.ts';
@@ -26,6 +35,8 @@ export interface SearchOptions extends PipelineContext {
   startSeconds: number;
   endSeconds: number;
   progress?: Progress<SearchOutcome>;
+  /** ANSWER_BYTES_MAX unless said otherwise. */
+  answerBytesMax?: number;
 }
 
 /** The traces that match, newest first. Segments come newest first. */
@@ -46,7 +57,8 @@ export async function searchTraces(
   let inspectedTraces = 0;
   const outcome = async (chosen: Candidate[]): Promise<SearchOutcome> => {
     options.begin?.('describe traces');
-    const traces = await describeTraces(chosen, listings, options.spansPerSpanSet, joining.repeats, options.stop);
+    const { spansPerSpanSet, stop, answerBytesMax } = options;
+    const traces = await describeTraces(chosen, listings, spansPerSpanSet, joining.repeats, stop, answerBytesMax);
     return { traces, inspectedTraces };
   };
   for await (const unit of unitsOf(inRange, pipeline, joining, options.stop)) {
@@ -156,7 +168,10 @@ class Found {
         });
       else known.start = Math.min(known.start, starts[index]);
     }
-    if (this.#candidates.size > 2 * this.#options.limit) this.#drop();
+    const { limit, answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
+    const tracesMax = Math.floor(answerBytesMax / TRACE_BYTES);
+    if (this.#candidates.size > Math.min(2 * limit, tracesMax)) this.#drop();
+    if (this.#candidates.size > tracesMax) throw tooLarge(answerBytesMax);
   }
 
   /** Whether the segments that are left cannot add anything that is wanted. */
