@@ -11,5 +11,5 @@ export function renderMetrics(
   stop: () => void = () => {},
 ): Uint8Array {
   if (form.type === 'protobuf') return instant ? instantProtobuf(answer, stop) : rangeProtobuf(answer, stop);
-  return Buffer.from(instant ? instantJson(answer, stop) : rangeJson(answer, stop));
+  return instant ? instantJson(answer, stop) : rangeJson(answer, stop);
 }
