@@ -142,7 +142,7 @@ function counted(
   for (let trace = 0; trace < ruleOf.length; trace++) {
     const rule = ruleOf[trace] < 0 ? keepRules.length : ruleOf[trace];
     const count = counts[rule];
-    const bytes = spans[trace] * spanBytes;
+    const bytes = Math.round(spans[trace] * spanBytes);
     count.traces++;
     count.spans += spans[trace];
     count.bytes += bytes;

@@ -16,15 +16,14 @@ export interface RetentionPreview {
   }[];
 }
 
-/** Bytes are whole: they are a share of those of blocks. */
 export function previewJson({ blocks, missing, rules }: RetentionPreview): string {
   return JSON.stringify({
     blocks,
     ...(missing.length > 0 && { missing }),
     rules: rules.map(({ rule, traces, spans, bytes, droppedTraces, droppedSpans, droppedBytes }) => ({
       rule,
-      ...{ traces, spans, bytes: Math.round(bytes) },
-      dropped: { traces: droppedTraces, spans: droppedSpans, bytes: Math.round(droppedBytes) },
+      ...{ traces, spans, bytes },
+      dropped: { traces: droppedTraces, spans: droppedSpans, bytes: droppedBytes },
     })),
   });
 }
