@@ -64,12 +64,13 @@ export async function describeTraces(
       serviceStats: new Map(),
     }),
   );
-  await addTraceLines([], chosen, summaries);
+  await addTraceLines([], chosen, summaries, stop);
   await takeOffRepeated(chosen, summaries, repeats, stop);
   stop();
   // Listed rows of all traces, segment by segment, so that each column is read once and in order.
   const listed = new Map<Segment, ListedRow[]>();
   for (let i = 0; i < chosen.length; i++) {
+    if (i % STOP_EVERY === 0) stop();
     const { spanSets } = summaries[i];
     for (const { rows, attributes } of chosen[i].sets) {
       const spans: FoundSpan[] = [];
@@ -89,7 +90,9 @@ export async function describeTraces(
   if (bytes > bytesMax) throw tooLarge(bytesMax);
   for (const [segment, rows] of listed) {
     stop();
-    await addSpans(segment, listings, rows, stop);
+    inOrderOfRows(rows);
+    for (let from = 0; from < rows.length; from += SPANS_AT_ONCE)
+      await addSpans(segment, listings, rows.slice(from, from + SPANS_AT_ONCE), stop);
   }
   return summaries;
 }
@@ -102,16 +105,19 @@ export async function addTraceLines(
   elsewhere: readonly Segment[],
   chosen: readonly DescribedTrace[],
   summaries: readonly FoundTraceSummary[],
+  stop: () => void,
 ): Promise<BigUint64Array> {
   const ends = new BigUint64Array(chosen.length);
   const stats: KnownStats = new Map();
   const known = new Map<Segment, TraceLines>();
-  for (let i = 0; i < chosen.length; i++)
+  for (let i = 0; i < chosen.length; i++) {
+    if (i % STOP_EVERY === 0) stop();
     for (const { segment, trace } of chosen[i].places) {
       let lines = known.get(segment);
       if (lines === undefined) known.set(segment, (lines = await segment.lines()));
       addLine(lines, trace, summaries[i], ends, i, stats);
     }
+  }
   const wanted = wantedTraces(elsewhere.length === 0 ? [] : chosen.map(({ id }) => Buffer.from(id, 'hex')));
   for (const segment of elsewhere) {
     const numbers = await traceNumbers(segment, wanted);
@@ -246,6 +252,8 @@ function statOf(known: KnownStats, spanCount: number, errorCount: number): { spa
 }
 
 const KNOWN_STATS_MAX = 10_000;
+/** Traces between two looks. */
+const STOP_EVERY = 4096;
 
 interface ListedRow {
   row: number;
@@ -262,10 +270,12 @@ function inOrderOfRows(listed: ListedRow[]): void {
   for (let i = 0; i < length; i++) listed[i] = copy[keys[i] % length];
 }
 
-/** Adds the listed spans of one segment to their sets. */
+/** Spans that are described between two looks whether somebody still waits. */
+const SPANS_AT_ONCE = 32_768;
+
+/** Adds listed spans of one segment, in the order of rows, to their sets. */
 async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[], stop: () => void): Promise<void> {
-  if (listed.length === 0) return;
-  inOrderOfRows(listed);
+  stop();
   const rows = Uint32Array.from(listed, ({ row }) => row);
   const ids = await spanIdsAt(segment, rows);
   const starts = await timesAt(segment, 'start', rows);

@@ -79,11 +79,11 @@ export async function searchByTags(
     }
     visited.push(segment);
     await progress?.(visited.length, async () => ({
-      traces: await describe(visited, candidates, request),
+      traces: await describe(visited, candidates, request, stop),
       inspectedTraces,
     }));
   }
-  return { traces: await describe(segments, candidates, request), inspectedTraces };
+  return { traces: await describe(segments, candidates, request, stop), inspectedTraces };
 }
 
 /** The newest of the candidates as their parts in these segments show them. */
@@ -91,11 +91,12 @@ async function describe(
   segments: readonly Segment[],
   candidates: Map<string, Candidate>,
   request: TagSearch,
+  stop: () => void,
 ): Promise<FoundTraceSummary[]> {
   const chosen = [...candidates.values()].sort((a, b) => b.start - a.start || (a.id < b.id ? -1 : 1));
   chosen.length = Math.min(chosen.length, request.limit);
   const summaries = chosen.map(({ id }): FoundTraceSummary => ({ traceId: id, startUnixNano: 0n, durationMs: 0 }));
-  const ends = await addTraceLines(segments, chosen, summaries);
+  const ends = await addTraceLines(segments, chosen, summaries, stop);
   return summaries.filter((summary, i) => {
     // With its other parts a trace may be longer than a part of it was.
     const durationNs = ends[i] - summary.startUnixNano;
