@@ -82,8 +82,14 @@ export function metaUnder(id: string, { vivace: { metaCrc, ...vivace }, ...own }
   return meta;
 }
 
+/** A record of a log. */
+export interface LogPlace {
+  instance: string;
+  sequence: number;
+}
+
 /** How far each log is in this block or in earlier ones. */
-export function logsOf({ vivace: { log, logs = [] } }: BlockMeta): { instance: string; sequence: number }[] {
+export function logsOf({ vivace: { log, logs = [] } }: BlockMeta): LogPlace[] {
   return log === undefined ? logs : [log, ...logs];
 }
 

@@ -13,6 +13,7 @@
  * A tenant has columns as long as there is memory for the columns of all. Beyond that the requests of further tenants are
  * checked in columns that they share, and kept as bytes (packs.ts) until there is enough for a block, or they are old.
  */
+import type { LogPlace } from '../block/meta.ts';
 import { randomBytes } from 'node:crypto';
 import type { TraceIds } from '../block/trace-ids.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
@@ -162,7 +163,12 @@ export class LiveStore {
   }
 
   /** The live segments of a tenant as they are now; give the lease back with `release`. */
-  lease(tenant: string): { lease: number; segments: LiveSnapshot[]; packs: PackSnapshot[] } {
+  lease(tenant: string): {
+    lease: number;
+    segments: LiveSnapshot[];
+    packs: PackSnapshot[];
+    from: LogPlace | undefined;
+  } {
     const all = this.#sealed.filter((held) => held.tenant === tenant);
     const open = this.#open.get(tenant);
     if (open !== undefined) all.push(open);
@@ -183,7 +189,13 @@ export class LiveStore {
         .filter((held) => held.columns === undefined)
         .filter(({ pack }) => pack.bytes > 0)
         .map(({ id, pack }) => ({ id, tenant, attributeBytesMax, ...this.#packs.snapshot(pack) })),
+      from: this.#firstOf(all),
     };
+  }
+
+  #firstOf(held: readonly Held[]): LogPlace | undefined {
+    const sequences = held.map(({ firstSequence }) => firstSequence).filter((sequence) => sequence > 0);
+    return sequences.length === 0 ? undefined : { instance: this.#options.instance, sequence: Math.min(...sequences) };
   }
 
   release(lease: number): void {

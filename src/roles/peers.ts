@@ -153,7 +153,9 @@ export function withPeers(own: ProcessQueries, wal: string, instance: string | u
       request: { ...bare, parts: { without: without.get(socket) } },
     });
     const others = await ask<MetricsPartialAnswer>(question, signal, listener, sockets);
-    return { ...bare, others: [...known, ...others], parts: { brought } };
+    // What they write meanwhile is in blocks when it is counted here.
+    const counted = others.flatMap(({ from = [] }) => from);
+    return { ...bare, others: [...known, ...others], parts: { brought, counted } };
   };
   return {
     async trace(request, signal, listener) {

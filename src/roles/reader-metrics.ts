@@ -28,6 +28,7 @@ export interface MetricsQuestion {
 
 export interface MetricsWork {
   segments: readonly Segment[];
+  from: MetricsPartialAnswer['from'];
   joining: Joining;
   context: PipelineContext;
   /** The account of what was read, after so many segments. */
@@ -41,7 +42,7 @@ export interface MetricsWork {
 export async function answerMetrics(
   { request, form }: MetricsQuestion,
   query: Query,
-  { segments, joining, context, metricsOf, incomplete, progressOf }: MetricsWork,
+  { segments, from, joining, context, metricsOf, incomplete, progressOf }: MetricsWork,
 ): Promise<MetricsAnswer | MetricsPartialAnswer | Uint8Array> {
   const running = beginMetrics(query, request);
   for (const { partial } of request.others ?? []) running.merge(partial);
@@ -53,7 +54,7 @@ export async function answerMetrics(
     return { ...outcome, ...(partial !== undefined && { partial }), metrics: allMetrics(done) };
   };
   await running.add(segments, joining, context, progressOf(answerOf));
-  if (form === 'partial') return { partial: running.partial(), metrics: allMetrics(segments.length) };
+  if (form === 'partial') return { partial: running.partial(), metrics: allMetrics(segments.length), from };
   const answer = answerOf(running.finish(context.stop), segments.length);
   return form === undefined ? answer : renderMetrics(answer, request.instant, form, context.stop);
 }

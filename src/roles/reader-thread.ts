@@ -4,6 +4,7 @@
  * work at once, by turns (turns.ts). A block that cannot be read is left out, and the receipt says so.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type LogPlace, logsOf } from '../block/meta.ts';
 import type { BlockRef, DamagedBlock } from '../block/catalog.ts';
 import { damagedMayHold } from '../block/quarantine.ts';
 import { closeGone } from '../block/close-gone.ts';
@@ -249,7 +250,7 @@ async function attempt(
         missing.set(block.id, block.why);
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? (await liveSegments(lease, work)).reverse() : [];
-    const wanted = inRange(question, blocks);
+    const wanted = inRange(question, blocks).filter((block) => !wasCounted(question, block));
     work.begin('open blocks');
     const may = await holding(question, wanted, work);
     if (outages.length > OUTAGES_MAX)
@@ -270,7 +271,7 @@ async function attempt(
     }
     const brought = (parts?.brought ?? []).map((bytes) => work.watch(joinedSegment(bytes, -nextBrought++)));
     segments.splice(live.length, 0, ...brought);
-    const result = await run(question, parsed, segments, work, tell, receipt);
+    const result = await run(question, parsed, segments, lease.from, work, tell, receipt);
     const isFound = question.op !== 'trace' || (result as TraceAnswer | undefined)?.trace.length !== 0;
     if (!isFound && outages.length > 0) throw outages[0].cause;
     const explanation = (): Explanation =>
@@ -303,6 +304,7 @@ async function run(
   question: Question,
   parsed: Query | undefined,
   segments: Segment[],
+  from: LogPlace[],
   work: Work,
   tell: Tell,
   receipt: () => Receipt,
@@ -348,7 +350,7 @@ async function run(
     case 'metrics': {
       const metricsOf = (done: number): SearchMetrics => searchMetrics(segments, receipt(), done, 0);
       const incomplete = (): string | undefined => incompleteText(receipt());
-      const metricsWork = { segments, joining, context: work, metricsOf, incomplete, progressOf };
+      const metricsWork = { segments, from, joining, context: work, metricsOf, incomplete, progressOf };
       const found = await answerMetrics(question, parsed!, metricsWork);
       return found instanceof Uint8Array ? ownBytes(found) : found;
     }
@@ -420,6 +422,15 @@ function inRange<B extends { startSeconds: number; endSeconds: number }>({ op, r
 /** Sixteen bytes each. */
 function idsIn(ids: Uint8Array): Uint8Array[] {
   return Array.from({ length: ids.length / 16 }, (_, i) => ids.subarray(16 * i, 16 * i + 16));
+}
+
+/** Whether another process has counted the spans of the block, before it wrote it. */
+function wasCounted({ op, request }: Question, { meta }: BlockRef): boolean {
+  const counted = op === 'metrics' ? (request.parts?.counted ?? []) : [];
+  if (counted.length === 0 || meta.compactionLevel > 0) return false;
+  return logsOf(meta).some((log) =>
+    counted.some(({ instance, sequence }) => log.instance === instance && log.sequence >= sequence),
+  );
 }
 
 function metricsSeconds({ startNs, endNs }: MetricsRequest): { startSeconds: number; endSeconds: number } {

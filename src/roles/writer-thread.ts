@@ -9,7 +9,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog, type BlockRef, type DamagedBlock } from '../block/catalog.ts';
 import { retainFolder } from '../compact/local-retention.ts';
 import { type ByTenant, ofTenant, type RetentionDone } from '../compact/retention.ts';
-import { logsOf } from '../block/meta.ts';
+import { type LogPlace, logsOf } from '../block/meta.ts';
 import { quarantineIfDamaged } from '../block/quarantine.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import type { PackSnapshot } from '../cut/packs.ts';
@@ -152,6 +152,8 @@ export interface LeaseAnswer {
   takenMs: number;
   segments: LiveSnapshot[];
   packs: PackSnapshot[];
+  /** The first record of each log that is not in a block, or was not when the lease was taken. */
+  from: LogPlace[];
   version: number;
   /** undefined when the reader's version is current. */
   blocks: BlockRef[] | undefined;
@@ -432,11 +434,13 @@ function serveReader(port: MessagePort): void {
     const held: { store: LiveStore; lease: number }[] = [];
     const segments: LiveSnapshot[] = [];
     const packs: PackSnapshot[] = [];
+    const from: LogPlace[] = [];
     for (const store of stores) {
       const taken = store.lease(message.tenant);
       held.push({ store, lease: taken.lease });
       segments.push(...taken.segments);
       packs.push(...taken.packs);
+      if (taken.from !== undefined) from.push(taken.from);
     }
     leases.set(lease, held);
     if (!message.liveOnly) catalog.refreshIfChanged(message.tenant);
@@ -448,6 +452,7 @@ function serveReader(port: MessagePort): void {
       takenMs: Date.now(),
       segments,
       packs,
+      from,
       version: catalog.version,
       blocks: current ? undefined : catalog.blocks(message.tenant),
       deleted: current ? undefined : catalog.deleted(message.tenant).ids,

@@ -170,6 +170,8 @@ export interface SplitParts {
   without?: Uint8Array;
   /** Spans that others have not written yet, as OTLP TracesData. */
   brought?: Uint8Array[];
+  /** Blocks of these logs with this record or later ones were counted by others, before they were written. */
+  counted?: { instance: string; sequence: number }[];
 }
 
 export interface SearchAnswer {
@@ -255,6 +257,8 @@ export interface MetricsAnswer {
 export interface MetricsPartialAnswer {
   partial: MetricsPartial;
   metrics: SearchMetrics;
+  /** The first record of each log that was counted and is not in a block, or was not then. */
+  from?: { instance: string; sequence: number }[];
 }
 
 export interface SearchMetrics {

@@ -80,6 +80,36 @@ it('a trace in two processes is evaluated as one', async (t) => {
   await check('all in blocks');
 });
 
+it('what a process writes to a block while others count is counted once', async (t) => {
+  const directory = temporaryFolder(t, 'counted-once');
+  const flags = ['--compactor.disabled=true'];
+  const writer = await startServer(t, { directory, flags });
+  const reader = await startServer(t, { directory, target: 'query-frontend' });
+  let sent = 0;
+  let busy = true;
+  const write = async (): Promise<void> => {
+    for (let trace = 1; trace <= 40; trace++) {
+      const spans = Array.from({ length: 25 }, (_, span) => ({ trace, span: 1 + span, at: trace }));
+      assert.equal((await post(writer.otlpUrl, Buffer.from(encodeRequest(spans)))).status, 200);
+      sent += 25;
+      if (trace % 3 === 0) assert.equal((await ask(`${writer.url}/flush`, { method: 'POST' })).status, 204);
+    }
+    busy = false;
+  };
+  const writing = write();
+  const url = `${reader.url}/api/metrics/query?${RANGE}&q=${encodeURIComponent('{ } | count_over_time()')}`;
+  for (let last = false; !last; ) {
+    last = !busy;
+    const before = sent;
+    const { status, body } = await ask(url);
+    assert.equal(status, 200, body.toString());
+    const [{ value = 0 }] = (JSON.parse(body.toString()) as { series: { value?: number }[] }).series;
+    // What is on its way may be counted before it is acknowledged.
+    assert.ok(value >= before && value <= sent + 25, `${value} of ${before} to ${sent}`);
+  }
+  await writing;
+});
+
 interface FoundTrace {
   traceID: string;
   rootTraceName: string;
