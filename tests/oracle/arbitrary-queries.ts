@@ -46,7 +46,7 @@ const offset = 0;
 
 // ---- field expressions ---------------------------------------------------------------------------------------------
 
-const attribute: fc.Arbitrary<Reference> = fc
+export const attribute: fc.Arbitrary<Reference> = fc
   .tuple(
     fc.constantFrom<Scope>('none', 'none', 'span', 'span', 'span', 'resource', 'event', 'link', 'instrumentation'),
     fc.constantFrom(...KEYS, 'absent'),
@@ -97,7 +97,7 @@ const equality: readonly FieldOp[] = ['=', '!='];
 const hex = (...values: number[]): string[] =>
   values.flatMap((n) => [n.toString(16), n.toString(16).padStart(16, '0')]);
 
-const conditions: fc.Arbitrary<FieldExpr>[] = [
+export const conditions: fc.Arbitrary<FieldExpr>[] = [
   condition(attribute, COMPARISONS, text(...STRINGS)),
   condition(attribute, regex, text(...PATTERNS)),
   condition(attribute, COMPARISONS, int),

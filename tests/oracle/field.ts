@@ -1,9 +1,11 @@
 /**
  * Field expressions over one span (spec of TraceQL §5, §6), value by value. Where the language has no agreed answer, an
- * `Unspecified` is thrown, and the case is not counted.
+ * `Unspecified` is thrown, and the case is not counted. What operators do to two values is told here a second time on purpose:
+ * src/traceql/values.ts is among what is judged.
  */
 import type { Binary, FieldExpr, FieldOp, Reference, StaticValue } from '../../src/traceql/ast.ts';
 import { printField } from '../../src/traceql/print.ts';
+import { isArithmetic } from '../../src/traceql/values.ts';
 import type { ModelSpan } from './model.ts';
 import { ID_INTRINSICS, isRepeated, NIL, type Reading, read, text, Unspecified } from './reading.ts';
 
@@ -273,10 +275,6 @@ export function isNumber(value: StaticValue): value is NumberValue {
 
 export function numberOf(value: NumberValue): number {
   return Number(value.type === 'duration' ? value.ns : value.value);
-}
-
-function isArithmetic(op: FieldOp): boolean {
-  return '+-*/%^'.includes(op);
 }
 
 function isTrue({ scalars }: Reading): boolean {

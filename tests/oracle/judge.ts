@@ -58,11 +58,11 @@ function expressionsOf(query: Query): FieldExpr[] {
   return found;
 }
 
-/** A range that holds most spans, in steps that depend on nothing but the query. */
+/** A range that holds most spans, in steps that depend on nothing but the query; the last one is that of an instant. */
 function windowOf(text: string): Window {
-  const stepNs = [1n, 7n, 30n, 200n][text.length % 4] * 1_000_000_000n;
+  const stepNs = [1n, 7n, 30n, 200n, 400n][text.length % 5] * 1_000_000_000n;
   const startNs = nanoAt(0) - stepNs;
-  return { startNs, endNs: startNs + stepNs * [40n, 20n, 7n, 2n][text.length % 4], stepNs };
+  return { startNs, endNs: startNs + stepNs * [40n, 20n, 7n, 2n, 1n][text.length % 5], stepNs };
 }
 
 /** What the evaluator computes, a line a series; undefined when the language does not say. */
@@ -79,7 +79,8 @@ export function expectedSeries(text: string, traces: readonly ModelTrace[]): str
 export async function foundSeries(text: string, segments: Segment[], joining: Joining): Promise<string[] | string> {
   const window = windowOf(text);
   return refused(async () => {
-    const running = beginMetrics(parseQuery(text), { ...window, instant: false, exemplars: 0, seriesMax: 0 });
+    const instant = window.endNs - window.startNs === window.stepNs;
+    const running = beginMetrics(parseQuery(text), { ...window, instant, exemplars: 0, seriesMax: 0 });
     await running.add(segments, joining, { stop: () => {} });
     return (running.finish().series ?? []).map(({ labels, values }) => {
       const named = labels.map(({ key, value }) => `${key}=${showFound(value)}`).sort();
@@ -146,7 +147,8 @@ export async function foundLines(
   });
 }
 
-function specified(lines: () => string[]): string[] | undefined {
+/** The lines in order; undefined when it is nowhere said what is right. */
+export function specified(lines: () => string[]): string[] | undefined {
   try {
     return lines().sort();
   } catch (error) {

@@ -1,17 +1,21 @@
 /** Many pairs of spans and queries, asked in every form; the first on which engine and evaluator differ is made small. */
 import { parseQuery } from '../../src/traceql/parse.ts';
+import { printField, printReference } from '../../src/traceql/print.ts';
 import fc from '../property.ts';
 import { type Features, metricsText, queryText } from './arbitrary-queries.ts';
+import { tagQuestion } from './arbitrary-tags.ts';
 import { type Dataset, dataset } from './arbitrary-spans.ts';
 import { FORMS, formsOf } from './forms.ts';
 import { joiningOf } from '../../src/query/segments.fixture.ts';
 import { expectedLines, expectedSeries, foundLines, foundSeries, mayBeRefused } from './judge.ts';
 import { modelOf } from './model.ts';
+import { expectedTags, foundTags, type TagQuestion } from './tags.ts';
 
 /** Most queries that are asked of one data set: making blocks costs more than asking. */
 const QUERIES_MAX = 25;
 /** What fast-check makes of that on average. */
-const QUERIES = 11;
+const QUERIES = 13;
+const TAG_QUESTIONS_MAX = 4;
 
 export interface Tally {
   pairs: number;
@@ -37,15 +41,22 @@ export async function compareMany({ pairs, features, progress }: CompareOptions)
     { weight: 1, arbitrary: metricsText(features) },
   );
   const queries = fc.array(query, { minLength: 1, maxLength: QUERIES_MAX, size: 'max' });
-  const property = fc.asyncProperty(dataset, queries, async (data, texts) => {
-    await check(data, texts, features, tally);
+  const tags = fc.array(tagQuestion, { minLength: 1, maxLength: TAG_QUESTIONS_MAX });
+  const property = fc.asyncProperty(dataset, queries, tags, async (data, texts, questions) => {
+    await check(data, texts, questions, features, tally);
     progress?.(tally);
   });
   await fc.assert(property, { numRuns: Math.ceil(pairs / QUERIES) });
   return tally;
 }
 
-async function check(data: Dataset, texts: string[], features: Features, tally: Tally): Promise<void> {
+async function check(
+  data: Dataset,
+  texts: string[],
+  tags: TagQuestion[],
+  features: Features,
+  tally: Tally,
+): Promise<void> {
   const model = modelOf(data.requests);
   const forms = await formsOf(data);
   // What is remembered between queries is remembered here, too.
@@ -65,6 +76,19 @@ async function check(data: Dataset, texts: string[], features: Features, tally: 
         if (expected === undefined || JSON.stringify(found) === JSON.stringify(expected)) continue;
         if (typeof found === 'string' && mayBeRefused(text, model)) continue;
         throw new Error(`${name}: ${text}\n  expected ${lines(expected)}\n  found    ${lines(found)}`);
+      }
+    }
+    for (const question of tags) {
+      tally.pairs++;
+      const expected = expectedTags(question, model);
+      if (expected === undefined) tally.unspecified++;
+      else if (expected.length > 0) tally.found++;
+      for (const name of features.searched) {
+        const found = await foundTags(question, forms.segments[name]);
+        if (expected === undefined || JSON.stringify(found) === JSON.stringify(expected)) continue;
+        const asked = question.filter && printField(question.filter);
+        const tag = question.reference === undefined ? 'names' : printReference(question.reference);
+        throw new Error(`${name}: ${tag} where ${asked}\n  expected ${lines(expected)}\n  found    ${lines(found)}`);
       }
     }
   } finally {
