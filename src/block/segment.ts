@@ -128,6 +128,8 @@ export interface Segment {
   mayHoldHash?(): Promise<(hash: Int32Array) => boolean>;
   /** `check` is called now and then where this takes long, and throws to end it. */
   lines(check?: () => void): Promise<TraceLines>;
+  /** The least and the greatest trace id, where that is known without reading. */
+  traceRange?(): { first: Uint8Array; last: Uint8Array } | undefined;
   /** The ids of `lines` alone, 16 bytes each; of blocks they ascend. */
   traceIds(): Promise<Uint8Array>;
   /** Rows of spans that earlier rows have as well, ascending; absent where there are none. `lines` and `tree` leave them out. */

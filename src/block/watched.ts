@@ -64,6 +64,7 @@ class WatchedSegment implements Segment {
   readonly attributesOf?: Segment['attributesOf'];
   readonly startBounds?: Segment['startBounds'];
   readonly repeatedRows?: Segment['repeatedRows'];
+  readonly traceRange?: Segment['traceRange'];
   readonly #base: Segment;
   readonly #watch: Watch;
   readonly #reads: Reads;
@@ -91,6 +92,7 @@ class WatchedSegment implements Segment {
         if (isUsed) reads.touched = true;
         return base.startBounds!();
       };
+    if (base.traceRange !== undefined) this.traceRange = () => base.traceRange!();
     if (base.repeatedRows !== undefined) this.repeatedRows = () => base.repeatedRows!(this.#check);
     if (base.attributesOf !== undefined)
       this.attributesOf = (space, range) => {

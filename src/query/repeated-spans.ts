@@ -96,15 +96,27 @@ export class RepeatedSpanCache {
   }
 }
 
-/** Pairs of blocks, the newer one first, with starts in common. */
+/** Pairs of blocks, the newer one first, that may have a span in common. */
 function overlapping(blocks: readonly Segment[]): [newer: number, older: number][] {
   const bounds = blocks.map(startsOf);
   const byMin = Array.from(blocks.keys()).sort((a, b) => bounds[a].min - bounds[b].min);
   const pairs: [number, number][] = [];
   for (let i = 0; i < byMin.length; i++)
     for (let k = i + 1; k < byMin.length && bounds[byMin[k]].min <= bounds[byMin[i]].max; k++)
-      pairs.push([Math.min(byMin[i], byMin[k]), Math.max(byMin[i], byMin[k])]);
+      if (mayShareTraces(blocks[byMin[i]], blocks[byMin[k]]))
+        pairs.push([Math.min(byMin[i], byMin[k]), Math.max(byMin[i], byMin[k])]);
   return pairs;
+}
+
+/** Row groups of one block share no trace, and neither do those whose ids lie apart. */
+function mayShareTraces(a: Segment, b: Segment): boolean {
+  if (a.block !== undefined && a.block === b.block) return false;
+  const [one, other] = [a.traceRange?.(), b.traceRange?.()];
+  return (
+    one === undefined ||
+    other === undefined ||
+    (Buffer.compare(one.first, other.last) <= 0 && Buffer.compare(other.first, one.last) <= 0)
+  );
 }
 
 /** Nanoseconds since 1970, rounded alike on both ends. */
