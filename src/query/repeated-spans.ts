@@ -79,9 +79,18 @@ export class RepeatedSpanCache {
   /** Rows of a live segment that one of the older segments has. */
   async #ofLive(live: Segment, older: readonly Segment[], stop: () => void): Promise<Bits | undefined> {
     const bits = noBits(live.rows);
+    // Most segments were compared with the same rows, and lie before all new ones.
+    const newStarts = new Map<number, { min: number; max: number }>();
     for (const other of older) {
       const pair = other.live ? { checked: 0, found: [] } : this.#livePair(`${live.name} ${other.name}`);
-      if (pair.checked < live.rows) await checkNewRows(live, other, pair, stop);
+      if (pair.checked < live.rows) {
+        const theirs = other.live ? await liveStarts(other, 0) : startsOf(other);
+        const own = newStarts.get(pair.checked) ?? (await liveStarts(live, pair.checked));
+        newStarts.set(pair.checked, own);
+        if (own.min <= theirs.max && own.max >= theirs.min) await checkNewRows(live, other, theirs, pair, stop);
+        // Another query may have seen more of the segment meanwhile.
+        pair.checked = Math.max(pair.checked, live.rows);
+      }
       for (const row of pair.found) if (row < live.rows) bits[row >>> 5] |= 1 << (row & 31);
     }
     return isEmpty(bits) ? undefined : bits;
@@ -303,9 +312,14 @@ interface LivePair {
 }
 
 /** Compares rows that came since the last time with an older segment. */
-async function checkNewRows(live: Segment, other: Segment, pair: LivePair, stop: () => void): Promise<void> {
+async function checkNewRows(
+  live: Segment,
+  other: Segment,
+  bounds: { min: number; max: number },
+  pair: LivePair,
+  stop: () => void,
+): Promise<void> {
   stop();
-  const bounds = other.live ? await liveStarts(other) : startsOf(other);
   const starts = await live.column({ of: 'fixed', field: 'start' });
   const near: number[] = [];
   for (const part of starts!.parts) {
@@ -316,15 +330,14 @@ async function checkNewRows(live: Segment, other: Segment, pair: LivePair, stop:
     }
   }
   if (near.length > 0) pair.found.push(...(await alsoIn(live, Uint32Array.from(near), other, stop)));
-  // Another query may have seen more of the segment meanwhile.
-  pair.checked = Math.max(pair.checked, live.rows);
 }
 
-async function liveStarts(live: Segment): Promise<{ min: number; max: number }> {
+/** The earliest and latest start of the rows from a number on. */
+async function liveStarts(live: Segment, from: number): Promise<{ min: number; max: number }> {
   const starts = await live.column({ of: 'fixed', field: 'start' });
   let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const { words, count } of starts!.parts)
-    for (let i = 0; i < count; i++) {
+  for (const { first, words, count } of starts!.parts)
+    for (let i = Math.max(0, from - first); i < count; i++) {
       const time = timeOf(words![2 * i], words![2 * i + 1]);
       if (time < min) min = time;
       if (time > max) max = time;
