@@ -1,7 +1,7 @@
 /**
- * Many tenants that send little each. `node bench/tenants.ts [tenants] [seconds] [requests a second] [flags of the server …]`
+ * Many tenants that send little each. `node bench/tenants.ts [tenants] [seconds] [requests a second] [traces a request] [flags of the server …]`
  *
- * A server of its own gets requests of about ten spans from one tenant after the other, over connections that are kept, without
+ * A server of its own gets requests of one trace of about ten spans (or of several) from one tenant after the other, over connections that are kept, without
  * waiting for answers; when answers are late, no more than a second's requests are under way. Every ten seconds it says
  * what the server takes and holds, in the end the percentiles of the acknowledgements. At ten spans a second and
  * tenant, as many requests a second as there are tenants.
@@ -16,14 +16,16 @@ const CONNECTIONS = 16;
 const REPORT_MS = 10_000;
 const TICK_MS = 20;
 
-const [tenants, seconds, perSecond] = [10_000, 120, 10_000].map((otherwise, i) =>
+const [tenants, seconds, perSecond, traces] = [10_000, 120, 10_000, 1].map((otherwise, i) =>
   Number(process.argv[2 + i] ?? otherwise),
 );
-const flags = process.argv.slice(5);
+const flags = process.argv.slice(6);
 const works: (() => void | Promise<void>)[] = [];
 const cleanup = { after: (work: () => void | Promise<void>) => void works.push(work) };
 const random = rng(11);
-const pool = makeBatches({ seed: 1, batches: 256, tracesPerBatch: 1 }).filter(({ spans }) => spans > 5 && spans < 16);
+const pool = makeBatches({ seed: 1, batches: 256, tracesPerBatch: traces }).filter(
+  ({ spans }) => spans > 5 * traces && spans < 16 * traces,
+);
 const count = { sent: 0, spans: 0, answered: 0, refused: 0 };
 const latencies = new Float64Array(perSecond * seconds + 1);
 

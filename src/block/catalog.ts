@@ -53,6 +53,8 @@ interface TenantBlocks {
   damaged: Map<string, DamagedBlock>;
 }
 
+const REFRESHED_AT_ONCE = 200;
+
 export class BlockCatalog {
   readonly root: string;
   /** Grows whenever the list changes. */
@@ -157,8 +159,22 @@ export class BlockCatalog {
 
   /** Reads the tenant folders whose entries changed since the last time; damaged metas are named in the answer. */
   refresh(): string[] {
+    const steps = this.refreshSteps();
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
+  }
+
+  /** The same, with a stop after every few tenants for whoever has other things to do: ten thousand take a tenth of a second. */
+  *refreshSteps(): Generator<undefined, string[]> {
     const problems: string[] = [];
+    let sinceStop = 0;
     for (const tenant of listDirectories(this.root)) {
+      if (++sinceStop > REFRESHED_AT_ONCE) {
+        sinceStop = 0;
+        yield undefined;
+      }
       const directory = path.join(this.root, tenant);
       const changedMs = fs.statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? 0;
       const known = this.#of(tenant);

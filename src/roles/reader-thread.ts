@@ -101,6 +101,7 @@ const MISSING_MAX = 100;
 /** After so many blocks that the bucket did not give while they were read, no other one is asked of it for this answer. */
 const OUTAGES_MAX = 8;
 const OPENED_AT_ONCE = 32;
+const BLOCK_LISTS_KEPT = 256;
 const CLOSE_GONE_MS = 10_000;
 
 const settings = workerData as ReaderSettings;
@@ -236,15 +237,15 @@ async function attempt(
   const { tenant } = question.request;
   const parsed = parsedQuery(question);
   work.begin('ask for what there is');
-  const lease = await work.outside(takeLease(tenant));
+  const known = blockLists.get(tenant);
+  const lease = await work.outside(takeLease(tenant, known?.version ?? 0));
   const held: OpenBlock[] = [];
   try {
     work.restart();
-    const known = blockLists.get(tenant);
     const blocks = lease.blocks ?? known!.blocks;
     const hidden = lease.deleted === undefined ? known!.hidden : wantedTraces(lease.deleted.map(bytesOfId));
     const lost = lease.blocks === undefined ? known!.damaged : lease.damaged;
-    if (lease.blocks !== undefined) blockLists.set(tenant, { version: lease.version, blocks, hidden, damaged: lost });
+    keepBlockList(tenant, { version: lease.version, blocks, hidden, damaged: lost });
     for (const block of inRange(question, lost))
       if (question.op !== 'trace' || (await work.outside(damagedMayHold(block, question.request.id))))
         missing.set(block.id, block.why);
@@ -398,11 +399,18 @@ function bytesOfId(hex: string): Uint8Array {
   return Buffer.from(hex, 'hex');
 }
 
-function takeLease(tenant: string): Promise<LeaseAnswer> {
+/** Lists of the tenants that asked last. */
+function keepBlockList(tenant: string, list: KnownBlocks): void {
+  blockLists.delete(tenant);
+  blockLists.set(tenant, list);
+  if (blockLists.size > BLOCK_LISTS_KEPT) blockLists.delete(blockLists.keys().next().value!);
+}
+
+function takeLease(tenant: string, knownVersion: number): Promise<LeaseAnswer> {
   const id = nextLease++;
   return new Promise((resolve) => {
     leases.set(id, resolve);
-    const ask: ReaderAsks = { type: 'lease', id, tenant, knownVersion: blockLists.get(tenant)?.version ?? 0 };
+    const ask: ReaderAsks = { type: 'lease', id, tenant, knownVersion };
     writer!.postMessage(ask);
   });
 }

@@ -205,6 +205,7 @@ let stats = emptyStats();
 const timers: NodeJS.Timeout[] = [];
 let closing = false;
 let levelsDueMs = 0;
+let refreshing = false;
 
 start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
 
@@ -238,9 +239,7 @@ async function start(): Promise<void> {
     deletions.tick();
     sendStats();
   });
-  every(Math.min(settings.blocklistPollMs, 5000), () => {
-    for (const problem of catalog.refresh()) log('warn', problem, {});
-  });
+  every(Math.min(settings.blocklistPollMs, 5000), () => void refreshCatalog());
   if (settings.retention !== undefined) retainLater(settings.retention, settings.retention.firstMs);
   if (settings.compaction !== undefined) every(settings.compaction.cycleMs, compact);
   if (settings.rules !== undefined) every(settings.rulesCycleMs, () => late.cycle(Date.now()));
@@ -669,6 +668,20 @@ function removeLeftovers(): void {
       const changedMs = fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
       if (Date.now() - changedMs > 10 * 60_000) fs.rmSync(path.join(directory, name), { recursive: true, force: true });
     }
+  }
+}
+
+/** Looks for the blocks of others, with pauses for requests. */
+async function refreshCatalog(): Promise<void> {
+  if (refreshing) return;
+  refreshing = true;
+  try {
+    const steps = catalog.refreshSteps();
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) await new Promise((resolve) => setImmediate(resolve));
+    for (const problem of step.value) log('warn', problem, {});
+  } finally {
+    refreshing = false;
   }
 }
 
