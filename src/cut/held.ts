@@ -17,6 +17,7 @@ export interface Held {
 /** Spans of a tenant in columns. */
 export interface Segment extends Held {
   columns: LiveColumns;
+  pack?: undefined;
   appender: Appender;
   durable: Mark;
 }
@@ -35,4 +36,9 @@ export type Open = Segment | Packed;
 
 export function hasSpans(held: Open): boolean {
   return held.columns === undefined ? held.pack.bytes > 0 : held.columns.rows.count > 0;
+}
+
+/** Whether there is something for a block. */
+export function hasDurable(held: Open): boolean {
+  return held.columns === undefined ? held.pack.bytes > 0 : held.durable.rows > 0;
 }

@@ -18,13 +18,11 @@ import { randomBytes } from 'node:crypto';
 import type { TraceIds } from '../block/trace-ids.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type Appended } from './append.ts';
-import { createPageScratch } from '../parquet/write.ts';
-import { Arena } from '../runtime/arena.ts';
 import { LiveColumns, type Mark } from './columns.ts';
-import { cutSome } from './cut-block.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
-import { hasSpans, type Held, type Open, type Packed, type Segment } from './held.ts';
+import { HeldCutter } from './cut-held.ts';
+import { hasDurable, hasSpans, type Held, type Open, type Packed, type Segment } from './held.ts';
 import type { LiveStoreOptions } from './live-store-options.ts';
 import { Packs, type PackSnapshot } from './packs.ts';
 import { type AppendLimits, sameLimits, TraceLimits } from './trace-limits.ts';
@@ -49,13 +47,13 @@ const PACK_BYTES_MAX = 4 * 1024 * 1024;
 /** Columns in which packed requests are checked are emptied when they are this full. */
 const CHECKED_BYTES_MAX = 4 * 1024 * 1024;
 /** Packed tenants that wait for their cut at once, when it is not for their age. */
-const PACKED_SEALED_MAX = 4;
+const PACKED_SEALED_MAX = 32;
+/** And so many are cut at a time, of together no more than `PACK_BYTES_MAX`. */
+const PACKED_CUTS_MAX = 16;
 /** Waiting requests beyond this many bytes are refused. */
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
 /** Memory of segments that were cut waits this long for new ones. */
 const SPARE_MS = 10_000;
-/** Kept from one cut to the next. */
-const CUT_BYTES_KEPT = 8 * 1024 * 1024;
 const CUT_RETRY_MS = [250, 1000, 5000];
 
 export class LiveStore {
@@ -69,15 +67,12 @@ export class LiveStore {
   readonly #packs: Packs;
   /** Where packed requests are checked, of all tenants. */
   #checking: { columns: LiveColumns; appender: Appender } | undefined;
-  /** Columns of packed requests while they are cut. */
-  #unpacking: LiveColumns | undefined;
   /** Tenants that had much when they were cut last. */
   readonly #large = new Set<string>();
   readonly #limits = new Map<string, TraceLimits>();
   #sealed: Open[] = [];
   #spare: LiveColumns[] = [];
-  readonly #arena = new Arena(CUT_BYTES_KEPT);
-  #pages = createPageScratch();
+  readonly #cutter: HeldCutter;
   /** When a segment was last begun. */
   #begunMs = 0;
   #queue: Waiting[] = [];
@@ -107,6 +102,7 @@ export class LiveStore {
       onRoom: () => this.#pump(),
       onFailed: options.onPackFailed,
     });
+    this.#cutter = new HeldCutter(options, this.#packs, this.#seed);
   }
 
   /** Bytes of all live columns and of packed requests. */
@@ -609,29 +605,15 @@ export class LiveStore {
 
   async #cutAll(): Promise<void> {
     for (let failures = 0; this.#sealed.length > 0; ) {
-      const held = this.#nextSealed();
-      while (held.unanswered > 0) await new Promise<void>((resolve) => this.#afterCommit.push(resolve));
-      if (held.columns === undefined ? held.pack.bytes > 0 : held.durable.rows > 0) {
-        try {
-          await this.#cut(held);
-          failures = 0;
-        } catch (error) {
-          this.#options.onCutFailed(error as Error);
-          if (this.#closed && failures >= 2) break;
-          await new Promise((resolve) => setTimeout(resolve, CUT_RETRY_MS[Math.min(failures++, 2)]));
-          continue;
-        } finally {
-          this.#arena.reset();
-        }
-        this.#options.log.addCut(held.tenant, held.lastSequence);
-        this.#commit();
+      const ends = await Promise.allSettled(this.#nextSealed().map((held) => this.#finish(held)));
+      this.#cutter.reset();
+      const failed = ends.filter((end) => end.status === 'rejected');
+      for (const { reason } of failed) this.#options.onCutFailed(reason as Error);
+      if (failed.length === 0) failures = 0;
+      else {
+        if (this.#closed && failures >= 2) break;
+        await new Promise((resolve) => setTimeout(resolve, CUT_RETRY_MS[Math.min(failures++, 2)]));
       }
-      this.#sealed.splice(this.#sealed.indexOf(held), 1);
-      if (held.columns === undefined) {
-        if (held.hasDeleted) await this.#packs.erase(held.pack).catch(this.#options.onPackFailed);
-        this.#packs.drop(held.pack);
-      } else if (this.#leased.has(held.columns)) this.#left.add(held.columns);
-      else this.#recycle(held.columns);
       await this.#releaseLog();
       this.#boundLog();
       this.#pump();
@@ -639,42 +621,39 @@ export class LiveStore {
     this.#cutting = undefined;
   }
 
-  /** What holds memory comes first, but nothing before what its tenant sent earlier: the log is noted as cut up to a number. */
-  #nextSealed(): Open {
-    const { tenant } = this.#sealed.find(({ columns }) => columns !== undefined) ?? this.#sealed[0];
-    return this.#sealed.find((held) => held.tenant === tenant)!;
+  /**
+   * What is cut next. What has columns comes first and alone, because it holds memory and is much work; of the others there
+   * are several at a time, because with their few spans most of the time is waiting for the disk. Nothing comes before what
+   * its tenant sent earlier: the log is noted as cut up to a number.
+   */
+  #nextSealed(): Open[] {
+    const urgent = this.#sealed.find(({ columns }) => columns !== undefined)?.tenant;
+    const next = new Map<string, Open>();
+    let bytes = 0;
+    for (const held of this.#sealed) {
+      if ((urgent !== undefined && held.tenant !== urgent) || next.has(held.tenant)) continue;
+      if (next.size > 0 && bytes + (held.pack?.bytes ?? 0) > PACK_BYTES_MAX) break;
+      next.set(held.tenant, held);
+      bytes += held.pack?.bytes ?? 0;
+      if (urgent !== undefined || next.size === PACKED_CUTS_MAX) break;
+    }
+    return [...next.values()];
   }
 
-  async #cut(held: Open): Promise<void> {
-    const began = this.#options.now();
-    const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-    let snapshot: LiveSnapshot;
+  /** Makes a block of what is sealed, and forgets it. */
+  async #finish(held: Open): Promise<void> {
+    while (held.unanswered > 0) await new Promise<void>((resolve) => this.#afterCommit.push(resolve));
+    if (hasDurable(held)) {
+      await this.#cutter.cut(held, this.logFiles);
+      this.#options.log.addCut(held.tenant, held.lastSequence);
+      this.#commit();
+    }
+    this.#sealed.splice(this.#sealed.indexOf(held), 1);
     if (held.columns === undefined) {
-      this.#unpacking ??= new LiveColumns(UNPACKED_BYTES_MAX, this.#seed);
-      const columns = this.#unpacking;
-      columns.reset();
-      const { attributeBytesMax } = this.#options.limits(held.tenant);
-      const appender = new Appender(columns, { attributeBytesMax, traceBytesMax: 0 });
-      await this.#packs.read(held.pack, (body) => appender.append(body), pause);
-      snapshot = columns.snapshot(held.id, held.tenant);
-    } else snapshot = held.columns.snapshot(held.id, held.tenant, held.durable);
-    const { tenant } = held;
-    const block = await cutSome(snapshot, {
-      blocksDirectory: this.#options.blocksDirectory,
-      pageRows: this.#options.pageRows,
-      createdBy: this.#options.createdBy,
-      fsync: this.#options.fsync,
-      log: { instance: this.#options.instance, sequence: held.lastSequence },
-      cutMs: began,
-      memory: { arrays: this.#arena, pages: this.#pages },
-      without: this.#options.deleted(tenant),
-      onLeftOut: async (ids) => {
-        await this.#options.onLeftOut(tenant, ids, this.logFiles);
-        if (held.columns === undefined) held.hasDeleted = true;
-      },
-      pause,
-    });
-    if (block !== undefined) this.#options.onBlock(block, this.#options.now() - began);
+      if (held.hasDeleted) await this.#packs.erase(held.pack).catch(this.#options.onPackFailed);
+      this.#packs.drop(held.pack);
+    } else if (this.#leased.has(held.columns)) this.#left.add(held.columns);
+    else this.#recycle(held.columns);
   }
 
   /** Deletes log segments that hold nothing but what is in blocks. */
@@ -689,10 +668,7 @@ export class LiveStore {
   #rest(): void {
     this.#spare = [];
     if (this.#packs.bytes === 0) this.#checking = undefined;
-    if (this.#cutting !== undefined) return;
-    this.#unpacking = undefined;
-    this.#arena.release();
-    this.#pages = createPageScratch();
+    if (this.#cutting === undefined) this.#cutter.rest();
   }
 
   #recycle(columns: LiveColumns): void {
@@ -702,5 +678,3 @@ export class LiveStore {
 }
 
 const UNLIMITED: AppendLimits = { attributeBytesMax: 0, traceBytesMax: 0 };
-/** Columns of what was packed: far more than a pack may hold. */
-const UNPACKED_BYTES_MAX = 256 * 1024 * 1024;

@@ -191,12 +191,18 @@ export class Packs {
   /** Reads the requests of a pack that nothing is added to any more, in order. */
   async read(pack: Pack, each: (body: Uint8Array) => void, pause: () => Promise<void>): Promise<void> {
     while (pack.leaving !== undefined) await this.#leaving;
-    for (let at = 0; at < 4 * pack.placed; at += 4) {
-      const [file, offset, stored, raw] = pack.places.subarray(at, at + 4);
+    const frames = Array.from({ length: pack.placed }, async (_, i) => {
+      const [file, offset, stored] = pack.places.subarray(4 * i, 4 * i + 3);
       const bytes = new Uint8Array(stored);
       await this.#files.get(file)!.handle.read(bytes, 0, stored, offset);
-      eachRequest(decompress('zstd', bytes, raw), each);
+      return bytes;
+    });
+    let began = performance.now();
+    for (const [i, frame] of (await Promise.all(frames)).entries()) {
+      eachRequest(decompress('zstd', frame, pack.places[4 * i + 3]), each);
+      if (performance.now() - began < SLICE_MS) continue;
       await pause();
+      began = performance.now();
     }
     const rest = new Uint8Array(pack.chunk.bytes);
     this.#copy(pack.chunk, rest);
