@@ -53,7 +53,7 @@ import { type RemoteBlocks, remoteBlocks } from './bucket.ts';
 import { answerParts, type PartsRequest } from './split-parts.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
-import type { LeaseAnswer, ReaderAsks, ToReaderPort } from './writer-thread.ts';
+import type { LeaseAnswer, ReaderAsks, ToReaderPort } from './writer-messages.ts';
 
 export interface ReaderSettings {
   cacheBytes: number;

@@ -53,7 +53,7 @@ import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
 import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
-import type { TenantCounts, WriterStats } from './writer-thread.ts';
+import type { TenantCounts, WriterStats } from './writer-messages.ts';
 
 export interface RunningServer {
   /** Where each service listens, as bound. */

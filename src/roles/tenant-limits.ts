@@ -7,7 +7,7 @@ import type { AppendLimits } from '../cut/trace-limits.ts';
 import { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../runtime/log.ts';
 import type { OwnMetrics } from '../runtime/metrics.ts';
-import type { LimitTable } from './writer-thread.ts';
+import type { LimitTable } from './writer-messages.ts';
 
 /** Throws `invalid` when there is a file and it cannot be used. `close` ends the reading. */
 export function openTenantLimits(

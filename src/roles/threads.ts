@@ -19,7 +19,7 @@ import type { RetentionPreview } from './late-retention.ts';
 import type { RulesByTenant } from './retention-rules.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
 import type { PartsAnswer, PartsRequest } from './split-parts.ts';
-import type { FromWriter, LimitTable, ToWriter, WriterSettings, WriterStats } from './writer-thread.ts';
+import type { FromWriter, LimitTable, ToWriter, WriterSettings, WriterStats } from './writer-messages.ts';
 
 export interface WriterEvents {
   onStats(stats: WriterStats): void;
