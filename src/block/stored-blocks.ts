@@ -30,7 +30,7 @@ export interface StoredBlocks {
   write(tenant: string, id: string, name: string, text: string): Promise<void>;
   /** What `to` was is lost; `from` may be gone already. */
   rename(tenant: string, id: string, from: string, to: string): Promise<void>;
-  /** A file or folder of the tenant's folder; what is not there counts as removed. */
+  /** A block, or a file or folder of the tenant's folder; what is not there counts as removed. */
   remove(tenant: string, name: string): Promise<void>;
 }
 
@@ -71,7 +71,12 @@ export function folderBlocks(root: string): StoredBlocks {
     async rename(tenant, id, from, to) {
       await fs.promises.rename(at(tenant, id, from), at(tenant, id, to)).catch(ifThere);
     },
-    remove: (tenant, name) => fs.promises.rm(at(tenant, name), { recursive: true, force: true }),
+    async remove(tenant, name) {
+      const isBlock = BLOCK_ID.test(name);
+      // As a whole for whoever looks.
+      if (isBlock) await fs.promises.rename(at(tenant, name), at(tenant, `.${name}.gone`)).catch(ifThere);
+      await fs.promises.rm(at(tenant, isBlock ? `.${name}.gone` : name), { recursive: true, force: true });
+    },
   };
 }
 

@@ -29,6 +29,8 @@ export interface DataFolder {
   name: string;
   /** Opens blocks that are in no folder. */
   remote?: RemoteSource;
+  /** The bucket and its list, where it is one. */
+  bucket?: { bucket: Bucket; list: BucketList };
   close(): void;
 }
 
@@ -122,6 +124,7 @@ async function openStore(trace: Configuration['storage']['trace'], warn: (text: 
     return {
       catalog,
       name: bucket.name,
+      bucket: { bucket, list },
       remote: (ref) =>
         fetchingSource(ref, (name, { offset, length }) =>
           bucket.range(objectKey(ref.tenant, ref.id, name), offset, length),

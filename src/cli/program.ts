@@ -4,11 +4,13 @@
  */
 import { Command, CommanderError } from 'commander';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { addCompact } from './commands/compact.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDelete } from './commands/delete-trace.ts';
 import { addFsck } from './commands/fsck.ts';
 import { addListBlock } from './commands/list-block.ts';
 import { addListBlocks } from './commands/list-blocks.ts';
+import { addListCompacted } from './commands/list-compacted.ts';
 import { addListCompactionSummary } from './commands/list-compaction-summary.ts';
 import { addListTenants } from './commands/list-tenants.ts';
 import { addPreviewRetention } from './commands/preview-retention.ts';
@@ -21,6 +23,7 @@ import { addQueryApiTrace } from './commands/query-api-trace.ts';
 import { addQuerySearch } from './commands/query-search.ts';
 import { addQueryTrace } from './commands/query-trace.ts';
 import { addQueryTraceSummary } from './commands/query-trace-summary.ts';
+import { addRewriteBlocks } from './commands/rewrite-blocks.ts';
 import { addViewBlock } from './commands/view-block.ts';
 import type { World } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
@@ -80,12 +83,15 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   addListBlocks(list, world);
   addListBlock(list, world);
   addListCompactionSummary(list, world);
+  addListCompacted(list, world);
   addListTenants(list, world);
   const view = program.command('view').description('Looks into a block.');
   addViewBlock(view, world);
   addPreviewRetention(program.command('retention').description('Tries rules of retention.'), world);
   addDelete(program.command('delete').description('Deletes traces from a server.'), world);
   addFsck(program, world, exit);
+  addCompact(program, world);
+  addRewriteBlocks(program, world);
   addCompletion(program, world);
   return program;
 }

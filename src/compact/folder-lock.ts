@@ -5,6 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 
+/** In a folder of blocks: one process at a time merges there. */
+export const LOCK_FILE = '.compacting';
+
 export class FolderLock {
   readonly #file: string;
   readonly #owner: string;

@@ -14,7 +14,6 @@ export interface FolderWork {
 }
 
 /** One thread of all processes does so at a time (compact/folder-lock.ts). */
-export const LOCK_FILE = '.compacting';
 export const LEASE_MS = 60_000;
 /** A block that is written again has as many columns as when it was made; its row groups may become smaller. */
 export const REWRITE_BOUNDS = { columnsMax: Number.POSITIVE_INFINITY, rowsMax: 65_536, bytesMax: 16 << 20 };

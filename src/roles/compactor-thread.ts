@@ -6,13 +6,13 @@ import path from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { LocalBlockRef } from '../block/catalog.ts';
 import { TraceIds } from '../block/trace-ids.ts';
-import { FolderLock } from '../compact/folder-lock.ts';
+import { FolderLock, LOCK_FILE } from '../compact/folder-lock.ts';
 import { mergeBlocks, NothingStays } from '../compact/merge-blocks.ts';
 import { TooLarge } from '../compact/merged-schema.ts';
 import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
-import { checkSpace, type FolderWork, LEASE_MS, LOCK_FILE, lowerPriority, pauses } from './background.ts';
+import { checkSpace, type FolderWork, LEASE_MS, lowerPriority, pauses } from './background.ts';
 
 export interface CompactorWork extends FolderWork {
   merges: LocalBlockRef[][];

@@ -4,17 +4,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog } from '../block/catalog.ts';
 import { TraceIds } from '../block/trace-ids.ts';
 import { type Erased, eraseInFolder } from '../compact/erase-folder.ts';
-import { FolderLock } from '../compact/folder-lock.ts';
+import { FolderLock, LOCK_FILE } from '../compact/folder-lock.ts';
 import { reached } from '../runtime/reached.ts';
-import {
-  checkSpace,
-  type FolderWork,
-  LEASE_MS,
-  LOCK_FILE,
-  lowerPriority,
-  pauses,
-  REWRITE_BOUNDS,
-} from './background.ts';
+import { checkSpace, type FolderWork, LEASE_MS, lowerPriority, pauses, REWRITE_BOUNDS } from './background.ts';
 
 export interface EraserWork extends FolderWork {
   tenants: { tenant: string; ids: string[]; deletedMs: number }[];

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { LocalBlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, OpenBlock } from '../block/open.ts';
-import { FolderLock } from '../compact/folder-lock.ts';
+import { FolderLock, LOCK_FILE } from '../compact/folder-lock.ts';
 import { mergeBlocks, NothingStays, retireBlocks } from '../compact/merge-blocks.ts';
 import type { Drops } from '../compact/row-group-plan.ts';
 import { ageMs } from '../compact/retention.ts';
@@ -14,15 +14,7 @@ import { joinedSegment } from '../cut/joined-segment.ts';
 import { type KeepRule, type KeptTraces, keptTraces } from '../query/kept-traces.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
-import {
-  checkSpace,
-  type FolderWork,
-  LEASE_MS,
-  LOCK_FILE,
-  lowerPriority,
-  pauses,
-  REWRITE_BOUNDS,
-} from './background.ts';
+import { checkSpace, type FolderWork, LEASE_MS, lowerPriority, pauses, REWRITE_BOUNDS } from './background.ts';
 import { parseRule, type TenantRules } from './retention-rules.ts';
 
 export interface RetentionWork extends FolderWork {
