@@ -9,7 +9,8 @@
  * | a block in quarantine that is sound              | it comes back                                              |
  * | a block whose spans are in a merged one          | it is marked as merged                                     |
  * | two metas, of a deletion that was interrupted    | the first goes                                             |
- * | what an interrupted cut, upload or deletion left | it is removed once it is old                               |
+ * | what an interrupted cut or deletion left          | it is removed once it is old                               |
+ * | an upload that was not finished                  | `removeUploads` removes it                                 |
  */
 import { messageOf } from '../runtime/errors.ts';
 import { DELETED_FOLDER } from './deleted-traces.ts';
@@ -55,13 +56,15 @@ export interface CheckOptions {
   /** Only metas and lengths of files. */
   fast: boolean;
   nowMs: number;
+  /** Somebody may be at work on what is younger than this. */
+  youngMs: number;
+  /** Unfinished uploads have no machine any more that could finish them. */
+  removeUploads: boolean;
   onFinding(finding: Finding): Promise<void>;
   onBlock(done: number, all: number): void;
   pause(): Promise<void>;
 }
 
-/** Somebody may be at work on what is younger than this. */
-const YOUNG_MS = 10 * 60_000;
 const KNOWN_FILES = new Set([
   DATA_FILE,
   TRACES_FILE,
@@ -74,7 +77,7 @@ const KNOWN_FILES = new Set([
 const KNOWN_OTHERS = new Set([INDEX_FILE, INDEX_FILE_PROTOBUF, LEASE_FILE, DELETED_FOLDER]);
 
 export async function checkTenant(stored: StoredBlocks, tenant: string, options: CheckOptions): Promise<CheckedTenant> {
-  const { nowMs, onFinding } = options;
+  const { nowMs, youngMs, onFinding } = options;
   const { blocks, others } = await stored.look(tenant);
   const checked = { tenant, blocks: 0, traces: 0, spans: 0, bytes: 0, compacted: 0, foreign: 0 };
   const sound: BlockMeta[] = [];
@@ -91,7 +94,7 @@ export async function checkTenant(stored: StoredBlocks, tenant: string, options:
     for (const id of meta.vivace.replaces ?? []) {
       if (!listed.delete(id)) continue;
       // Whoever has just merged them will mark them.
-      if (nowMs - (blocks.get(meta.blockID)?.get(META_FILE)?.modifiedMs ?? 0) < YOUNG_MS) continue;
+      if (nowMs - (blocks.get(meta.blockID)?.get(META_FILE)?.modifiedMs ?? 0) < youngMs) continue;
       await onFinding({
         tenant,
         block: id,
@@ -112,7 +115,7 @@ export async function checkTenant(stored: StoredBlocks, tenant: string, options:
   for (const [name, modifiedMs] of others) {
     if (KNOWN_OTHERS.has(name.split('/')[0])) continue;
     const isOurs = stored.isFolder && BLOCK_ID.test(name.slice(1, 37)) && /^\.[^.]+(?:\.gone)?$/.test(name);
-    if (isOurs && nowMs - modifiedMs < YOUNG_MS) continue;
+    if (isOurs && nowMs - modifiedMs < youngMs) continue;
     await onFinding({
       tenant,
       block: undefined,
@@ -181,12 +184,14 @@ async function checkBlock(
   }
   const youngest = Math.max(0, ...[...files.values()].map(({ modifiedMs }) => modifiedMs));
   if (!stored.isFolder) {
-    // An upload writes its meta last, a deletion takes it last.
-    if (options.nowMs - youngest >= YOUNG_MS)
-      await found(`it has no meta: an upload that was interrupted`, {
-        text: 'removed',
-        run: () => stored.remove(tenant, id),
-      });
+    // An upload writes its meta last, a deletion takes it last. Where its machine has the block and believes that its files are
+    // here, removing them would lose it.
+    if (options.nowMs - youngest >= options.youngMs) {
+      const text =
+        'it has no meta: an upload that was interrupted, and that its machine finishes if it still has the block';
+      const repair = options.removeUploads && { text: 'removed', run: () => stored.remove(tenant, id) };
+      await found(text, repair || undefined);
+    }
   } else await rebuild(`it has no ${META_FILE}`, undefined);
   return undefined;
 

@@ -2,6 +2,16 @@
 import fs from 'node:fs';
 import type { BlockCaches } from './open.ts';
 
+/** The next one who opens the block looks for it anew: it may have moved from its folder to the bucket. */
+export function forgetBlock({ blocks }: BlockCaches, id: string): void {
+  const opening = blocks.get(id);
+  blocks.delete(id);
+  opening?.then(
+    (block) => block.close(),
+    () => {},
+  );
+}
+
 /** Closes the blocks of a folder that are not there any more, as soon as nobody reads them. */
 export async function closeGone({ blocks }: BlockCaches): Promise<void> {
   for (const [id, opening] of [...blocks]) {

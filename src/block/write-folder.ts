@@ -10,30 +10,39 @@ import type { BlockFacts, BlockSink } from './sink.ts';
 export interface FolderOptions extends MetaOptions {
   blocksDirectory: string;
   fsync: 'always' | 'never';
+  /** Told of every step that is done; tests end the process there. */
+  reached?: (point: CutPoint) => void;
   /** Called when all is written, right before the rename; what it throws undoes everything. */
   beforeRename?: () => Promise<void>;
 }
+
+export const CUT_POINTS = ['begin', 'files', 'meta', 'listed'] as const;
+export type CutPoint = (typeof CUT_POINTS)[number];
 
 /** Has the block written; resolves with it once it is durable and visible. */
 export async function writeBlockFolder(
   write: (sink: BlockSink) => Promise<BlockFacts>,
   options: FolderOptions,
 ): Promise<LocalBlockRef> {
-  const { id, tenant, fsync } = options;
+  const { id, tenant, fsync, reached = () => {} } = options;
   const tenantDirectory = path.join(options.blocksDirectory, tenant);
   const directory = path.join(tenantDirectory, id);
   const temporary = path.join(tenantDirectory, `.${id}`);
   await fs.promises.mkdir(temporary, { recursive: true, mode: 0o700 });
   try {
+    reached('begin');
     const facts = await writeFile(path.join(temporary, DATA_FILE), fsync, (data) =>
       writeFile(path.join(temporary, TRACES_FILE), fsync, (traces) => write({ data, traces })),
     );
+    reached('files');
     const meta = metaOf(facts, options);
     await writeFile(path.join(temporary, META_FILE), fsync, (put) => put(Buffer.from(JSON.stringify(meta))));
     if (fsync === 'always') await syncDirectory(temporary);
+    reached('meta');
     await options.beforeRename?.();
     await fs.promises.rename(temporary, directory);
     if (fsync === 'always') await syncDirectory(tenantDirectory);
+    reached('listed');
     return { id, tenant, directory, meta, startSeconds: facts.startSeconds, endSeconds: facts.endSeconds };
   } catch (error) {
     await fs.promises.rm(temporary, { recursive: true, force: true }).catch(() => {});

@@ -9,6 +9,7 @@ import { writeTable } from '../block/write-table.ts';
 import type { BlockMemory } from '../block/write.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
+import { reached } from '../runtime/reached.ts';
 import { LiveView } from './live-view.ts';
 import { orderRows, orderWithout, type RowOrder } from './order.ts';
 import { tableOf } from './table.ts';
@@ -54,6 +55,7 @@ export async function cutSome(snapshot: LiveSnapshot, options: CutOptions): Prom
     ...folder,
     id: randomUUID(),
     tenant: snapshot.tenant,
+    reached: (point) => reached(`cut ${point}`),
     compactionLevel: 0,
     more: { log, cut: rfc3339Seconds(cutMs / 1000) },
   });

@@ -19,6 +19,7 @@ import type { TraceIds } from '../block/trace-ids.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type Appended } from './append.ts';
 import { LiveColumns, type Mark } from './columns.ts';
+import { reached } from '../runtime/reached.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
 import { HeldCutter } from './cut-held.ts';
@@ -616,6 +617,7 @@ export class LiveStore {
       }
       await this.#releaseLog();
       this.#boundLog();
+      reached('cut released');
       this.#pump();
     }
     this.#cutting = undefined;
@@ -647,6 +649,7 @@ export class LiveStore {
       await this.#cutter.cut(held, this.logFiles);
       this.#options.log.addCut(held.tenant, held.lastSequence);
       this.#commit();
+      reached('cut noted');
     }
     this.#sealed.splice(this.#sealed.indexOf(held), 1);
     if (held.columns === undefined) {

@@ -238,6 +238,7 @@ export class BucketCompaction {
     let failure: unknown;
     let last: Promise<void> = Promise.resolve();
     worker.on('message', (message: FromCompactor) => {
+      if (message.type === 'gone') return;
       if (message.type === 'left') {
         const untilMs = message.failed ? performance.now() + FAILED_MS : Number.POSITIVE_INFINITY;
         for (const id of message.ids) this.#left.set(id, untilMs);

@@ -84,6 +84,10 @@ export class Compaction {
         this.#catalog.refresh();
         return;
       }
+      if (message.type === 'gone') {
+        this.#catalog.refresh();
+        return;
+      }
       const untilMs = message.failed ? Date.now() + FAILED_MS : Number.POSITIVE_INFINITY;
       for (const id of message.ids) this.#left.set(id, untilMs);
       if (message.failed) {

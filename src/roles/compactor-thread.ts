@@ -10,7 +10,7 @@ import { FolderLock, LOCK_FILE } from '../compact/folder-lock.ts';
 import { mergeBlocks, NothingStays } from '../compact/merge-blocks.ts';
 import { TooLarge } from '../compact/merged-schema.ts';
 import type { RowGroupBounds } from '../compact/row-group-plan.ts';
-import { messageOf } from '../runtime/errors.ts';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { checkSpace, type FolderWork, LEASE_MS, lowerPriority, pauses } from './background.ts';
 
@@ -24,6 +24,8 @@ export interface CompactorWork extends FolderWork {
 export type FromCompactor =
   | { type: 'merged'; tenant: string; merged: MergedBlock }
   /** These blocks stay as they are: `failed` ones are tried again later. */
+  /** A block went meanwhile, because another process has merged or deleted it: the others are chosen again. */
+  | { type: 'gone' }
   | { type: 'left'; tenant: string; ids: string[]; failed: boolean; message: string };
 
 export interface MergedBlock {
@@ -76,10 +78,15 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
   } catch (error) {
     // Whoever erases traces takes such blocks out of lists.
     if (error instanceof NothingStays) return;
+    if (isGone(error)) return send({ type: 'gone' });
     const reason = `cannot merge ${refs.length} blocks of tenant ${refs[0].tenant}: ${messageOf(error)}`;
     const ids = refs.map(({ id }) => id);
     send({ type: 'left', tenant: refs[0].tenant, ids, failed: !(error instanceof TooLarge), message: reason });
   }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof VivaceError ? error.code === 'not-found' : (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 function send(message: FromCompactor): void {

@@ -7,7 +7,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type LogPlace, logsOf } from '../block/meta.ts';
 import type { BlockRef, DamagedBlock } from '../block/catalog.ts';
 import { damagedMayHold } from '../block/quarantine.ts';
-import { closeGone } from '../block/close-gone.ts';
+import { closeGone, forgetBlock } from '../block/close-gone.ts';
 import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '../block/open.ts';
 import { readAhead } from '../block/read-ahead.ts';
 import type { Segment } from '../block/segment.ts';
@@ -217,6 +217,7 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<Att
       const times = (gone.get(block) ?? 0) + 1;
       gone.set(block, times);
       // A block that was merged into another one is in no new list.
+      if (error.isGone) forgetBlock(caches, block);
       if (error.isGone && times < GONE_MAX) continue;
       missing.set(block, message);
       if (missing.size > MISSING_MAX) throw error.cause;

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { type CheckedTenant, checkTenant, type Finding } from '../../block/check-blocks.ts';
 import { bucketBlocks, folderBlocks, type StoredBlocks } from '../../block/stored-blocks.ts';
+import { parsePromDuration } from '../../config/duration.ts';
 import { isOwned } from '../../log/ownership.ts';
 import { replayLog } from '../../log/replay.ts';
 import { messageOf } from '../../runtime/errors.ts';
@@ -18,6 +19,8 @@ interface FsckOptions extends StorageOptions {
   repair?: boolean;
   fast?: boolean;
   tenant?: string;
+  minAge: string;
+  removeUploads?: boolean;
 }
 
 /** What a run ends with, as other programs of this name do, but for 1 and 2, which mean the same for every command. */
@@ -35,6 +38,8 @@ export function addFsck(parent: Command, world: World, exit: (code: number) => v
     .addOption(new Option('--repair', 'put right what can be; damaged blocks go into quarantine'))
     .addOption(new Option('--fast', 'only metas and the lengths of files'))
     .option('--tenant <tenant>', 'only this one')
+    .option('--remove-uploads', 'with --repair: also unfinished uploads, when no machine has their blocks any more')
+    .option('--min-age <duration>', 'what is younger may be the work of somebody', '10m')
     .addHelpText('after', '\nExit code: 0 sound, 3 all problems were repaired, 4 problems are left.');
   backendOptions(command).action(async () => {
     const options = command.opts<FsckOptions>();
@@ -58,7 +63,7 @@ async function checkBlocks(
   world: World,
   terminal: Terminal,
   stored: StoredBlocks,
-  { fast = false, tenant: only }: FsckOptions,
+  { fast = false, tenant: only, minAge, removeUploads = false }: FsckOptions,
   report: Report,
 ): Promise<void> {
   const progress = progressOf(world, terminal, `checking ${stored.name}`, 'blocks');
@@ -70,6 +75,8 @@ async function checkBlocks(
         await checkTenant(stored, tenant, {
           fast,
           nowMs: world.nowMs(),
+          youngMs: parsePromDuration(minAge),
+          removeUploads,
           onFinding: (finding) => report.found(stored.name, finding),
           onBlock: progress.update,
           pause: setImmediate,

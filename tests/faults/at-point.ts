@@ -1,0 +1,252 @@
+/**
+ * One run of a server up to a named point, where it is killed or its disk becomes full; then it goes on or starts again.
+ * Afterwards every acknowledged span is there once, and nothing is left that `fsck` does not see.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import type { S3Server } from '../contract/s3-server.fixture.ts';
+import {
+  type Cleanup,
+  later,
+  ROOT,
+  run,
+  type Server,
+  type StartOptions,
+  startServer,
+  temporaryFolder,
+  until,
+} from '../process/server.fixture.ts';
+import { ask, makeBatch, post, type Random, random, spansOf } from '../process/spans.fixture.ts';
+import type { Point } from './points.ts';
+
+export interface AtPoint extends Point {
+  fault: 'kill' | 'full';
+  /** fsck --repair runs between the end and the next start. */
+  repairs: boolean;
+  seed: number;
+}
+
+/** Tenants: blocks of the first one are too old at once where that is wanted, those of the other are kept. */
+const BRIEF = 'brief';
+const KEPT = 'kept';
+const DISK_BYTES = 160 << 20;
+
+type Sent = Map<string, { tenant: string; spans: string[] }>;
+interface Ledger {
+  sent: Sent;
+  /** Requests without an answer. */
+  open: Sent;
+}
+
+/** Throws an AssertionError that names what was lost, doubled or left over. */
+export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefined): Promise<void> {
+  const next = random(point.seed);
+  const hold = path.join(temporaryFolder(t, 'hold'), 'held');
+  const directory = point.fault === 'full' ? smallDisk(t) : temporaryFolder(t, 'faults');
+  const options: StartOptions = { directory, flags: [...flagsOf(point, directory), ...storageFlags(t, point, s3)] };
+  const env: Record<string, string> =
+    point.fault === 'kill' ? { VIVACE_KILL_AT: point.name } : { VIVACE_HOLD_AT: point.name, VIVACE_HOLD_FILE: hold };
+  const first = await startServer(t, { ...options, env });
+  const ledger: Ledger = { sent: new Map(), open: new Map() };
+  const { sent } = ledger;
+  let gone = false;
+  void first.exited.then(() => {
+    gone = true;
+  });
+  const isThere = (): boolean => gone || fs.existsSync(hold);
+  // What is asked for may not be answered any more.
+  const loading = load(first, next, ledger, point, isThere);
+  if (point.fault === 'kill') {
+    await until(`it has reached "${point.name}"`, () => gone, 60_000, first.stderr);
+    assert.equal((await first.exited).signal, 'SIGKILL', first.stderr());
+    await loading;
+  } else {
+    await until(`it has reached "${point.name}"`, isThere, 60_000, first.stderr);
+    assert.ok(!gone, first.stderr());
+    const stranger = path.join(directory, 'stranger');
+    fillUp(stranger);
+    fs.rmSync(hold);
+    await loading;
+    // It goes on, and answers what it can.
+    await until('it answers', async () => (await ask(`${first.url}/ready`)).status === 200);
+    await complete(first, sent);
+    fs.rmSync(stranger);
+    await until('it takes spans again', () => send(first, next, ledger, KEPT));
+    await complete(first, sent);
+    await first.kill();
+  }
+  if (point.repairs) await fsck(options, ['--repair', '--min-age=0s']);
+  const second = await startServer(t, options);
+  // It has decided what becomes of them.
+  for (const [trace, each] of ledger.open) {
+    const here = (await spansOf(second.url, trace, { tenant: each.tenant })).sort();
+    if (here.length === 0) continue;
+    assert.deepEqual(here, [...each.spans].sort());
+    sent.set(trace, each);
+  }
+  await complete(second, sent);
+  await until('it takes spans', () => send(second, next, ledger, KEPT));
+  await ask(`${second.url}/flush`, { method: 'POST' });
+  await complete(second, sent);
+  assert.deepEqual(await second.stop(), { code: 0, signal: null }, second.stderr());
+  // What was left is named, and gone when it is told to go.
+  await fsck(options, ['--repair', '--remove-uploads', '--min-age=0s']);
+  const { code, findings, tenants } = await fsck(options, ['--min-age=0s']);
+  assert.deepEqual([code, findings], [0, []]);
+  const kept = [...sent.values()].filter(({ tenant }) => tenant === KEPT).flatMap(({ spans }) => spans).length;
+  // What the bucket has may still be in the folder, too.
+  const stored = tenants
+    .filter(({ where, tenant }) => tenant === KEPT && (point.storage === 'folder' || !where.startsWith(directory)))
+    .reduce((sum, { spans }) => sum + spans, 0);
+  assert.equal(stored, kept, 'spans in blocks');
+  const third = await startServer(t, { ...options, ...(point.storage === 's3' && { target: 'querier' }) });
+  await complete(third, sent);
+}
+
+async function load(server: Server, next: Random, ledger: Ledger, point: Point, isThere: () => boolean): Promise<void> {
+  const rounds = point.work === 'merge' ? 12 : 40;
+  for (let round = 0; round < rounds && !isThere(); round++) {
+    await send(server, next, ledger, KEPT).catch(() => {});
+    if (point.work === 'expire') await send(server, next, ledger, BRIEF).catch(() => {});
+    const flush = ask(`${server.url}/flush`, { method: 'POST' }).catch(() => {});
+    await Promise.race([flush, until('the point', isThere, 10_000).catch(() => {})]);
+    if (point.work === 'expire') await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Whether it was taken; what is refused, or not answered, need not be there. */
+async function send(server: Server, next: Random, { sent, open }: Ledger, tenant: string): Promise<boolean> {
+  const batch = makeBatch(next, { traces: 2, spansPerTrace: 4 });
+  const answer = await post(server.otlpUrl, batch.body, { 'x-scope-orgid': tenant }).catch(() => undefined);
+  if (answer === undefined) {
+    // Without an answer it may be stored or not.
+    for (const [trace, spans] of batch.traces) open.set(trace, { tenant, spans });
+    return false;
+  }
+  const { status } = answer;
+  if (status === 200) for (const [trace, spans] of batch.traces) sent.set(trace, { tenant, spans });
+  else assert.ok(status === 429 || status === 503, `${status}`);
+  return status === 200;
+}
+
+/** Every span once; those that may be too old need not be there. */
+async function complete(server: Server, sent: Sent): Promise<void> {
+  for (const [trace, { tenant, spans }] of sent) {
+    const found = async (): Promise<string[]> => (await spansOf(server.url, trace, { tenant })).sort();
+    const wanted = JSON.stringify([...spans].sort());
+    if (tenant === KEPT)
+      await until(
+        `trace ${trace} is whole`,
+        async () => JSON.stringify(await found()) === wanted,
+        20_000,
+        server.stderr,
+      );
+    else {
+      const here = await found();
+      assert.ok(here.length === 0 || JSON.stringify(here) === wanted, `trace ${trace}: ${here}`);
+    }
+  }
+}
+
+interface Fsck {
+  code: number | null;
+  findings: unknown[];
+  tenants: { where: string; tenant: string; spans: number }[];
+}
+
+async function fsck({ directory, flags = [] }: StartOptions, args: string[]): Promise<Fsck> {
+  const config = path.join(directory, 'tempo.yaml');
+  fs.writeFileSync(config, configOf(directory, flags));
+  const ended = await run(path.join(ROOT, 'bin/vivace-cli'), ['fsck', '--json', '-c', config, ...args]);
+  // Before the next start an upload may be unfinished, which is not for others to finish.
+  const codes = args.includes('--repair') && !args.includes('--remove-uploads') ? [0, 3, 4] : [0, 3];
+  assert.ok(codes.includes(ended.code ?? 1), `fsck ${args.join(' ')}: ${ended.code} ${ended.stdout}${ended.stderr}`);
+  return { code: ended.code, ...(JSON.parse(ended.stdout) as Omit<Fsck, 'code'>) };
+}
+
+function configOf(directory: string, flags: readonly string[]): string {
+  const of = (name: string): string | undefined =>
+    flags.find((flag) => flag.startsWith(`--storage.trace.${name}=`))?.slice(`--storage.trace.${name}=`.length);
+  const data = path.join(directory, 'data');
+  const trace = {
+    backend: of('backend') ?? 'local',
+    wal: { path: path.join(data, 'wal') },
+    local: { path: path.join(data, 'blocks') },
+    ...(of('backend') === 's3' && {
+      s3: {
+        bucket: of('s3.bucket'),
+        endpoint: of('s3.endpoint'),
+        access_key: of('s3.access-key'),
+        secret_key: of('s3.secret-key'),
+        insecure: true,
+      },
+    }),
+  };
+  return JSON.stringify({ storage: { trace } });
+}
+
+function flagsOf(point: Point, directory: string): string[] {
+  const flags = [
+    '--multitenancy.enabled=true',
+    '--storage.trace.blocklist-poll=200ms',
+    '--compactor.compaction.compaction-cycle=100ms',
+  ];
+  if (point.work === 'cut') flags.push('--compactor.disabled=true');
+  // Others learn by polling what was merged; until then they need the old blocks.
+  flags.push(`--compactor.compaction.compacted-block-retention=${point.storage === 's3' ? '3s' : '1ms'}`);
+  if (point.work === 'expire') {
+    const overrides = path.join(directory, 'overrides.yaml');
+    fs.mkdirSync(directory, { recursive: true });
+    const kept = `  ${KEPT}:\n    compaction:\n      block_retention: 1h\n      compaction_disabled: false\n`;
+    fs.writeFileSync(overrides, `overrides:\n${kept}`);
+    flags.push(`--config.per-user-override-config=${overrides}`, '--compactor.compaction.block-retention=1s');
+  }
+  return flags;
+}
+
+let buckets = 0;
+function storageFlags(t: Cleanup, { storage }: Point, s3: S3Server | undefined): string[] {
+  if (storage === 'folder') return [];
+  assert.ok(s3 !== undefined);
+  const bucket = `faults-${process.pid}-${++buckets}`;
+  const folder = path.join(s3.root, 'buckets', bucket);
+  fs.mkdirSync(folder);
+  later(t, () => fs.rmSync(folder, { recursive: true, force: true }));
+  return [
+    '--storage.trace.backend=s3',
+    `--storage.trace.s3.bucket=${bucket}`,
+    `--storage.trace.s3.endpoint=${s3.endpoint}`,
+    `--storage.trace.s3.access-key=${s3.accessKey}`,
+    `--storage.trace.s3.secret-key=${s3.secretKey}`,
+    '--storage.trace.s3.insecure=true',
+    '--live-store.flush-check-period=100ms',
+    '--live-store.complete-block-timeout=100ms',
+    '--querier.frontend-worker.frontend-address=127.0.0.1:1',
+  ];
+}
+
+export const noDisk =
+  process.env.VIVACE_SKIP_TMPFS === '1' ? 'VIVACE_SKIP_TMPFS=1: a full disk is not tested in this run' : false;
+
+function smallDisk(t: Cleanup): string {
+  const directory = temporaryFolder(t, 'disk');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', directory], { stdio: 'pipe' });
+  later(t, () => void execFileSync('umount', ['-l', directory]));
+  return directory;
+}
+
+function fillUp(file: string): void {
+  const handle = fs.openSync(file, 'w');
+  try {
+    for (const bytes of [1 << 20, 4096])
+      try {
+        for (;;) fs.writeSync(handle, Buffer.alloc(bytes));
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
+      }
+  } finally {
+    fs.closeSync(handle);
+  }
+}
