@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { VivaceError } from '../runtime/errors.ts';
-import { BODY_IDLE_MS_MAX, BodyBudget, readBody } from '../wire/body.ts';
+import { BODY_IDLE_MS_MAX, BodyBudget, giveBack, readBody } from '../wire/body.ts';
 import { type Compression, Decompressor } from '../wire/decompress.ts';
 
 export const HTTP_BODY_BYTES_MAX = 20 << 20;
@@ -58,7 +58,9 @@ export class HttpBodies {
     const wireBytes = body.length;
     try {
       if (compression === undefined) return await use(body);
-      return await use(await this.#decompressor.decompress(body, compression, this.#bytesMax));
+      const plain = await this.#decompressor.decompress(body, compression, this.#bytesMax);
+      giveBack(body);
+      return await use(plain);
     } finally {
       this.#budget.release(req, wireBytes);
     }

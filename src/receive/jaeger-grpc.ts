@@ -1,5 +1,6 @@
 /** Jaeger over gRPC: CollectorService/PostSpans, unary. Source: spec/ingestion.md §4.1. */
 import { VivaceError } from '../runtime/errors.ts';
+import { giveBack } from '../wire/body.ts';
 import type { GrpcService } from '../wire/grpc.ts';
 import { GRPC_UNKNOWN, RpcFailure } from '../wire/rpc-status.ts';
 import type { Receiver } from './accept.ts';
@@ -25,7 +26,9 @@ export function jaegerGrpc(options: JaegerGrpcOptions): GrpcService {
       maxRequestBytes: options.messageBytesMax,
       async handle(body, call) {
         try {
-          await handOver(handingOver, from, jaegerRequestToOtlp(body), call.rawMetadata);
+          const request = jaegerRequestToOtlp(body);
+          giveBack(body);
+          await handOver(handingOver, from, request, call.rawMetadata);
         } catch (error) {
           // Errors of Tempo that have no gRPC status come out of this service as unknown.
           if (error instanceof VivaceError && error.code === 'no-tenant')

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { giveBack } from '../wire/body.ts';
 import { ProtoWriter } from '../wire/protobuf.ts';
 import { ThriftBinary, ThriftCompact } from '../wire/thrift.ts';
 import type { Receiver } from './accept.ts';
@@ -54,7 +55,8 @@ export function jaegerHttp(options: JaegerHttpOptions): (req: IncomingMessage, r
     await bodies.read(req, async (body) => {
       const out = new ProtoWriter(body.length * 2);
       thrift.batch(type === COMPACT_TYPE ? new ThriftCompact(body) : new ThriftBinary(body), out);
-      await handOver({ ...options, emptyNeedsTenant: true }, from, out.finish(), req.rawHeaders);
+      giveBack(body);
+      await handOver({ ...options, emptyNeedsTenant: true }, from, out.take(), req.rawHeaders);
     });
     res.writeHead(202).end();
   }

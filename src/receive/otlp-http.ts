@@ -6,6 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { VivaceError } from '../runtime/errors.ts';
+import { giveBack } from '../wire/body.ts';
 import { GRPC_INVALID_ARGUMENT, type RpcStatus, statusBytes, statusJson, statusOfError } from '../wire/rpc-status.ts';
 import type { Receiver } from './accept.ts';
 import { type CorsOptions, cors as corsRules } from './cors.ts';
@@ -69,6 +70,7 @@ class OtlpHttpReceiver {
   async #receive(req: IncomingMessage, res: ServerResponse, mediaType: string): Promise<void> {
     await this.#bodies.read(req, async (body) => {
       const request = mediaType === JSON_TYPE ? otlpJsonToProto(body) : body;
+      if (request !== body) giveBack(body);
       return handOver(this.#options, this.#from, request, req.rawHeaders);
     });
     const accepted = mediaType === JSON_TYPE ? ACCEPTED_JSON : ACCEPTED_PROTOBUF;

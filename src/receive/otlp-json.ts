@@ -33,7 +33,7 @@ const PADDED_FROM_DEPTH = 4;
 export function otlpJsonToProto(json: Uint8Array): Uint8Array<ArrayBuffer> {
   const reader = new Reader(json);
   request(reader);
-  return reader.out.finish();
+  return reader.out.take();
 }
 
 /** Reads the members of one message whose object is next. */

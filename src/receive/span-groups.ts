@@ -88,7 +88,7 @@ export class SpanGroups {
     scope.last = piece;
   }
 
-  /** The request. Throws VivaceError 'too-large'. */
+  /** The request; there are no spans afterwards. Throws VivaceError 'too-large'. */
   finish(): Uint8Array<ArrayBuffer> {
     const out = new ProtoWriter(this.spans.length + 1024);
     for (const { content, scopes } of this.#resources.values()) {
@@ -109,7 +109,8 @@ export class SpanGroups {
           `cannot convert request: its resources, repeated for their spans, exceed ${this.#bytesMax} bytes`,
         );
     }
-    return out.finish();
+    this.spans.clear();
+    return out.take();
   }
 
   #grow(): void {

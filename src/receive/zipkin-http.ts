@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { giveBack } from '../wire/body.ts';
 import { type CorsOptions, cors as corsRules } from './cors.ts';
 import { type HandOverOptions, handOver } from './hand-over.ts';
 import { answer, HttpBodies, type HttpBodyOptions, pathOf } from './http-exchange.ts';
@@ -55,6 +56,7 @@ export function zipkinHttp(options: ZipkinHttpOptions): (req: IncomingMessage, r
         : 'v2_json';
     await bodies.read(req, async (body) => {
       const request = convert(body, format);
+      giveBack(body);
       try {
         await handOver(handingOver, { receiver, transport: `http_${format}` }, request, req.rawHeaders);
       } catch (error) {

@@ -44,10 +44,9 @@ export class ProtoWriter {
   reserve(more: number): void {
     const need = this.length + more;
     if (need <= this.bytes.length) return;
-    const grown = new Uint8Array(Math.max(need, this.bytes.length * 2, 64));
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.#double = new DataView(grown.buffer);
+    // Moved, so that the smaller buffer is no garbage: memory outside the heap makes the engine collect all of the heap.
+    this.bytes = new Uint8Array(this.bytes.buffer.transfer(Math.max(need, this.bytes.length * 2, 64)));
+    this.#double = new DataView(this.bytes.buffer);
   }
 
   /** An unsigned integer up to 2^53−1. */
@@ -171,6 +170,21 @@ export class ProtoWriter {
   /** The message as a buffer of its own and of exactly its size, which may be transferred to another thread. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.length === this.bytes.length ? this.bytes : this.bytes.slice(0, this.length);
+  }
+
+  /** The same, and the writer is left empty, without a buffer. */
+  take(): Uint8Array<ArrayBuffer> {
+    const taken = new Uint8Array(this.bytes.buffer.transfer(this.length));
+    this.clear();
+    return taken;
+  }
+
+  /** Gives the buffer's memory back at once. */
+  clear(): void {
+    if (this.bytes.buffer.byteLength > 0) this.bytes.buffer.transfer(0);
+    this.bytes = new Uint8Array(0);
+    this.#double = new DataView(this.bytes.buffer);
+    this.length = 0;
   }
 }
 
