@@ -27,6 +27,16 @@ export const targets: readonly string[] = [
 const liveBytesMin = 1_048_576;
 const segmentBytesMin = 65_536;
 
+const cacheRoles = [
+  'bloom',
+  'trace-id-index',
+  'parquet-footer',
+  'parquet-column-idx',
+  'parquet-offset-idx',
+  'parquet-page',
+  'frontend-search',
+];
+
 const backends = ['local', 's3', 'gcs', 'azure'];
 
 /** Throws `invalid` when no process can start with it. `isSaid` tells whether a dotted path was given a value. */
@@ -174,7 +184,26 @@ export function configurationWarnings(config: Configuration): string[] {
       'traces and user-configurable overrides are stored in the same place: give each its own',
     ],
   ];
-  return found.filter(([applies]) => applies).map(([, text]) => text);
+  return [...found.filter(([applies]) => applies).map(([, text]) => text), ...oddCaches(config)];
+}
+
+function oddCaches({ cache, storage: { trace } }: Configuration): string[] {
+  const odd: string[] = [];
+  if (!['', 'memcached', 'redis'].includes(trace.cache))
+    odd.push(`storage.trace.cache is ${JSON.stringify(trace.cache)}: only memcached and redis are caches`);
+  const seen = new Set<string>();
+  for (const [i, { roles, memcached, redis }] of cache.caches.entries()) {
+    const where = `cache.caches[${i}]`;
+    const isMemcached = memcached.host !== '' || memcached.addresses !== '';
+    if (isMemcached === (redis.endpoint !== ''))
+      odd.push(`${where} is not used: it must have either memcached, with addresses or host, or redis, with endpoint`);
+    for (const role of roles) {
+      if (!cacheRoles.includes(role)) odd.push(`${where}.roles: unknown role ${role}${hint(role, cacheRoles)}`);
+      if (seen.has(role)) odd.push(`${where}.roles: ${role} has a cache already, which is the one that is used`);
+      seen.add(role);
+    }
+  }
+  return odd;
 }
 
 function sharesOverridesPlace(config: Configuration): boolean {

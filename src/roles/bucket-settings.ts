@@ -1,5 +1,6 @@
 /** What the bucket thread is told of the configuration. */
 import type { Configuration } from '../config/load.ts';
+import type { CacheSettings } from '../store/remote-cache.ts';
 import type { BucketSettings } from './bucket-thread.ts';
 
 /** Each holds up to three parts in memory. */
@@ -32,6 +33,7 @@ export function bucketSettings(
     uploadsAtOnce: UPLOADS_AT_ONCE,
     cacheBytes: config.vivace.bucketCacheBytes,
     filterBytes: config.vivace.bucketFilterBytes,
+    caches: cachesOf(config),
     poll: {
       periodMs: trace.blocklistPollMs,
       concurrency: trace.blocklistPollConcurrency,
@@ -46,4 +48,25 @@ export function bucketSettings(
       tenantsTolerated: trace.blocklistPollTolerateTenantFailures,
     },
   };
+}
+
+/** Those of the section `cache`; without any, what the old keys of `storage.trace` say. */
+function cachesOf({ cache, storage: { trace } }: Configuration): CacheSettings[] {
+  const footer = trace.search.cacheControl.footer ? ['parquet-footer'] : [];
+  const isOld = cache.caches.length === 0;
+  const background = isOld ? trace.backgroundCache : cache.background;
+  const old = {
+    roles: ['bloom', ...footer],
+    memcached: trace.cache === 'memcached' ? trace.memcached : undefined,
+    redis: trace.cache === 'redis' ? trace.redis : undefined,
+  };
+  return (isOld ? [old] : cache.caches)
+    .map(({ roles, memcached, redis }) => ({
+      roles,
+      memcached: memcached !== undefined && (memcached.host || memcached.addresses) !== '' ? memcached : undefined,
+      redis: redis !== undefined && redis.endpoint !== '' ? redis : undefined,
+      writersMax: Math.max(1, background.writebackGoroutines),
+      waitingMax: background.writebackBuffer,
+    }))
+    .filter(({ memcached, redis }) => (memcached === undefined) !== (redis === undefined));
 }

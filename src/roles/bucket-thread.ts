@@ -26,6 +26,7 @@ import { withBreaker } from '../store/breaker.ts';
 import { counted } from '../store/counted.ts';
 import { hedged } from '../store/hedged.ts';
 import { RangeCache, type SharedChunks } from '../store/range-cache.ts';
+import { type CacheSettings, openRemoteCaches, type RemoteCache } from '../store/remote-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { BucketCompaction, type BucketCompactionOptions, markAfterMs } from './bucket-compaction.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
@@ -47,6 +48,8 @@ export interface BucketSettings {
   uploadsAtOnce: number;
   cacheBytes: number;
   filterBytes: number;
+  /** Of other machines, asked before the bucket. */
+  caches: CacheSettings[];
   /** undefined: this process deletes no old blocks. */
   retention: RetentionSettings | undefined;
   /** undefined: this process merges no blocks. */
@@ -90,6 +93,12 @@ export interface BucketStats {
   failedUploads: number;
   /** Reads that were asked again because they took long. */
   hedges: number;
+  caches: {
+    calls: { kind: 'memcached' | 'redis'; name: string; method: 'get' | 'put'; status: number; seconds: number }[];
+    /** By name of the cache: values that were not written, and values that were not ours. */
+    dropped: Map<string, number>;
+    refused: Map<string, number>;
+  };
   retention: RetentionDone[];
   compaction: CompactionDone | undefined;
   /** By tenant: whether this process builds the index, and the index's age. */
@@ -158,10 +167,12 @@ let nextChange = 1;
 const early: ChangedBlocks[] = [];
 /** What reader threads read from. */
 let readable: Bucket;
+let remote: RemoteCache | undefined;
 const ranges = new RangeCache({
   directory: settings.walDirectory,
   bytesMax: settings.cacheBytes,
-  read: (key, offset, length) => readable.range(key, offset, length, { signal: stopping.signal }),
+  read: (key, offset, length, size) =>
+    remote === undefined ? readRange(key, offset, length) : remote.read(key, offset, length, size),
 });
 const filters = new TraceFilters({
   bytesMax: settings.filterBytes,
@@ -192,6 +203,13 @@ async function start(): Promise<void> {
     onPause: ({ message }) =>
       tell('error', `${bucket.name} cannot be read: answers lack what is only there`, { reason: message }),
   });
+  if (settings.caches.length > 0)
+    remote = await openRemoteCaches(settings.caches, readRange, {
+      onCall: (kind, name, method, status, seconds) => stats.caches.calls.push({ kind, name, method, status, seconds }),
+      onDropped: (name) => count(stats.caches.dropped, name),
+      onRefused: (name) => count(stats.caches.refused, name),
+      onProblem: (text) => tell('warn', text, {}),
+    });
   const { periodMs, ...poll } = settings.poll;
   list = new BucketList(bucket, {
     ...poll,
@@ -407,6 +425,10 @@ async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> 
   port.postMessage(answer, 'bytes' in answer ? [answer.bytes.buffer] : []);
 }
 
+function readRange(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  return readable.range(key, offset, length, { signal: stopping.signal });
+}
+
 function remoteSource(ref: BlockRef): BlockSource {
   return fetchingSource(ref, (name, { offset, length }, size) =>
     ranges.range(objectKey(ref.tenant, ref.id, name), size, offset, length),
@@ -437,6 +459,7 @@ async function close({ msMax, removeLog }: { msMax: number; removeLog: boolean }
     .catch((error: unknown) => tell('warn', `cannot write the indexes of tenants: ${messageOf(error)}`, {}));
   if (left === 0 && removeLog && settings.instance !== undefined) await removeOwnLog(settings.instance, signal);
   sendStats();
+  remote?.close();
   return left;
 }
 
@@ -477,10 +500,15 @@ function emptyStats(): BucketStats {
     indexErrors: [],
     failedUploads: 0,
     hedges: 0,
+    caches: { calls: [], dropped: new Map(), refused: new Map() },
     retention: [],
     compaction: undefined,
     indexes: new Map(),
   };
+}
+
+function count(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 function send(message: FromBucket): void {

@@ -23,8 +23,8 @@ export interface RangeCacheOptions {
   /** Where the file may be; undefined: nothing is kept. */
   directory: string | undefined;
   bytesMax: number;
-  /** Reads of the object itself. */
-  read: (key: string, offset: number, length: number) => Promise<Uint8Array<ArrayBuffer>>;
+  /** Reads of the object itself, which has `size` bytes. */
+  read: (key: string, offset: number, length: number, size: number) => Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** What other threads need to read what is kept of an object. */
@@ -111,7 +111,7 @@ export class RangeCache {
 
   /** Bytes of an object of `size` bytes, the caller's own. */
   async range(key: string, size: number, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#file === undefined) return this.#read(key, offset, length);
+    if (this.#file === undefined) return this.#read(key, offset, length, size);
     const out = new Uint8Array(length);
     const first = Math.floor(offset / CHUNK_BYTES);
     const end = Math.ceil((offset + length) / CHUNK_BYTES);
@@ -180,7 +180,7 @@ export class RangeCache {
   /** The chunks of a run, with one request. */
   #fetch(key: string, size: number, from: number, to: number): Promise<Uint8Array>[] {
     const at = from * CHUNK_BYTES;
-    const run = this.#read(key, at, Math.min(to * CHUNK_BYTES, size) - at);
+    const run = this.#read(key, at, Math.min(to * CHUNK_BYTES, size) - at, size);
     return Array.from({ length: to - from }, (_, i) => {
       const name = `${key} ${from + i}`;
       const part = run.then((bytes) => bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));

@@ -3,10 +3,8 @@
  * files, web identity, container, machine), signs, and asks again. Checksums beyond the signature are only sent where the
  * protocol requires them, because many S3-compatible servers refuse the others. Loaded only when configured.
  */
-import fs from 'node:fs';
 import https from 'node:https';
 import type { Readable } from 'node:stream';
-import type { SecureVersion } from 'node:tls';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -25,9 +23,10 @@ import { VivaceError } from '../runtime/errors.ts';
 import { type BodyLimits, readBody } from './body.ts';
 import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
 import { sendParts } from './parts.ts';
+import { type TlsSettings, tlsOptions } from './tls-options.ts';
 
 /** As the keys of `storage.trace.s3`. */
-export interface S3Settings {
+export interface S3Settings extends TlsSettings {
   bucket: string;
   endpoint: string;
   region: string;
@@ -44,12 +43,6 @@ export interface S3Settings {
   metadata: Record<string, string>;
   storageClass: string;
   sse: { type: string; kmsKeyId: string; kmsEncryptionContext: string; encryptionKey: string };
-  tlsCertPath: string;
-  tlsKeyPath: string;
-  tlsCaPath: string;
-  tlsServerName: string;
-  tlsInsecureSkipVerify: boolean;
-  tlsMinVersion: string;
 }
 
 /** The protocol's least size of a part that is not the last. */
@@ -292,18 +285,6 @@ function encryption({ sse }: S3Settings) {
         `cannot use storage.trace.s3.sse.type ${JSON.stringify(sse.type)}: it is none of SSE-S3, SSE-KMS, SSE-C`,
       );
   }
-}
-
-function tlsOptions(settings: S3Settings): https.AgentOptions {
-  const version = /^VersionTLS1([0-3])$/.exec(settings.tlsMinVersion)?.[1];
-  return {
-    ...(settings.tlsCaPath !== '' && { ca: fs.readFileSync(settings.tlsCaPath) }),
-    ...(settings.tlsCertPath !== '' && { cert: fs.readFileSync(settings.tlsCertPath) }),
-    ...(settings.tlsKeyPath !== '' && { key: fs.readFileSync(settings.tlsKeyPath) }),
-    ...(settings.tlsServerName !== '' && { servername: settings.tlsServerName }),
-    ...(version !== undefined && { minVersion: (version === '0' ? 'TLSv1' : `TLSv1.${version}`) as SecureVersion }),
-    rejectUnauthorized: !settings.tlsInsecureSkipVerify,
-  };
 }
 
 /** A key that sorts before the given one with nothing of ours between them. */

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { UPLOAD_POINTS } from '../../src/block/upload.ts';
 import { azureProgram, startAzureServer } from '../contract/azure-server.fixture.ts';
+import { memcachedProgram, startMemcached } from '../contract/cache-servers.fixture.ts';
 import { type Fault, faultProxy } from '../contract/fault-proxy.fixture.ts';
 import { gcsProgram, startGcsServer } from '../contract/gcs-server.fixture.ts';
 import { type S3Server, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
@@ -27,6 +28,8 @@ const azurite = await azureProgram();
 const noAzure = 'missing' in azurite ? azurite.missing : undefined;
 const fakeGcs = await gcsProgram();
 const noGcs = 'missing' in fakeGcs ? fakeGcs.missing : undefined;
+const memcached = memcachedProgram();
+const noMemcached = 'missing' in memcached ? memcached.missing : undefined;
 const s3 = 'file' in program ? await startS3Server(file, program.file, []) : undefined;
 
 /** Flags that make a test short. */
@@ -261,6 +264,32 @@ describe('blocks in a bucket', { skip }, () => {
       assert.ok((await spansOf(reader.url, trace)).length > 0);
       assert.deepEqual(reads, []);
     }
+  });
+
+  test('processes share what they read in memcached, and miss nothing without it', { skip: noMemcached }, async (t) => {
+    const bucket = makeBucket();
+    const cache = await startMemcached(t, 'file' in memcached ? memcached.file : '');
+    const flags = [
+      '--storage.trace.cache=memcached',
+      `--storage.trace.memcached.addresses=${cache.address}`,
+      '--storage.trace.memcached.timeout=5s',
+    ];
+    const writer = await startServer(t, over(t, bucket));
+    const batch = await send(writer);
+    await writer.stop();
+    const ofCalls = (method: string): RegExp =>
+      new RegExp(
+        `tempo_memcache_request_duration_seconds_count\\{method="${method}",name="bloom",status_code="200"\\} \\d`,
+      );
+    for (const method of ['Memcache.Put', 'Memcache.GetMulti']) {
+      const reader = await startServer(t, { ...over(t, bucket, flags), target: 'querier' });
+      await complete(reader, batch);
+      await until(`the metrics have ${method}`, async () =>
+        ofCalls(method).test((await ask(`${reader.url}/metrics`)).body.toString()),
+      );
+    }
+    await cache.kill();
+    await complete(await startServer(t, { ...over(t, bucket, flags), target: 'querier' }), batch);
   });
 
   test('what is deleted from the bucket is missed by nobody after a poll', async (t) => {

@@ -1,5 +1,5 @@
 /** Blocks of keys that several sections have in common. */
-import { bool, bytes, duration, float, int, secret, section, text, texts } from '../setting.ts';
+import { active, bool, bytes, duration, float, int, secret, section, text, texts } from '../setting.ts';
 
 const tls = {
   tls_enabled: bool(false, 'speak TLS'),
@@ -10,6 +10,18 @@ const tls = {
   tls_insecure_skip_verify: bool(false, 'do not check the certificate'),
   tls_cipher_suites: text('', 'cipher suites, comma list'),
   tls_min_version: text('', 'VersionTLS10 to VersionTLS13'),
+};
+
+/** Where they have an effect; the cipher suites are Node's. */
+const activeTls = {
+  ...tls,
+  tls_enabled: active(tls.tls_enabled),
+  tls_cert_path: active(tls.tls_cert_path),
+  tls_key_path: active(tls.tls_key_path),
+  tls_ca_path: active(tls.tls_ca_path),
+  tls_server_name: active(tls.tls_server_name),
+  tls_insecure_skip_verify: active(tls.tls_insecure_skip_verify),
+  tls_min_version: active(tls.tls_min_version),
 };
 
 /** Where ring members are kept. Vivace has no rings. */
@@ -93,35 +105,35 @@ export const live_store_client = clientPool('livestore_client.Config');
 export const backend_scheduler_client = section('backendscheduler_client.Config', { grpc_client_config: grpcClient() });
 
 export const memcached = section('cache.MemcachedConfig', {
-  host: text('', 'name whose SRV record lists the servers'),
-  service: text('', 'service of the SRV record'),
-  addresses: text('', 'addresses, comma list'),
-  timeout: duration('100ms', 'limit of a call'),
+  host: active(text('', 'name whose SRV record lists the servers')),
+  service: active(text('', 'service of the SRV record')),
+  addresses: active(text('', 'addresses, comma list')),
+  timeout: active(duration('100ms', 'limit of a call')),
   max_idle_conns: int(16, 'connections kept'),
-  update_interval: duration('1m', 'how often addresses are looked up'),
-  max_item_size: int(0, 'larger items are not cached, 0 caches all'),
-  ttl: duration('0', 'life of an item, 0 unlimited'),
+  update_interval: active(duration('1m', 'how often addresses are looked up')),
+  max_item_size: active(int(0, 'larger items are not cached, 0 caches all')),
+  ttl: active(duration('0', 'life of an item, 0 unlimited')),
   consistent_hash: bool(false, 'spread keys so that a lost server moves few'),
-  circuit_breaker_consecutive_failures: int(0, 'failures after which a server is left alone, 0 never'),
-  circuit_breaker_timeout: duration('0', 'for how long'),
+  circuit_breaker_consecutive_failures: active(int(0, 'failures after which a server is left alone, 0 is 4')),
+  circuit_breaker_timeout: active(duration('0', 'for how long, 0 is 2s')),
   circuit_breaker_interval: duration('0', 'window in which failures count'),
-  ...tls,
+  ...activeTls,
 });
 
 export const redis = section('cache.RedisConfig', {
-  endpoint: text('', 'addresses, comma list for a cluster'),
-  master_name: text('', 'name of the master known to the sentinels'),
-  db: int(0, 'database number'),
+  endpoint: active(text('', 'addresses, comma list for a cluster')),
+  master_name: active(text('', 'name of the master known to the sentinels')),
+  db: active(int(0, 'database number')),
   pool_size: int(0, 'connections'),
-  timeout: duration('0', 'limit of a call'),
-  expiration: duration('0', 'life of an item'),
-  ttl: duration('0', 'life of an item'),
+  timeout: active(duration('0', 'limit of a call, 0 is 100ms')),
+  expiration: active(duration('0', 'life of an item')),
+  ttl: active(duration('0', 'life of an item')),
   idle_timeout: duration('0', 'idle connections are closed after this'),
   max_connection_age: duration('0', 'connections are closed after this'),
-  username: text('', 'user'),
-  password: secret('password'),
-  sentinel_username: text('', 'user of the sentinels'),
-  sentinel_password: secret('password of the sentinels'),
-  tls_enabled: bool(false, 'speak TLS'),
-  tls_insecure_skip_verify: bool(false, 'do not check the certificate'),
+  username: active(text('', 'user')),
+  password: active(secret('password')),
+  sentinel_username: active(text('', 'user of the sentinels')),
+  sentinel_password: active(secret('password of the sentinels')),
+  tls_enabled: active(bool(false, 'speak TLS')),
+  tls_insecure_skip_verify: active(bool(false, 'do not check the certificate')),
 });

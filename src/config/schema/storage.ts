@@ -136,7 +136,7 @@ export const storage = section('storage.Config', {
       read_buffer_count: int(32, 'read buffers'),
       read_buffer_size_bytes: int(1_048_576, 'size of a read buffer'),
       cache_control: section('tempodb.CacheControlConfig', {
-        footer: bool(false, 'cache footers'),
+        footer: active(bool(false, 'cache footers')),
         column_index: bool(false, 'cache column indexes'),
         offset_index: bool(false, 'cache offset indexes'),
       }),
@@ -155,10 +155,10 @@ export const storage = section('storage.Config', {
     s3,
     gcs,
     azure,
-    cache: text('', 'deprecated: memcached or redis'),
+    cache: active(text('', 'deprecated: memcached or redis')),
     background_cache: section('cache.BackgroundConfig', {
-      writeback_goroutines: int(10, 'writers of the cache'),
-      writeback_buffer: int(10_000, 'writes waiting; more are dropped'),
+      writeback_goroutines: active(int(10, 'writers of the cache')),
+      writeback_buffer: active(int(10_000, 'writes waiting; more are dropped')),
     }),
     cache_min_compaction_level: int(0, 'cache bloom filters of blocks merged at least this often'),
     cache_max_block_age: duration('0', 'cache bloom filters of blocks younger than this'),
@@ -168,18 +168,22 @@ export const storage = section('storage.Config', {
 });
 export const cache = section('cache.Config', {
   background: section('cache.BackgroundConfig', {
-    writeback_goroutines: int(10, 'writers of the cache'),
-    writeback_buffer: int(10_000, 'writes waiting; more are dropped'),
+    writeback_goroutines: active(int(10, 'writers of the cache')),
+    writeback_buffer: active(int(10_000, 'writes waiting; more are dropped')),
   }),
-  caches: list(
-    section('cache.CacheConfig', {
-      roles: texts(
-        [],
-        'bloom, trace-id-index, parquet-footer, parquet-column-idx, parquet-offset-idx, parquet-page, frontend-search',
-      ),
-      memcached,
-      redis,
-    }),
-    'a cache and what it keeps; each role once',
+  caches: active(
+    list(
+      section('cache.CacheConfig', {
+        roles: active(
+          texts(
+            [],
+            'bloom, trace-id-index, parquet-footer, parquet-column-idx, parquet-offset-idx, parquet-page, frontend-search',
+          ),
+        ),
+        memcached,
+        redis,
+      }),
+      'a cache and what it keeps; each role once',
+    ),
   ),
 });
