@@ -1,4 +1,4 @@
-/** One request without a body to a server, over connections of its own. */
+/** One request to a server, over connections of its own; mostly one without a body. */
 import http from 'node:http';
 import https from 'node:https';
 import { gunzipSync } from 'node:zlib';
@@ -9,6 +9,8 @@ export interface HttpAnswer {
   type: string;
   /** What our server says about what its answer rests on; empty from others. */
   receipt: string;
+  /** When to come again, as the header says it; empty without. */
+  retryAfter: string;
   body: Buffer;
 }
 
@@ -21,6 +23,7 @@ export function httpGet(
   headers: Record<string, string>,
   verifyTls: boolean,
   method = 'GET',
+  content?: Uint8Array,
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const options = { method, headers: { 'Accept-Encoding': 'gzip', ...headers }, rejectUnauthorized: verifyTls };
@@ -42,6 +45,7 @@ export function httpGet(
             status: response.statusCode ?? 0,
             type: response.headers['content-type'] ?? '',
             receipt: String(response.headers['x-vivace-receipt'] ?? ''),
+            retryAfter: response.headers['retry-after'] ?? '',
             body:
               response.headers['content-encoding'] === 'gzip'
                 ? gunzipSync(body, { maxOutputLength: BODY_BYTES_MAX })
@@ -53,6 +57,6 @@ export function httpGet(
       });
     });
     request.on('error', reject);
-    request.end();
+    request.end(content);
   });
 }

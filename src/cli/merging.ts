@@ -37,7 +37,7 @@ const LEASE_MS = 60_000;
 const LOCK_TRIES = 60;
 const LOCK_WAIT_MS = 1000;
 /** Row groups as large as a server's rewriting makes them. */
-const BOUNDS = { columnsMax: Number.POSITIVE_INFINITY, rowsMax: 65_536, bytesMax: 16 << 20 };
+export const BOUNDS = { columnsMax: Number.POSITIVE_INFINITY, rowsMax: 65_536, bytesMax: 16 << 20 };
 
 export interface MergingOptions {
   createdBy: string;

@@ -7,7 +7,9 @@ import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { addCompact } from './commands/compact.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDelete } from './commands/delete-trace.ts';
+import { addExport } from './commands/export.ts';
 import { addFsck } from './commands/fsck.ts';
+import { addImport } from './commands/import.ts';
 import { addListBlock } from './commands/list-block.ts';
 import { addListBlocks } from './commands/list-blocks.ts';
 import { addListCompacted } from './commands/list-compacted.ts';
@@ -92,6 +94,8 @@ export function createProgram(world: World, exit: (code: number) => void): Comma
   addFsck(program, world, exit);
   addCompact(program, world);
   addRewriteBlocks(program, world);
+  addExport(program, world);
+  addImport(program, world);
   addCompletion(program, world);
   return program;
 }
@@ -104,6 +108,7 @@ Examples:
   ${program} query api metrics localhost:3200 '{ } | rate() by (resource.service.name)' --since 6h
   ${program} query api search ./data '{ duration > 2s }'
   ${program} list blocks --bucket ./data
+  ${program} export ./data '{ status = error }' errors.parquet
 `;
 }
 

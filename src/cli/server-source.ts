@@ -43,7 +43,7 @@ export function serverRequest(options: ServerOptions): (path: string, method: st
   };
 }
 
-function baseAndHeaders(options: ServerOptions): { base: string; headers: Record<string, string> } {
+export function baseAndHeaders(options: ServerOptions): { base: string; headers: Record<string, string> } {
   const { base, authorization } = baseOf(options);
   const headers: Record<string, string> = {
     ...(options.tenant !== undefined && { 'X-Scope-OrgID': options.tenant }),
@@ -133,7 +133,7 @@ function traceOf(base: string, { type, body }: HttpAnswer, version: 'v1' | 'v2')
   return { bytes, ...(status !== 0 && { partial: message || 'only a part of the trace is here' }) };
 }
 
-function unreachable(base: string, error: unknown): VivaceError {
+export function unreachable(base: string, error: unknown): VivaceError {
   if (error instanceof VivaceError)
     return new VivaceError(error.code, `cannot use the answer of ${base}: ${error.message}`);
   // Several addresses of a host that all refused.
@@ -155,7 +155,7 @@ function unreachable(base: string, error: unknown): VivaceError {
   });
 }
 
-function refused(base: string, answer: HttpAnswer): VivaceError {
+export function refused(base: string, answer: HttpAnswer): VivaceError {
   const text = answer.body.toString('utf8').trim().slice(0, 2000) || '(nothing)';
   const cures: Record<number, string> = {
     401: '; name the tenant with --org-id, or credentials with --header',

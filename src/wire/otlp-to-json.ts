@@ -36,6 +36,16 @@ export function otlpToJson(
   return out.finish();
 }
 
+/**
+ * The same as OTLP itself has it in JSON, which receivers take: ids in hexadecimal, enums as numbers, no line breaks. Throws as
+ * `otlpToJson` does.
+ */
+export function otlpToOtlpJson(traces: Uint8Array): Uint8Array<ArrayBuffer> {
+  const out = new JsonBytes(traces.length * 2.5 + 1024);
+  new Transcoder(traces, out, true).message(TRACES_DATA, traces.length);
+  return out.finish();
+}
+
 // ------------------------------------------------------------------------------------------------------------ the table
 
 const TEXT = 0;
@@ -49,6 +59,8 @@ const MANY = 7;
 const BOOL = 8;
 const INT64 = 9;
 const DOUBLE = 10;
+/** Of a trace or span. */
+const ID = 11;
 
 interface Field {
   number: number;
@@ -83,6 +95,7 @@ const WIRE_TYPES = [
   WIRE_VARINT,
   WIRE_VARINT,
   WIRE_FIXED64,
+  WIRE_BYTES,
 ];
 
 function field(number: number, name: string, as: number, more: Partial<Field> = {}): Field {
@@ -125,8 +138,8 @@ const dropped = (number: number, what = 'Attributes') => field(number, `dropped$
 
 const EVENT = message([field(1, 'timeUnixNano', FIXED64), field(2, 'name', TEXT), attributes(3), dropped(4)]);
 const LINK = message([
-  field(1, 'traceId', BYTES),
-  field(2, 'spanId', BYTES),
+  field(1, 'traceId', ID),
+  field(2, 'spanId', ID),
   field(3, 'traceState', TEXT),
   attributes(4),
   dropped(5),
@@ -138,10 +151,10 @@ const STATUS = message([
 ]);
 const SPAN_KINDS = ['', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
 const SPAN = message([
-  field(1, 'traceId', BYTES),
-  field(2, 'spanId', BYTES),
+  field(1, 'traceId', ID),
+  field(2, 'spanId', ID),
   field(3, 'traceState', TEXT),
-  field(4, 'parentSpanId', BYTES),
+  field(4, 'parentSpanId', ID),
   field(5, 'name', TEXT),
   field(6, 'kind', ENUM, { names: SPAN_KINDS.map((kind) => `"SPAN_KIND_${kind}"`) }),
   field(7, 'startTimeUnixNano', FIXED64),
@@ -180,14 +193,17 @@ class Transcoder {
   readonly #in: Uint8Array;
   readonly #view: DataView;
   readonly #out: JsonBytes;
+  /** Ids in hexadecimal and enums as numbers. */
+  readonly #asOtlp: boolean;
   #at = 0;
   #depth = 0;
   /** The varint read last, in two unsigned words. */
   #low = 0;
   #high = 0;
 
-  constructor(source: Uint8Array, out: JsonBytes) {
+  constructor(source: Uint8Array, out: JsonBytes, asOtlp = false) {
     this.#in = source;
+    this.#asOtlp = asOtlp;
     this.#view = new DataView(source.buffer, source.byteOffset, source.byteLength);
     this.#out = out;
   }
@@ -272,11 +288,12 @@ class Transcoder {
   /** One member from the value that starts here; nothing if it is zero and `evenZero` is not set. */
   #value({ key, as, message, names }: Field, end: number, evenZero: boolean): void {
     const out = this.#out;
-    if (as === TEXT || as === BYTES) {
+    if (as === TEXT || as === BYTES || as === ID) {
       const valueEnd = this.#lengthEnd(end);
       if (valueEnd > this.#at || evenZero) {
         out.member(key);
         if (as === TEXT) out.string(this.#in, this.#at, valueEnd);
+        else if (as === ID && this.#asOtlp) out.ascii(`"${hexOf(this.#in, this.#at, valueEnd)}"`);
         else out.base64(this.#in, this.#at, valueEnd);
       }
       this.#at = valueEnd;
@@ -300,7 +317,7 @@ class Transcoder {
     else if (as === INT64) out.int64(this.#low, this.#high);
     else if (as === DOUBLE) out.double(this.#view.getFloat64(this.#at - 8, true));
     else if (as === BOOL) out.ascii(this.#low === 0 && this.#high === 0 ? 'false' : 'true');
-    else if (as === ENUM) out.ascii(names![this.#low] ?? String(this.#low | 0));
+    else if (as === ENUM) out.ascii((this.#asOtlp ? undefined : names![this.#low]) ?? String(this.#low | 0));
     else out.uint32(this.#low);
   }
 
@@ -371,6 +388,10 @@ class Transcoder {
     this.#high = 0;
     this.#at += 4;
   }
+}
+
+function hexOf(source: Uint8Array, start: number, end: number): string {
+  return Buffer.from(source.buffer, source.byteOffset + start, end - start).toString('hex');
 }
 
 function broken(at: number): VivaceError {

@@ -34,9 +34,10 @@ export const IMPORT_TABLE: readonly ImportRow[] = [
   {
     folder: 'cli',
     may: [
-      ...['serve', 'query', 'cut', 'compact', 'block', 'log', 'store', 'config', 'traceql', 'parquet', ...FOUNDATION],
+      ...['receive', 'serve', 'query', 'cut', 'compact', 'block', 'log', 'store', 'config', 'traceql', 'parquet'],
+      ...FOUNDATION,
     ],
-    why: 'asks servers, and folders by the same routes in its own process, traces put together by cut; checks, merges and rewrites what is stored; starts nothing',
+    why: 'asks servers, and folders by the same routes in its own process, traces put together by cut; checks, merges, rewrites, exports and imports what is stored, OTLP in JSON read as it is received; starts nothing',
   },
   {
     folder: 'receive',

@@ -115,7 +115,7 @@ async function matching(
 }
 
 /** Which of the traces each block holds. */
-async function holding(
+export async function holding(
   world: World,
   terminal: Terminal,
   folder: DataFolder,

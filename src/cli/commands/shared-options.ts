@@ -93,7 +93,7 @@ export async function withSource<T>(
   }
 }
 
-async function openSource(
+export async function openSource(
   world: World,
   endpoint: string,
   options: ApiOptions,
