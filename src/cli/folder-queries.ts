@@ -30,6 +30,8 @@ import { parseQuery } from '../traceql/parse.ts';
 
 /** Dictionaries and lists of traces kept while a command runs. */
 const CACHE_BYTES = 128 * 1024 * 1024;
+/** Of what a search answers: a million traces, and less than this process may have. */
+const ANSWER_BYTES_MAX = 1024 * 1024 * 1024;
 
 export interface FolderQueriesOptions {
   catalog: BlockCatalog;
@@ -115,7 +117,12 @@ export function folderQueries(options: FolderQueriesOptions): Queries {
         const found =
           query === undefined
             ? await searchByTags(blocks, { ...request, tags: request.tags! }, stop, progress)
-            : await searchTraces(blocks, query, { ...request, stop, progress }, joining);
+            : await searchTraces(
+                blocks,
+                query,
+                { ...request, stop, progress, answerBytesMax: ANSWER_BYTES_MAX },
+                joining,
+              );
         return { traces: found.traces, metrics: metricsOf(blocks, found.inspectedTraces) };
       });
     },
