@@ -3,9 +3,10 @@
  * nothing refers to it (docs/formats/export.md).
  *
  * ```
- *  ┌──────────────────────────┬────────┬──────────────────┬──────────┬────────┬────────┬────────┐
- *  │ data.parquet up to there │ traces │ its length, u64  │ VIVEXPT1 │ footer │ length │ "PAR1" │
- *  └──────────────────────────┴────────┴──────────────────┴──────────┴────────┴────────┴────────┘
+ *  ┌──────────────────────────┬────────┬─────────────────┬──────────────────────────┬──────────┬────────┬────────┬────────┐
+ *  │ data.parquet up to there │ traces │ its length, u64 │ CRC-32 of what follows   │ VIVEXPT1 │ footer │ length │ "PAR1" │
+ *  │                          │        │                 │ VIVEXPT1, u32            │          │        │        │        │
+ *  └──────────────────────────┴────────┴─────────────────┴──────────────────────────┴──────────┴────────┴────────┴────────┘
  * ```
  * Without what was put in, both files are again those of a block, byte by byte, with all of their checksums.
  */
@@ -28,7 +29,7 @@ import { BOUNDS } from './merging.ts';
 import { readAt } from './otlp-file.ts';
 
 const MAGIC = 'VIVEXPT1';
-const MARK_BYTES = 16;
+const MARK_BYTES = 20;
 
 /** Writes those traces of the blocks, which are in folders and of which at least one holds one of them. */
 export async function writeExportedBlock(
@@ -57,12 +58,13 @@ export async function writeExportedBlock(
   } finally {
     for (const block of opened) block.close();
   }
-  const { dataBytes, footerBytes, tracesBytes, traces, spans } = facts;
+  const { dataBytes, footerBytes, footerCrc, tracesBytes, traces, spans } = facts;
   const footerAt = dataBytes - footerBytes - TAIL_BYTES;
   const footer = await readAt(file, footerAt, footerBytes + TAIL_BYTES, dataBytes);
   const mark = Buffer.alloc(MARK_BYTES);
   mark.writeBigUInt64LE(BigInt(tracesBytes));
-  mark.write(MAGIC, 8, 'latin1');
+  mark.writeUInt32LE(footerCrc, 8);
+  mark.write(MAGIC, 12, 'latin1');
   const tail = Buffer.concat([...parts, mark, footer]);
   for (let at = 0; at < tail.length; ) at += (await file.write(tail, at, tail.length - at, footerAt + at)).bytesWritten;
   return { traces, spans, bytes: dataBytes + tracesBytes + MARK_BYTES };
@@ -87,10 +89,11 @@ export async function openExportedBlock(
   tenant: string,
   nowMs: number,
 ): Promise<ExportedBlock> {
-  const files = await partsOf(file);
+  const { files, footerCrc } = await partsOf(file);
   const meta = await rebuiltMeta(tenant, randomUUID(), files, nowMs, () => setImmediate());
   if (typeof meta === 'string') throw new VivaceError('undecodable', meta);
   const { tracesBytes } = meta.vivace;
+  if (meta.vivace.footerCrc !== footerCrc) throw new VivaceError('undecodable', 'the checksum of its footer differs');
   const catalog = new BlockCatalog('');
   catalog.changeRemote(tenant, [meta], []);
   const read = (name: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> =>
@@ -128,12 +131,12 @@ export async function openExportedBlock(
 }
 
 /** The two files that are in it. */
-async function partsOf(file: fs.promises.FileHandle): Promise<BlockFiles> {
+async function partsOf(file: fs.promises.FileHandle): Promise<{ files: BlockFiles; footerCrc: number }> {
   const { size } = await file.stat();
   const footerBytes = footerLength(await readAt(file, size - TAIL_BYTES, TAIL_BYTES, size));
   const footerAt = size - TAIL_BYTES - footerBytes;
   const mark = Buffer.from(await readAt(file, footerAt - MARK_BYTES, MARK_BYTES, size));
-  if (mark.toString('latin1', 8) !== MAGIC)
+  if (mark.toString('latin1', 12) !== MAGIC)
     throw new VivaceError(
       'unsupported',
       'it is Parquet, and not as export writes it; a file that another program wrote anew cannot be imported',
@@ -142,7 +145,7 @@ async function partsOf(file: fs.promises.FileHandle): Promise<BlockFiles> {
   const tracesAt = footerAt - MARK_BYTES - tracesBytes;
   if (tracesAt < 0) throw new VivaceError('undecodable', 'the length of its list of traces is broken');
   const dataBytes = size - tracesBytes - MARK_BYTES;
-  return {
+  const files: BlockFiles = {
     bytes: async (name) => (name === DATA_FILE ? dataBytes : tracesBytes),
     async read(name, offset, length) {
       if (name === TRACES_FILE) return readAt(file, tracesAt + offset, length, tracesAt + tracesBytes);
@@ -154,4 +157,5 @@ async function partsOf(file: fs.promises.FileHandle): Promise<BlockFiles> {
     },
     close: async () => {},
   };
+  return { files, footerCrc: mark.readUInt32LE(8) };
 }

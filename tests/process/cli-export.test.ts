@@ -5,6 +5,8 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, it } from 'node:test';
+import { openExportedBlock } from '../../src/cli/exported-block.ts';
+import { VivaceError } from '../../src/runtime/errors.ts';
 import { type Attribute, decodeRequest, encodeRequest, type Request, requestOf } from '../../src/cut/otlp.fixture.ts';
 import { openDuckdb, rowsByDuckdb } from '../contract/foreign-readers.fixture.ts';
 import { double, int, linesOf, str } from '../contract/segments.fixture.ts';
@@ -181,9 +183,17 @@ it('nothing is left of an export that cannot be whole', async () => {
 
 it('a damaged file is not imported', async () => {
   const bytes = fs.readFileSync(path.join(folder, 'traces.parquet'));
-  bytes[Math.floor(bytes.length / 2)] ^= 1;
   const file = path.join(folder, 'damaged.parquet');
-  fs.writeFileSync(file, bytes);
+  // Also the last bytes, which are the footer, and those before it.
+  for (let at = 5; at < bytes.length; at += 97) {
+    bytes[at] ^= 1;
+    fs.writeFileSync(file, bytes);
+    const handle = await fs.promises.open(file);
+    await assert.rejects(openExportedBlock(handle, 'tenant', 0), VivaceError, `byte ${at} of ${bytes.length}`);
+    await handle.close();
+    bytes[at] ^= 1;
+  }
+  fs.writeFileSync(file, bytes.subarray(1));
   await fails(1, /cannot import/, 'import', file, fresh.dataDirectory);
   const json = path.join(folder, 'damaged.jsonl');
   fs.writeFileSync(json, '\n{"resourceSpans":[}\n');
