@@ -31,14 +31,15 @@ import { readAt } from './otlp-file.ts';
 const MAGIC = 'VIVEXPT1';
 const MARK_BYTES = 20;
 
-/** Writes those traces of the blocks, which are in folders and of which at least one holds one of them. */
+/** Writes those traces of the blocks, of which at least one holds one of them; `remote` opens those in a bucket. */
 export async function writeExportedBlock(
   file: fs.promises.FileHandle,
   refs: readonly BlockRef[],
   wanted: ReadonlySet<string>,
   createdBy: string,
+  remote: RemoteSource | undefined,
 ): Promise<{ traces: number; spans: number; bytes: number }> {
-  const caches = createBlockCaches(MERGE_CACHE_BYTES);
+  const caches = { ...createBlockCaches(MERGE_CACHE_BYTES), remote };
   const opened: OpenBlock[] = [];
   const parts: Uint8Array[] = [];
   let facts: BlockFacts;

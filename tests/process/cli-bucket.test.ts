@@ -54,6 +54,11 @@ describe('vivace-cli over a bucket', { skip }, () => {
       await cli('query', 'api', 'metrics', config, '{ } | count_over_time()', '--instant', '--since', '200000h'),
       / 3 /,
     );
+    const parquet = path.join(folder, 'shop.parquet');
+    assert.match(await cli('export', config, '{ .service.name = "shop" }', parquet), /^1 trace, 2 spans, /);
+    fs.mkdirSync(path.join(folder, 'imported/blocks'), { recursive: true });
+    await cli('import', parquet, path.join(folder, 'imported'));
+    assert.match(await cli('query', 'trace-id', '1', '--bucket', path.join(folder, 'imported')), /bank +└╴✗ charge/);
     const refused = await run(path.join(ROOT, 'bin/vivace-cli'), [
       'list',
       'blocks',

@@ -172,7 +172,16 @@ it('nothing is left of an export that cannot be whole', async () => {
     '--limit',
     '2',
   );
-  await fails(2, /name a data folder/, 'export', source.url, QUERY, path.join(folder, 'none.parquet'), '--since', '1h');
+  await fails(
+    2,
+    /name a data folder or a configuration file/,
+    'export',
+    source.url,
+    QUERY,
+    path.join(folder, 'none.parquet'),
+    '--since',
+    '1h',
+  );
   await fails(2, /name a start or --since/, 'export', source.url, QUERY, file);
   await fails(2, /does not say what form/, 'export', source.dataDirectory, QUERY, path.join(folder, 'none.csv'));
   assert.deepEqual(

@@ -54,7 +54,9 @@ export function addExport(parent: Command, world: World): void {
     const terminal = createTerminal(world, options, false);
     const form = formOf(file, options.format);
     if (form === 'parquet' && !isFolder(endpoint))
-      throw new UsageError('Parquet is made of blocks: name a data folder, or take --format otlp');
+      throw new UsageError(
+        'Parquet is made of blocks: name a data folder or a configuration file, or take --format otlp',
+      );
     const parameters = rangeParameters(world, start, end, options.since);
     if (!parameters.has('start') && !isFolder(endpoint))
       throw new UsageError('a server looks at the last minutes alone when it is told no time: name a start or --since');
@@ -139,11 +141,6 @@ async function writeParquet(
   const warn = (text: string): void => terminal.note(text);
   const folder = isFile ? await openDataFolder({ configFile: endpoint }, world.env, warn) : openFolder(endpoint, warn);
   world.onEnd(folder.close);
-  if (folder.bucket !== undefined)
-    throw new VivaceError(
-      'unsupported',
-      `Parquet is made of a folder, and ${folder.name} is a bucket; take --format otlp`,
-    );
   const tenant = options.orgId ?? SINGLE_TENANT;
   return withMatching(world, terminal, endpoint, options, parameters, async (ids) => {
     const held = await holding(
@@ -154,7 +151,7 @@ async function writeParquet(
       ids.map((id) => Buffer.from(id, 'hex')),
     );
     const refs = blocksOf(folder, tenant).filter(({ id }) => held.has(id));
-    return writeExportedBlock(file, refs, new Set(ids), `${world.program} ${world.version}`);
+    return writeExportedBlock(file, refs, new Set(ids), `${world.program} ${world.version}`, folder.remote);
   });
 }
 
