@@ -161,9 +161,11 @@ export class Work implements Watch {
     const lost = wanted.filter(({ id }) => missing.has(id));
     const readBytes = read.reduce((sum, { segment }) => sum + segment.bytes, 0);
     const readBlocks = new Set(read.map(({ segment }) => segment.block)).size;
-    // Blocks that were not even opened, because they cannot hold the trace, count among the pruned.
+    // Blocks in quarantine are in no list, and are wanted all the same. Blocks that were not even opened, because they cannot
+    // hold the trace, count among the pruned.
+    const unlisted = missing.size - lost.length;
     return {
-      blocks: { wanted: wanted.length, read: readBlocks, pruned: wanted.length - readBlocks - lost.length },
+      blocks: { wanted: wanted.length + unlisted, read: readBlocks, pruned: wanted.length - readBlocks - lost.length },
       bytes: {
         wanted: wantedBytes,
         read: blocks.reduce((sum, { bytes }) => sum + bytes, 0),

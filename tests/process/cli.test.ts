@@ -76,7 +76,21 @@ describe('vivace-cli', () => {
       assert.equal(ended.stderr, '');
       return ended.stdout.trim().split(' ');
     };
-    assert.deepEqual(await complete(''), ['query', 'list', 'view', 'completion', '--help']);
+    assert.deepEqual(await complete(''), [
+      'query',
+      'list',
+      'view',
+      'retention',
+      'delete',
+      'fsck',
+      'compact',
+      'rewrite-blocks',
+      'rewrite',
+      'export',
+      'import',
+      'completion',
+      '--help',
+    ]);
     assert.deepEqual(await complete('query', 'api', 'search'), ['search', 'search-tags', 'search-tag-values']);
     assert.deepEqual(await complete('query', 'api', 'search', 'localhost:3200', '--l'), ['--limit']);
     assert.deepEqual(await complete('list', 'blocks', '--color', 'a'), ['auto', 'always']);
