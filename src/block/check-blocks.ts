@@ -126,14 +126,57 @@ export async function checkTenant(stored: StoredBlocks, tenant: string, options:
   return checked;
 }
 
-/** Its meta, when the block is listed and sound. */
+type CheckedBlock = BlockMeta | 'foreign' | 'compacted' | undefined;
+
+/**
+ * Its meta, when the block is listed and sound. Somebody may merge or remove the block meanwhile: what was found holds only
+ * if the block's files are those that were looked at.
+ */
 async function checkBlock(
+  stored: StoredBlocks,
+  tenant: string,
+  id: string,
+  seen: Map<string, StoredFile>,
+  options: CheckOptions,
+): Promise<CheckedBlock> {
+  for (let files = seen; ; ) {
+    const findings: Finding[] = [];
+    const onFinding = async (finding: Finding): Promise<void> => void findings.push(finding);
+    let checked: CheckedBlock;
+    let failure: unknown;
+    try {
+      checked = await checkFiles(stored, tenant, id, files, { ...options, onFinding });
+    } catch (error) {
+      failure = error;
+    }
+    if (failure === undefined && findings.length === 0) return checked;
+    const now = await stored.lookAt(tenant, id);
+    if (now === undefined) return undefined;
+    if (isSame(files, now)) {
+      if (failure !== undefined) throw failure;
+      for (const finding of findings) await options.onFinding(finding);
+      return checked;
+    }
+    files = now;
+  }
+}
+
+function isSame(a: Map<string, StoredFile>, b: Map<string, StoredFile>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, { bytes, modifiedMs }] of a) {
+    const other = b.get(name);
+    if (other?.bytes !== bytes || other.modifiedMs !== modifiedMs) return false;
+  }
+  return true;
+}
+
+async function checkFiles(
   stored: StoredBlocks,
   tenant: string,
   id: string,
   files: Map<string, StoredFile>,
   options: CheckOptions,
-): Promise<BlockMeta | 'foreign' | 'compacted' | undefined> {
+): Promise<CheckedBlock> {
   const found = (text: string, repair?: Finding['repair']): Promise<void> =>
     options.onFinding({ tenant, block: id, text, ...(repair && { repair }) });
   const rename = (from: string, to: string) => () => stored.rename(tenant, id, from, to);

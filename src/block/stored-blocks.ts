@@ -24,6 +24,8 @@ export interface StoredBlocks {
   readonly isFolder: boolean;
   tenants(): Promise<string[]>;
   look(tenant: string): Promise<StoredTenant>;
+  /** The files of one block as they are now; undefined if it is gone. */
+  lookAt(tenant: string, id: string): Promise<Map<string, StoredFile> | undefined>;
   files(tenant: string, id: string): BlockFiles;
   text(tenant: string, id: string, name: string): Promise<string>;
   /** Replaces the file as a whole. */
@@ -36,6 +38,16 @@ export interface StoredBlocks {
 
 export function folderBlocks(root: string): StoredBlocks {
   const at = (...names: string[]): string => path.join(root, ...names);
+  const lookAt = async (tenant: string, id: string): Promise<Map<string, StoredFile> | undefined> => {
+    const names = await fs.promises.readdir(at(tenant, id)).catch(ifThere);
+    if (names === undefined) return undefined;
+    const files = new Map<string, StoredFile>();
+    for (const file of names) {
+      const stat = await fs.promises.stat(at(tenant, id, file)).catch(ifThere);
+      if (stat !== undefined) files.set(file, { bytes: stat.size, modifiedMs: stat.mtimeMs });
+    }
+    return files;
+  };
   return {
     name: root,
     isFolder: true,
@@ -45,22 +57,19 @@ export function folderBlocks(root: string): StoredBlocks {
     },
     async look(tenant) {
       const found: StoredTenant = { blocks: new Map(), others: new Map() };
-      for (const name of (await fs.promises.readdir(at(tenant))).sort()) {
+      for (const name of ((await fs.promises.readdir(at(tenant)).catch(ifThere)) ?? []).sort()) {
         const stat = await fs.promises.stat(at(tenant, name)).catch(ifThere);
         if (stat === undefined) continue;
         if (!BLOCK_ID.test(name) || !stat.isDirectory()) {
           found.others.set(name, stat.mtimeMs);
           continue;
         }
-        const files = new Map<string, StoredFile>();
-        for (const file of await fs.promises.readdir(at(tenant, name)).catch(() => [])) {
-          const { size = 0, mtimeMs = 0 } = (await fs.promises.stat(at(tenant, name, file)).catch(ifThere)) ?? {};
-          files.set(file, { bytes: size, modifiedMs: mtimeMs });
-        }
-        found.blocks.set(name, files);
+        const files = await lookAt(tenant, name);
+        if (files !== undefined) found.blocks.set(name, files);
       }
       return found;
     },
+    lookAt,
     files: (tenant, id) => folderFiles(at(tenant, id)),
     text: (tenant, id, name) => fs.promises.readFile(at(tenant, id, name), 'utf8'),
     async write(tenant, id, name, text) {
@@ -102,6 +111,12 @@ export function bucketBlocks(bucket: Bucket): StoredBlocks {
         files.set(rest[0], { bytes, modifiedMs });
       }
       return found;
+    },
+    async lookAt(tenant, id) {
+      const files = new Map<string, StoredFile>();
+      for await (const { key, bytes, modifiedMs } of bucket.list(`${tenant}/${id}/`))
+        files.set(key.slice(tenant.length + id.length + 2), { bytes, modifiedMs });
+      return files.size === 0 ? undefined : files;
     },
     files: (tenant, id) => bucketFiles(bucket, tenant, id),
     text: async (tenant, id, name) => Buffer.from(await textOf(objectKey(tenant, id, name))).toString(),

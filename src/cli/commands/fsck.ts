@@ -99,8 +99,8 @@ async function checkLogs(wal: string, report: Report): Promise<void> {
     try {
       read = await replayLog(directory, () => {});
     } catch (error) {
-      // Its process has taken a file away.
-      if (isLive && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      // Its process has taken a file away, or another has taken over the log.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
       throw error;
     }
     report.log({ log: directory, isLive, segments: read.segments, records: read.records, damage: read.damage.length });

@@ -1,0 +1,67 @@
+/** Blocks are looked through while somebody else merges, marks or removes them. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { type CheckedTenant, checkTenant, type Finding } from '../../src/block/check-blocks.ts';
+import { folderBlocks } from '../../src/block/stored-blocks.ts';
+import { encodeRequest } from '../../src/cut/otlp.fixture.ts';
+import { temporaryFolder } from '../process/server.fixture.ts';
+import { cut, TestColumns } from './segments.fixture.ts';
+import { requestNumber } from './snapshots-requests.fixture.ts';
+
+const TENANT = 'test';
+
+/** Two blocks are listed, then `meanwhile` happens to the first, then they are looked into. */
+async function check(folder: string, meanwhile: (block: string) => void): Promise<[CheckedTenant, string[]]> {
+  for (const number of [1, 2]) {
+    const columns = new TestColumns();
+    columns.append(encodeRequest(requestNumber(number)));
+    await cut(columns, folder);
+  }
+  const stored = folderBlocks(folder);
+  const findings: Finding[] = [];
+  const checked = await checkTenant(
+    {
+      ...stored,
+      async look(tenant) {
+        const seen = await stored.look(tenant);
+        meanwhile(path.join(folder, tenant, [...seen.blocks.keys()][0]));
+        return seen;
+      },
+    },
+    TENANT,
+    {
+      fast: false,
+      nowMs: Date.now(),
+      youngMs: 0,
+      removeUploads: false,
+      onFinding: async (finding) => void findings.push(finding),
+      onBlock() {},
+      pause: setImmediate,
+    },
+  );
+  return [checked, findings.map(({ text }) => text)];
+}
+
+test('a block that is removed meanwhile is no finding', async (t) => {
+  const [checked, findings] = await check(temporaryFolder(t, 'check'), (block) =>
+    fs.rmSync(block, { recursive: true }),
+  );
+  assert.deepEqual([checked.blocks, findings], [1, []]);
+});
+
+test('a block that is marked as merged meanwhile is no finding', async (t) => {
+  const [checked, findings] = await check(temporaryFolder(t, 'check'), (block) =>
+    fs.renameSync(path.join(block, 'meta.json'), path.join(block, 'meta.compacted.json')),
+  );
+  assert.deepEqual([checked.blocks, checked.compacted, findings], [1, 1, []]);
+});
+
+test('a file that is lost meanwhile is one', async (t) => {
+  const [checked, findings] = await check(temporaryFolder(t, 'check'), (block) =>
+    fs.rmSync(path.join(block, 'traces')),
+  );
+  assert.deepEqual([checked.blocks, findings], [1, ['traces is missing']]);
+});
