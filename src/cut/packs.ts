@@ -15,7 +15,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { messageOf } from '../runtime/errors.ts';
-import { compressZstd, decompress } from '../parquet/compress.ts';
+import { decompress } from '../parquet/compress.ts';
+import { compressZstd } from '../parquet/page-zstd.ts';
 
 const PAGE_BYTES = 2048;
 const SLAB_PAGES = 512;
@@ -281,7 +282,7 @@ export class Packs {
         if (pack.dropped || pack.chunk.bytes === 0) continue;
         const raw = new Uint8Array(pack.chunk.bytes);
         this.#copy(pack.chunk, raw);
-        const frame = compressZstd(raw, ZSTD_LEVEL);
+        const frame = compressZstd(raw, ZSTD_LEVEL).slice();
         pack.leaving = pack.chunk;
         pack.chunk = { pages: [], bytes: 0 };
         packs.push(pack);

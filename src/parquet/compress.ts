@@ -3,7 +3,7 @@
  * large page is only spent as its bytes appear.
  */
 import { createRequire } from 'node:module';
-import { constants, gunzipSync, type ZstdOptions, zstdCompressSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { Codec } from './format.ts';
 import { decompressZstd, type PlainScratch } from './page-zstd.ts';
@@ -13,18 +13,6 @@ const INFLATE_PIECE_BYTES = 1 << 20;
 
 /** Only foreign files need these two, so they are loaded when the first such page is met. */
 const load = createRequire(import.meta.url);
-
-/** A fresh zstd frame that states its content's size, and with it costs half the time of one that does not. */
-export function compressZstd(bytes: Uint8Array, level: number): Uint8Array {
-  // Node takes `pledgedSrcSize`, its type declarations do not know it yet.
-  const options: ZstdOptions & { pledgedSrcSize: number } = {
-    pledgedSrcSize: bytes.length,
-    // Room for the worst case (zstd's own bound), so that one call fills one buffer.
-    chunkSize: Math.max(64, bytes.length + (bytes.length >> 8) + 128),
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-  };
-  return zstdCompressSync(bytes, options);
-}
 
 /**
  * The `size` bytes that a page holds. Those of zstd pages are in `into`, when it is given, until the next page.

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { zstdCompressSync } from 'node:zlib';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import fc from '../../tests/property.ts';
-import { decompressZstd } from './page-zstd.ts';
+import { compressZstd, decompressZstd } from './page-zstd.ts';
 
 test('pages come back one after the other', () => {
   fc.assert(
@@ -11,6 +11,24 @@ test('pages come back one after the other', () => {
         assert.deepEqual(Buffer.from(decompressZstd(zstdCompressSync(page), page.length)), Buffer.from(page));
     }),
   );
+});
+
+test('frames are whole, one after the other, at every level, and state their size', () => {
+  const pages = fc.array(fc.record({ bytes: fc.uint8Array({ maxLength: 5000 }), level: fc.constantFrom(1, 3, 9) }), {
+    maxLength: 20,
+  });
+  fc.assert(
+    fc.property(pages, (pages) => {
+      for (const { bytes, level } of pages) {
+        const frame = compressZstd(bytes, level);
+        assert.deepEqual(zstdDecompressSync(frame), Buffer.from(bytes));
+        // RFC 8878, 3.1.1.1: a single segment has its size in the header.
+        assert.equal(frame[4] & 0x20, 0x20);
+      }
+    }),
+  );
+  const large = Buffer.alloc(3 << 20, 'large');
+  assert.deepEqual(zstdDecompressSync(compressZstd(large, 1)), large);
 });
 
 test('a damaged page spoils no other', () => {

@@ -12,11 +12,11 @@ import { crc32 } from 'node:zlib';
 import { putBloomFilter } from './bloom.ts';
 import { CHECKS_KEY, putChecks, renderPlaces } from './checks.ts';
 import { type ChunkData, type ColumnSchema, levelsOf, type Values } from './column.ts';
-import { compressZstd } from './compress.ts';
 import { encodeDeltaInt32, encodeDeltaInt64, encodeDeltaLength } from './delta.ts';
 import { type Encoding, MAGIC } from './format.ts';
 import { bitWidth, encodeCodes, encodeLevels, putRepeat } from './hybrid.ts';
 import { putDataHeader, putDictionaryHeader } from './page-header.ts';
+import { compressZstd } from './page-zstd.ts';
 import { encodeByteStreamSplit, encodePlain, rawBytes } from './plain.ts';
 import { createSink, putByte, putBytes, putUint32, type Sink, written } from './sink.ts';
 import {
