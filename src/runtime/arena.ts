@@ -40,6 +40,9 @@ export class Arena implements Arrays {
 
   /** Up to `keptBytes` are kept from one piece of work to the next. */
   constructor(keptBytes: number) {
+    // When a thread detaches its first buffer, all code is thrown away that was compiled for buffers that never are: that must
+    // not happen after the first piece of work (130 functions of a merge).
+    new ArrayBuffer(1).transfer(0);
     this.#keptSlabs = Math.floor(keptBytes / SLAB_BYTES);
   }
 
