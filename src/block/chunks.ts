@@ -38,7 +38,35 @@ export class ChunkBuilder {
     levels: Pick<ChunkData, 'definition' | 'repetition'>,
     content: 'text' | 'bytes' | 'messages',
   ): ChunkData {
-    if (this.#remap.length < strings.count) this.#remap = new Uint32Array(strings.count + 1024);
+    const distinct = this.#number(codes, count, strings.count);
+    const local = this.#local;
+    const used = this.#used;
+    const chunk = { rows, ...levels, codec: 'zstd' as const };
+    const valuesOf = content === 'text' ? textOf : bytesOf;
+    if (content !== 'messages' && distinct > 256 && distinct > count * 0.5)
+      return { ...chunk, values: valuesOf(this.arrays, codes, count, strings), encoding: 'delta-length' };
+    return {
+      ...chunk,
+      values: valuesOf(this.arrays, used, distinct, strings),
+      codes: local,
+      codeCount: count,
+      ...(distinct > 512 && { bloom: 10 }),
+    };
+  }
+
+  /** Numbers the different codes as they come, of `total` that there are: the number of each value, and the code of each number. */
+  distinct(codes: Uint32Array, count: number, total: number): { numbers: Uint32Array; codes: Uint32Array } {
+    const distinct = this.#number(codes, count, total);
+    const numbers = this.arrays.uint32(count);
+    const own = this.arrays.uint32(distinct);
+    numbers.set(this.#local.subarray(0, count));
+    own.set(this.#used.subarray(0, distinct));
+    return { numbers, codes: own };
+  }
+
+  /** The same into #local and #used; returns how many there are. */
+  #number(codes: Uint32Array, count: number, total: number): number {
+    if (this.#remap.length < total) this.#remap = new Uint32Array(total + 1024);
     const remap = this.#remap;
     if (this.#local.length < count) this.#local = new Uint32Array(count);
     const local = this.#local;
@@ -59,17 +87,7 @@ export class ChunkBuilder {
       local[i] = found - 1;
     }
     for (let i = 0; i < distinct; i++) remap[used[i]] = 0;
-    const chunk = { rows, ...levels, codec: 'zstd' as const };
-    const valuesOf = content === 'text' ? textOf : bytesOf;
-    if (content !== 'messages' && distinct > 256 && distinct > count * 0.5)
-      return { ...chunk, values: valuesOf(this.arrays, codes, count, strings), encoding: 'delta-length' };
-    return {
-      ...chunk,
-      values: valuesOf(this.arrays, used, distinct, strings),
-      codes: local,
-      codeCount: count,
-      ...(distinct > 512 && { bloom: 10 }),
-    };
+    return distinct;
   }
 
   /** A column of 64-bit values, two words each. */

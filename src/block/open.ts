@@ -12,7 +12,7 @@ import { RowGroup, type RowGroupBlock } from './row-group.ts';
 import type { TraceFilter } from './trace-filters.ts';
 import { placesOf } from './row-group-places.ts';
 import { VivaceError } from '../runtime/errors.ts';
-import { COLUMNS_KEY, type ColumnUse } from './schema.ts';
+import { checkVersion, COLUMNS_KEY, type ColumnUse } from './schema.ts';
 import { type BlockSource, openSource, type ReadBytes, type RemoteSource } from './source.ts';
 
 /** What the readers of one thread share. */
@@ -84,6 +84,7 @@ export class OpenBlock {
       const tail = await source.fetch([{ offset: tailAt, length: size - tailAt }]);
       checkFooter(ref, tail);
       const metadata = parseFooter(tail(size - 8 - footerSize, footerSize));
+      checkVersion(`block ${ref.id} of tenant ${ref.tenant}`, metadata.keyValue);
       const uses: ColumnUse[] = JSON.parse(metadata.keyValue.get(COLUMNS_KEY) ?? '[]');
       const checks = checksPlaces(metadata);
       const block = { ref, source, caches, uses, pageRows: checks?.pageRows ?? 0 };

@@ -18,6 +18,7 @@ import {
   type DecodeOptions,
 } from '../parquet/read.ts';
 import { VivaceError } from '../runtime/errors.ts';
+import { arrayParts } from './array-values.ts';
 import type { BlockRef } from './catalog.ts';
 import type { BlockCaches } from './open.ts';
 import type { RowGroupPlace } from './row-group-places.ts';
@@ -34,6 +35,7 @@ import {
   COLUMN_STATUS,
   COLUMN_TRACE_ID,
   type ColumnUse,
+  elementType,
   FIXED_COLUMNS,
 } from './schema.ts';
 import {
@@ -114,6 +116,8 @@ export class RowGroup implements Segment {
   readonly #place: RowGroupPlace;
   readonly #uses: readonly ColumnUse[];
   readonly #byUse = new Map<string, number>();
+  /** Columns of lists, by the name that their values have as one column of any values. */
+  readonly #arrays = new Map<string, number[]>();
   readonly #types = new Map<string, AttributeType[]>();
   readonly #indexes = new Map<number, OffsetIndex>();
   /** Pages of each column whose checksum was right. */
@@ -157,14 +161,18 @@ export class RowGroup implements Segment {
       this.#bloom = this.#parseFilter(COLUMN_TRACE_ID, tail(bloomOffset, bloomLength));
     uses.forEach((use, index) => {
       const column = index + FIXED_COLUMNS.length;
-      // In this row group nothing has a value in it.
-      if (columns[column].statistics?.nullCount === columns[column].numValues) return;
-      this.#byUse.set(useKey(use), column);
+      const isArray = elementType(use.t) !== undefined;
+      // In this row group nothing has a value in it. An empty list counts as a null.
+      if (!isArray && columns[column].statistics?.nullCount === columns[column].numValues) return;
+      const asAny = useKey({ ...use, t: 'any' });
+      if (isArray) this.#arrays.set(asAny, [...(this.#arrays.get(asAny) ?? []), column]);
+      else this.#byUse.set(useKey(use), column);
       if (use.s === 'rare' || use.s === 'resource' || use.s === 'scope' || use.f) return;
       const key = `${use.s} ${use.k}`;
+      const type = isArray ? 'any' : (use.t as AttributeType);
       const types = this.#types.get(key);
-      if (types === undefined) this.#types.set(key, [use.t]);
-      else types.push(use.t);
+      if (types === undefined) this.#types.set(key, [type]);
+      else if (!types.includes(type)) types.push(type);
     });
   }
 
@@ -175,10 +183,10 @@ export class RowGroup implements Segment {
       if (this.#caches.columns.get(`${this.name} lines`) === undefined) warmTraces?.(this.#place.traces);
       return;
     }
-    const index = this.#indexOf(what);
-    if (index === undefined) return;
+    const indexes = this.#indexesOf(what);
+    if (indexes.length === 0) return;
     if (this.#indexBytes === undefined) warm([this.#indexRange]);
-    else warm(this.#rangesOf(index, this.#pages(index, undefined)));
+    else warm(indexes.flatMap((index) => this.#rangesOf(index, this.#pages(index, undefined))));
   }
 
   async prepare(range: RowRange): Promise<void> {
@@ -323,9 +331,10 @@ export class RowGroup implements Segment {
   }
 
   async column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined> {
-    const index = this.#indexOf(want);
+    const [index, ...more] = this.#indexesOf(want);
     if (index === undefined) return undefined;
     await this.#readIndexes();
+    if (more.length > 0 || this.#isArray(index)) return this.#loadArrays([index, ...more], range, options?.rows);
     if (options?.equals !== undefined && !(await this.#mayHaveAny(index, options.equals))) return undefined;
     return this.#load(index, range, options);
   }
@@ -391,6 +400,18 @@ export class RowGroup implements Segment {
     return { parents, starts: (await this.lines()).firstRow };
   }
 
+  /** The columns that hold what is wanted: several where arrays of a key have columns of their own. */
+  #indexesOf(want: Want): number[] {
+    const index = this.#indexOf(want);
+    const own = index === undefined ? [] : [index];
+    const arrays = want.of === 'attribute' ? this.#arrays.get(`${want.space} ${want.key} ${want.type}`) : undefined;
+    return arrays === undefined ? own : [...own, ...arrays];
+  }
+
+  #isArray(index: number): boolean {
+    return index >= FIXED_COLUMNS.length && elementType(this.#uses[index - FIXED_COLUMNS.length].t) !== undefined;
+  }
+
   #indexOf(want: Want): number | undefined {
     switch (want.of) {
       case 'fixed':
@@ -425,6 +446,39 @@ export class RowGroup implements Segment {
     if (dictionary === undefined)
       column.entries = partOfValues({ first: 0, rows: values.count, count: values.count }, values);
     return column;
+  }
+
+  /** Columns of arrays, and of what is no array, as one of any values. */
+  async #loadArrays(indexes: number[], range: RowRange | undefined, rows: Uint32Array | undefined): Promise<Column> {
+    const pages = this.#pages(indexes[0], range, rows);
+    const read = await this.#source.fetch(indexes.flatMap((index) => this.#rangesOf(index, pages)));
+    const columns = indexes.map((index) => ({ index, values: this.#knownValues(index) ?? this.#values(index, read) }));
+    const parts = { [Symbol.iterator]: () => this.#decodeArrays(columns, pages, read, rows) };
+    return { kind: 'any', parts, pages: this.#offsets(indexes[0]).pages };
+  }
+
+  *#decodeArrays(
+    columns: { index: number; values: Values | undefined }[],
+    pages: number[],
+    read: ReadBytes,
+    rows: Uint32Array | undefined,
+  ): Generator<Part> {
+    const { firstRows } = this.#offsets(columns[0].index);
+    const wantedOf = rows && this.#rowsIn(columns[0].index, rows);
+    // Page after page of all of them: page numbers mean the same rows.
+    const decoded = columns.map(({ index }) => this.#decodePages(index, pages, read));
+    try {
+      for (const number of pages) {
+        const members = decoded.map((each, i) => ({
+          element: elementType(this.#uses[columns[i].index - FIXED_COLUMNS.length].t),
+          page: each.next().value!.page,
+          dictionary: columns[i].values,
+        }));
+        yield* arrayParts(firstRows[number], members[0].page.rows, members, wantedOf?.(number));
+      }
+    } finally {
+      for (const each of decoded) each.return(undefined);
+    }
   }
 
   /** Decodes the pages one after the other, into arrays that the next page uses again. */
@@ -520,7 +574,11 @@ export class RowGroup implements Segment {
     }
   }
 
-  *#decodePages(index: number, pages: number[], read: ReadBytes): Generator<{ first: number; page: DecodedPage }> {
+  *#decodePages(
+    index: number,
+    pages: number[],
+    read: ReadBytes,
+  ): Generator<{ first: number; page: DecodedPage }, undefined> {
     const chunk = this.#chunk(index);
     const { firstRows } = this.#offsets(index);
     const scratch = this.#takeScratch();
@@ -701,7 +759,7 @@ export class RowGroup implements Segment {
   }
 
   #kindOf(index: number): ColumnKind {
-    if (index >= FIXED_COLUMNS.length) return this.#uses[index - FIXED_COLUMNS.length].t;
+    if (index >= FIXED_COLUMNS.length) return this.#uses[index - FIXED_COLUMNS.length].t as ColumnKind;
     if (index === COLUMN_NAME || index === COLUMN_RESOURCE || index === COLUMN_SCOPE) return 'string';
     if (index === COLUMN_START || index === COLUMN_DURATION) return 'int';
     if (index === COLUMN_SPAN_ID || index === COLUMN_PARENT_ID || index === COLUMN_TRACE_ID) return 'fixed';

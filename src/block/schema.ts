@@ -4,6 +4,7 @@
  */
 import type { ColumnSchema } from '../parquet/column.ts';
 import type { ColumnSpace, ColumnType } from './table.ts';
+import { VivaceError } from '../runtime/errors.ts';
 
 /** Present in every block, in this order. */
 export const FIXED_COLUMNS: readonly ColumnSchema[] = [
@@ -41,13 +42,27 @@ export const COLUMN_SCOPE = 10;
 export interface ColumnUse {
   s: 'rare' | ColumnSpace | 'resource' | 'scope';
   k: string;
-  t: ColumnType;
+  t: ColumnType | ArrayType;
   /** A field (time, name, dropped, …) rather than an attribute. */
   f?: true;
 }
 
+/** Attribute columns of spans, and as many of events and of links; the rest of the keys are in `more`. */
+export const ATTRIBUTE_COLUMNS_MAX = 512;
+
+export type ElementType = Exclude<ColumnType, 'any'>;
+/** A column of lists: arrays whose elements all have this type. */
+export type ArrayType = `${ElementType}[]`;
+
+/** Undefined of columns that are not of arrays. */
+export function elementType(type: ColumnUse['t']): ElementType | undefined {
+  return type.endsWith('[]') ? (type.slice(0, -2) as ElementType) : undefined;
+}
+
 export const COLUMNS_KEY = 'vivace.columns';
 export const VERSION_KEY = 'vivace.version';
+/** 1 had no columns of arrays. */
+export const VERSION = '2';
 export const PAGE_ROWS_KEY = 'vivace.page_rows';
 
 const PHYSICAL: Record<ColumnType, Pick<ColumnSchema, 'type' | 'logical'>> = {
@@ -63,12 +78,27 @@ export class ColumnNames {
   readonly #taken = new Set(FIXED_COLUMNS.map((column) => column.name));
 
   schema(use: ColumnUse): ColumnSchema {
-    const list = use.s === 'event' || use.s === 'link';
-    const base = use.s === 'rare' ? use.k : use.f ? `${use.s}_${use.k}` : `${use.s}.${use.k}`;
+    const element = elementType(use.t);
+    const type = element ?? (use.t as ColumnType);
+    const list = use.s === 'event' || use.s === 'link' || element !== undefined;
+    let base = use.s === 'rare' ? use.k : use.f ? `${use.s}_${use.k}` : `${use.s}.${use.k}`;
+    // DuckDB reads no blocks together where one name is a list, or bytes, in one and a number in another.
+    if (element !== undefined) base += '[]';
+    else if (type === 'any' && use.s !== 'rare' && use.f === undefined) base += ':any';
     let name = base;
-    if (this.#taken.has(name)) name = `${base}:${use.t}`;
-    for (let n = 2; this.#taken.has(name); n++) name = `${base}:${use.t}:${n}`;
+    if (this.#taken.has(name)) name = `${base}:${type}`;
+    for (let n = 2; this.#taken.has(name); n++) name = `${base}:${type}:${n}`;
     this.#taken.add(name);
-    return { name, ...PHYSICAL[use.t], repetition: list ? 'list' : 'optional' };
+    return { name, ...PHYSICAL[type], repetition: list ? 'list' : 'optional' };
   }
+}
+
+/** Throws 'unsupported' when a version of Vivace that is newer than this one wrote the file. */
+export function checkVersion(what: string, keyValue: ReadonlyMap<string, string>): void {
+  const version = keyValue.get(VERSION_KEY) ?? '1';
+  if (version !== '1' && version !== VERSION)
+    throw new VivaceError(
+      'unsupported',
+      `cannot read ${what}: its layout is version ${version}, this program knows up to ${VERSION}; use a newer one`,
+    );
 }

@@ -6,9 +6,20 @@ import type { ChunkData } from '../parquet/column.ts';
 import { createPageScratch, type PageScratch, ParquetWriter } from '../parquet/write.ts';
 import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
 import { type Attribute, attributesOf, bytesField, stringField, utf8 } from './any-value.ts';
+import { splitArrays } from './array-lists.ts';
 import { ChunkBuilder } from './chunks.ts';
-import { COLUMNS_KEY, ColumnNames, type ColumnUse, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION_KEY } from './schema.ts';
 import {
+  ATTRIBUTE_COLUMNS_MAX,
+  COLUMNS_KEY,
+  ColumnNames,
+  type ColumnUse,
+  FIXED_COLUMNS,
+  PAGE_ROWS_KEY,
+  VERSION,
+  VERSION_KEY,
+} from './schema.ts';
+import {
+  type ColumnType,
   type EventTable,
   type LinkTable,
   type RareColumn,
@@ -45,7 +56,7 @@ const TRACE_ID_BITS = 20;
 /** Attribute columns of resources in a file, for other programs. */
 const RESOURCE_COLUMNS_MAX = 128;
 
-const RARE_TYPES: Record<RareColumn['field'], ColumnUse['t']> = {
+const RARE_TYPES: Record<RareColumn['field'], ColumnType> = {
   status_message: 'string',
   trace_state: 'string',
   flags: 'int',
@@ -55,11 +66,14 @@ const RARE_TYPES: Record<RareColumn['field'], ColumnUse['t']> = {
   more: 'any',
 };
 
-interface PlannedColumn {
+/** A column of the file. */
+interface FileColumn {
   use: ColumnUse;
-  prepare?: () => Promise<void> | undefined;
   chunk: () => ChunkData;
 }
+
+/** What is loaded at once: a column of the file, or those that a column of arrays is made into. */
+type PlannedColumn = { prepare?: () => Promise<void> | undefined } & (FileColumn | { split: () => FileColumn[] });
 
 /** Yields after every column, and what must be waited for before the next one; returns what meta.json needs. The table must have at least one row. */
 export function* writeBlock(
@@ -77,15 +91,16 @@ export function* writeBlock(
     ...linkColumns(table, builder),
   ];
   const names = new ColumnNames();
-  const uses = planned.map((column) => column.use);
+  const uses: ColumnUse[] = [];
+  // Which columns there are is known when all arrays have been seen.
+  const schema = [...FIXED_COLUMNS];
   const writer = new ParquetWriter({
-    schema: [...FIXED_COLUMNS, ...uses.map((use) => names.schema(use))],
+    schema,
     pageRows: options.pageRows,
     createdBy: options.createdBy,
     keyValue: [
-      [VERSION_KEY, '1'],
+      [VERSION_KEY, VERSION],
       [PAGE_ROWS_KEY, String(options.pageRows)],
-      [COLUMNS_KEY, JSON.stringify(uses)],
     ],
     write: options.write,
     scratch: pages,
@@ -98,9 +113,16 @@ export function* writeBlock(
   }
   for (const column of planned) {
     yield column.prepare?.();
-    arrays.scoped(() => writer.writeChunk(index++, column.chunk()));
+    arrays.scoped(() => {
+      for (const { use, chunk } of 'split' in column ? column.split() : [column]) {
+        uses.push(use);
+        schema.push(names.schema(use));
+        arrays.scoped(() => writer.writeChunk(index++, chunk()));
+      }
+    });
   }
   writer.endRowGroup();
+  writer.addKeyValue(COLUMNS_KEY, JSON.stringify(uses));
   const { bytes, ...footer } = writer.finish();
   yield undefined;
   const lines = traceLines(table);
@@ -212,11 +234,35 @@ function rareColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
 }
 
 function attributeColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
-  return table.columns.map((column) => ({
-    use: { s: 'span', k: column.key, t: column.type },
-    prepare: () => column.prepare?.(),
-    chunk: () => builder.sparse(table.rows, column.load(), column.type),
-  }));
+  let spare = ATTRIBUTE_COLUMNS_MAX - table.columns.length;
+  return table.columns.map((column) => {
+    const prepare = (): Promise<void> | undefined => column.prepare?.();
+    const use: ColumnUse = { s: 'span', k: column.key, t: column.type };
+    if (column.type !== 'any')
+      return { use, prepare, chunk: () => builder.sparse(table.rows, column.load(), column.type) };
+    return {
+      prepare,
+      split: () => {
+        const columns = anyColumns(table.rows, use, column.load(), builder, spare);
+        spare -= columns.length - 1;
+        return columns;
+      },
+    };
+  });
+}
+
+/** A column of any values: lists of its arrays, at most `spare` more columns than one, and what is no list. */
+function anyColumns(
+  rows: number,
+  use: ColumnUse,
+  values: SparseValues,
+  builder: ChunkBuilder,
+  spare: number,
+): FileColumn[] {
+  const { lists, rest } = splitArrays(builder, rows, values, spare) ?? { lists: [], rest: () => values };
+  const columns: FileColumn[] = lists.map(({ element, chunk }) => ({ use: { ...use, t: `${element}[]` }, chunk }));
+  if (rest !== undefined) columns.push({ use, chunk: () => builder.sparse(rows, rest(), 'any') });
+  return columns;
 }
 
 /** Resource attributes again, one column a key, so that other programs can filter by them. */
@@ -345,7 +391,7 @@ function eventColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] 
   const events = table.events;
   if (events === undefined) return [];
   const list = listLevels(events.starts, table.rows, events.count);
-  const full = (values: SparseValues, type: ColumnUse['t']): ChunkData =>
+  const full = (values: SparseValues, type: ColumnType): ChunkData =>
     builder.valued(table.rows, values, type, list.levels(values.present));
   return [
     { use: { s: 'event', k: 'time', t: 'int', f: true }, chunk: () => fullWords(table.rows, events.times, list) },
@@ -362,7 +408,7 @@ function linkColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
   const links = table.links;
   if (links === undefined) return [];
   const list = listLevels(links.starts, table.rows, links.count);
-  const full = (values: SparseValues, type: ColumnUse['t']): ChunkData =>
+  const full = (values: SparseValues, type: ColumnType): ChunkData =>
     builder.valued(table.rows, values, type, list.levels(values.present));
   return [
     {

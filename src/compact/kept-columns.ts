@@ -1,5 +1,6 @@
 /** The columns of a merge that leaves traces out: of what only those have, not even the name stays. */
 import type { OpenBlock } from '../block/open.ts';
+import { elementType } from '../block/schema.ts';
 import { OWN_ARRAYS } from '../runtime/arena.ts';
 import { mergeOrderOfPieces } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
@@ -20,10 +21,11 @@ export async function keptColumns(
   return columns.filter((column) => kept.has(column));
 }
 
-/** Whether one of the rows that stay has a value. */
-async function hasValues({ indexes }: MergedColumn, plan: PlannedRowGroup): Promise<boolean> {
+/** Whether one of the rows that stay has a value. An array is one although it is empty. */
+async function hasValues({ use, indexes }: MergedColumn, plan: PlannedRowGroup): Promise<boolean> {
   const stored = await storedOf(plan, indexes);
-  const isList = stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
+  const isArray = elementType(use.t) !== undefined;
+  const isList = isArray || stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
   const read = isList
     ? readLists(plan.slices, stored, [], plan.rows, OWN_ARRAYS)
     : readFlat(plan.slices, stored, plan.rows, OWN_ARRAYS);
@@ -31,7 +33,7 @@ async function hasValues({ indexes }: MergedColumn, plan: PlannedRowGroup): Prom
   for (const row of mergeOrderOfPieces(plan)) {
     const end = starts === undefined ? row + 1 : starts[row + 1];
     for (let entry = starts === undefined ? row : starts[row]; entry < end; entry++)
-      if (read.numbers[entry] !== 0) return true;
+      if (isArray ? read.lists!.levels[entry] > 0 : read.numbers[entry] !== 0) return true;
   }
   return false;
 }

@@ -5,15 +5,14 @@
  */
 import type { Attribute } from '../block/any-value.ts';
 import type { ChunkBuilder } from '../block/chunks.ts';
-import type { Strings } from '../block/table.ts';
+import { StringTable } from '../block/string-table.ts';
+import type { ColumnType, Strings } from '../block/table.ts';
 import { type ResourceType, spread } from '../block/write.ts';
-import type { ColumnUse } from '../block/schema.ts';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import type { Arrays } from '../runtime/arena.ts';
 import { type CodedRows, isShort, readCoded } from './coded-rows.ts';
 import type { Slice } from './row-group-plan.ts';
 import { readFlat, readLists, type StoredRows, type StoredSlice } from './stored-rows.ts';
-import { StringTable } from './string-table.ts';
 
 type Levels = Pick<ChunkData, 'definition' | 'repetition'>;
 
@@ -43,7 +42,7 @@ export class ColumnMerger {
   }
 
   /** `levelsOf`: see readLists. */
-  chunk(type: ColumnUse['t'], stored: readonly StoredSlice[], levelsOf: readonly StoredSlice[] | undefined): ChunkData {
+  chunk(type: ColumnType, stored: readonly StoredSlice[], levelsOf: readonly StoredSlice[] | undefined): ChunkData {
     const { slices, rows, order } = this.#merged;
     const isList =
       levelsOf !== undefined || stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
@@ -159,7 +158,7 @@ export class ColumnMerger {
   }
 
   #list(
-    type: ColumnUse['t'],
+    type: ColumnType,
     stored: StoredRows,
     { starts, levels }: NonNullable<StoredRows['lists']>,
     order: Uint32Array,
@@ -180,7 +179,7 @@ export class ColumnMerger {
   }
 
   /** `order` names entries; in lists there are more or fewer of them than `rows`. */
-  #ordered(type: ColumnUse['t'], stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
+  #ordered(type: ColumnType, stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
     switch (type) {
       case 'string':
       case 'any':

@@ -9,7 +9,7 @@ import { type BlockMeta, logsOf, type MetaOptions, rfc3339Seconds } from '../blo
 import type { OpenBlock } from '../block/open.ts';
 import type { BlockFacts, BlockSink } from '../block/sink.ts';
 import { renderPlaces, ROW_GROUPS_KEY, type WrittenPlace } from '../block/row-group-places.ts';
-import { COLUMNS_KEY, ColumnNames, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION_KEY } from '../block/schema.ts';
+import { COLUMNS_KEY, ColumnNames, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION, VERSION_KEY } from '../block/schema.ts';
 import { writeTraces } from '../block/traces-file.ts';
 import { secondsOf } from '../block/write.ts';
 import { ParquetWriter } from '../parquet/write.ts';
@@ -134,7 +134,7 @@ function newWriter(
     pageRows,
     createdBy,
     keyValue: [
-      [VERSION_KEY, '1'],
+      [VERSION_KEY, VERSION],
       [PAGE_ROWS_KEY, String(pageRows)],
       [COLUMNS_KEY, JSON.stringify(uses)],
     ],

@@ -14,7 +14,10 @@ import {
   COLUMN_SPAN_ID,
   COLUMN_START,
   COLUMN_STATUS,
+  elementType,
 } from '../block/schema.ts';
+import type { StringTable } from '../block/string-table.ts';
+import type { ColumnType } from '../block/table.ts';
 import type { TraceLines } from '../block/traces-file.ts';
 import { type ResourceType, resourceValues, traceLines } from '../block/write.ts';
 import type { ChunkData } from '../parquet/column.ts';
@@ -25,7 +28,6 @@ import { mergeOrder, type SourceSpans } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
 import type { PlannedRowGroup } from './row-group-plan.ts';
 import type { StoredSlice } from './stored-rows.ts';
-import type { StringTable } from './string-table.ts';
 
 export interface RowGroupMergeOptions {
   writer: ParquetWriter;
@@ -124,7 +126,10 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
     }
     const own = await storedOf(plan, indexes);
     const levels = levelsOf && (await storedOf(plan, levelsOf));
-    await write(() => merger.chunk(use.t, own, levels));
+    const element = elementType(use.t);
+    // Where a block has no such column, its rows have no such array.
+    if (element !== undefined) await write(() => merger.chunk(element, own, []));
+    else await write(() => merger.chunk(use.t as ColumnType, own, levels));
   }
   writer.endRowGroup();
   await written();

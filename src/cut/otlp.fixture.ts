@@ -111,30 +111,8 @@ export function shuffled(seed: number): FieldOrder {
 }
 
 export function encodeRequest(request: Request, order: FieldOrder = canonical): Uint8Array {
-  const message = (fields: (Field | undefined)[]): Uint8Array =>
-    Buffer.concat(order(fields.filter((field) => field !== undefined)).map((field) => field.bytes));
-  // An AnyValue is one member; what else it may hold is another test's subject.
-  const value = (of: Value): Uint8Array => {
-    switch (of.type) {
-      case 'string':
-        return stringField(1, of.value).bytes;
-      case 'bool':
-        return varintField(2, of.value ? 1n : 0n).bytes;
-      case 'int':
-        return varintField(3, BigInt.asUintN(64, of.value)).bytes;
-      case 'double':
-        return fixed64Field(4, of.bits).bytes;
-      case 'array':
-        return bytesField(5, message(of.values.map((each) => bytesField(1, value(each))))).bytes;
-      case 'kvlist':
-        return bytesField(6, message(of.values.map((each) => bytesField(1, attribute(each))))).bytes;
-      case 'bytes':
-        return bytesField(7, Buffer.from(of.hex, 'hex')).bytes;
-      case 'empty':
-        return Buffer.alloc(0);
-    }
-  };
-  const attribute = (of: Attribute): Uint8Array => message([stringField(1, of.key), bytesField(2, value(of.value))]);
+  const message = messagesIn(order);
+  const attribute = (of: Attribute): Uint8Array => encodeAttribute(of, message);
   const attributes = (number: number, of: Attribute[]): Field[] =>
     of.map((each) => bytesField(number, attribute(each)));
   const event = (of: Event): Uint8Array =>
@@ -197,6 +175,38 @@ export function encodeRequest(request: Request, order: FieldOrder = canonical): 
       stringField(3, of.schemaUrl),
     ]);
   return message(request.map((each) => bytesField(1, resourceSpans(each))));
+}
+
+type EncodeMessage = (fields: (Field | undefined)[]) => Uint8Array;
+
+function messagesIn(order: FieldOrder): EncodeMessage {
+  return (fields) => Buffer.concat(order(fields.filter((field) => field !== undefined)).map((field) => field.bytes));
+}
+
+/** An AnyValue is one member; what else it may hold is another test's subject. */
+export function encodeValue(of: Value, message = messagesIn(canonical)): Uint8Array {
+  switch (of.type) {
+    case 'string':
+      return stringField(1, of.value).bytes;
+    case 'bool':
+      return varintField(2, of.value ? 1n : 0n).bytes;
+    case 'int':
+      return varintField(3, BigInt.asUintN(64, of.value)).bytes;
+    case 'double':
+      return fixed64Field(4, of.bits).bytes;
+    case 'array':
+      return bytesField(5, message(of.values.map((each) => bytesField(1, encodeValue(each, message))))).bytes;
+    case 'kvlist':
+      return bytesField(6, message(of.values.map((each) => bytesField(1, encodeAttribute(each, message))))).bytes;
+    case 'bytes':
+      return bytesField(7, Buffer.from(of.hex, 'hex')).bytes;
+    case 'empty':
+      return Buffer.alloc(0);
+  }
+}
+
+function encodeAttribute(of: Attribute, message: EncodeMessage): Uint8Array {
+  return message([stringField(1, of.key), bytesField(2, encodeValue(of.value, message))]);
 }
 
 /** The other way round; unknown fields are skipped, and of a field that may stand once the last one counts. */

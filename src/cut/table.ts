@@ -1,4 +1,5 @@
 /** A live segment as the table from which a block is written: every column gathered into the block's order of rows. */
+import { ATTRIBUTE_COLUMNS_MAX } from '../block/schema.ts';
 import {
   type AttributeColumn,
   type CodedRows,
@@ -56,9 +57,6 @@ import type { RowOrder } from './order.ts';
 import { encodeKeyValue } from './key-value.ts';
 
 type Head = ReturnType<LiveView['columnHeads']>[number];
-
-/** Attribute columns of a space beyond this many (the rarest) go to its `more` column. */
-export const ATTRIBUTE_COLUMNS_MAX = 512;
 
 const SPACES: readonly ColumnSpace[] = ['span', 'event', 'link'];
 const TYPES: readonly ColumnType[] = ['string', 'bool', 'int', 'double', 'any'];
@@ -156,7 +154,7 @@ function messages(view: LiveView, pairs: Uint32Array): Uint8Array[] {
   return all;
 }
 
-/** The columns that get a column of the block, and those (the rarest beyond the limit) that do not. */
+/** The columns that get a column of the block, and those (the rarest beyond the limit) that go to `more`. */
 function chooseColumns(heads: Head[], view: LiveView): { kept: Head[]; overflow: Head[] } {
   const attributes = heads.filter((head) => head.space !== SPACE_META);
   const kept: Head[] = [];

@@ -49,7 +49,8 @@ const COMPRESSED_SHARE_MAX = 0.85;
 const USELESS_PAGES_MAX = 2;
 
 export interface WriterOptions {
-  schema: ColumnSchema[];
+  /** Columns may be added until the first row group ends. */
+  schema: readonly ColumnSchema[];
   /** Rows of every page but the last of a row group. */
   pageRows: number;
   createdBy: string;

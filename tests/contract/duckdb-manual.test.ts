@@ -24,7 +24,7 @@ before(async () => {
     service(
       'shop',
       span(TRACE, 1, { name: 'GET /checkout', kind: 2, attributes: [route('/checkout')] }, 0, 900),
-      span(TRACE, 3, { name: 'charge', parentId: id(1) }, 200, 600),
+      span(TRACE, 3, { name: 'charge', parentId: id(1), attributes: [tags('retry', 'cold')] }, 200, 600),
     ),
     service(
       'payment',
@@ -53,13 +53,13 @@ before(async () => {
   await write(
     service(
       'shop',
-      span(TRACE, 2, { name: 'cart', parentId: id(1), attributes: [{ key: 'items', value: int(3) }] }, 100, 50),
+      span(TRACE, 2, { name: 'cart', parentId: id(1), attributes: [{ key: 'items', value: int(3) }, tags()] }, 100, 50),
       span(TRACE, 3, { name: 'charge', parentId: id(1) }, 200, 600),
     ),
     service(
       'worker',
       span(TRACE, 7, { name: 'late', parentId: id(9), status: 2, statusMessage: 'timeout' }, 1000, 5),
-      span(other(200), 300, { status: 2, statusMessage: 'timeout' }, 0, 1),
+      span(other(200), 300, { status: 2, statusMessage: 'timeout', attributes: [tags('retry')] }, 0, 1),
       span(other(201), 301, { status: 2, statusMessage: 'refused' }, 0, 1),
       span(other(202), 302, {}, 0, 1),
     ),
@@ -68,8 +68,8 @@ before(async () => {
   await duckdb.run(sqls[0].replace("'*/data.parquet'", `'${folder}/test/*/data.parquet'`));
 });
 
-test('the page has a view and three queries', () => {
-  assert.equal(sqls.length, 4);
+test('the page has a view and four queries', () => {
+  assert.equal(sqls.length, 5);
   assert.ok(sqls[0].includes("'*/data.parquet'"));
 });
 
@@ -90,8 +90,15 @@ test('errors by service', async () => {
   ]);
 });
 
-test('a trace as a tree', async () => {
+test('what is in an array', async () => {
   assert.deepEqual(await run(sqls[3]), [
+    { tag: 'retry', spans: 2n, traces: 2n },
+    { tag: 'cold', spans: 1n, traces: 1n },
+  ]);
+});
+
+test('a trace as a tree', async () => {
+  assert.deepEqual(await run(sqls[4]), [
     { span: 'GET /checkout', service: 'shop', ms: 900 },
     { span: '  cart', service: 'shop', ms: 50 },
     { span: '  charge', service: 'shop', ms: 600 },
@@ -108,6 +115,7 @@ test('what the page says of columns', async () => {
     ['duration', 'BIGINT'],
     ['span.http.route', 'VARCHAR'],
     ['span.items', 'BIGINT'],
+    ['span.tags[]', 'VARCHAR[]'],
   ])
     assert.equal(types.get(name), type, name);
   fs.mkdirSync(path.join(folder, 'case'));
@@ -162,6 +170,10 @@ function span(
 
 function route(value: string): Span['attributes'][number] {
   return { key: 'http.route', value: str(value) };
+}
+
+function tags(...values: string[]): Span['attributes'][number] {
+  return { key: 'tags', value: { type: 'array', values: values.map(str) } };
 }
 
 function id(n: number): string {

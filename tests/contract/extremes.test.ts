@@ -4,9 +4,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { COLUMNS_KEY, type ColumnUse } from '../../src/block/schema.ts';
+import { ATTRIBUTE_COLUMNS_MAX, COLUMNS_KEY, type ColumnUse } from '../../src/block/schema.ts';
 import { type Attribute, encodeRequest, mulberry32, type Request, requestOf } from '../../src/cut/otlp.fixture.ts';
-import { ATTRIBUTE_COLUMNS_MAX } from '../../src/cut/table.ts';
 import { openDuckdb } from './foreign-readers.fixture.ts';
 import { blockOf, cut, double, int, linesOf, liveOf, read, str, TestColumns } from './segments.fixture.ts';
 
@@ -163,7 +162,7 @@ test('one attribute with every type: a column each, and the values of one span i
     ),
   );
   const types = (await usesOf(file)).filter((use) => use.s === 'span' && use.k === 'mixed').map((use) => use.t);
-  assert.deepEqual(types.sort(), ['any', 'bool', 'double', 'int', 'string']);
+  assert.deepEqual(types.sort(), ['bool', 'double', 'int', 'int[]', 'string']);
   const duckdb = await openDuckdb();
   const names = (
     await duckdb.runAndReadAll(
@@ -172,10 +171,10 @@ test('one attribute with every type: a column each, and the values of one span i
   ).getRows();
   assert.deepEqual(names.flat(), [
     'span.mixed',
-    'span.mixed:any',
     'span.mixed:bool',
     'span.mixed:double',
     'span.mixed:int',
+    'span.mixed[]',
   ]);
 });
 

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { COLUMNS_KEY, type ColumnUse, FIXED_COLUMNS } from '../../src/block/schema.ts';
+import { COLUMNS_KEY, type ColumnUse, type ElementType, elementType, FIXED_COLUMNS } from '../../src/block/schema.ts';
 import { type Attribute, decodeValue, type Value } from '../../src/cut/otlp.fixture.ts';
 import { columnType, type FlatSpan, nonZero } from './segments.fixture.ts';
 
@@ -64,6 +64,8 @@ export async function rowsByDuckdb(duckdb: DuckDBConnection, file: string): Prom
 interface Meaning {
   name: string;
   any: boolean;
+  /** Of the elements, where the column has arrays: they mean the same as one of any values. */
+  element?: ElementType;
 }
 
 function meaningsOf(json: string | undefined, columns: number): Meaning[] {
@@ -72,14 +74,22 @@ function meaningsOf(json: string | undefined, columns: number): Meaning[] {
     throw new Error(`${columns} columns and ${uses.length} descriptions of them`);
   return [
     ...FIXED_COLUMNS.map((column) => ({ name: column.name, any: false })),
-    ...uses.map((use) => ({
-      name: use.f ? `${use.s} ${use.k}` : `${use.s} ${use.k} ${use.t}`,
-      any: use.t === 'any' && use.f !== true && use.s !== 'rare',
-    })),
+    ...uses.map((use) => {
+      const element = elementType(use.t);
+      return {
+        name: use.f ? `${use.s} ${use.k}` : `${use.s} ${use.k} ${element === undefined ? use.t : 'any'}`,
+        any: use.t === 'any' && use.f !== true && use.s !== 'rare',
+        ...(element && { element }),
+      };
+    }),
   ];
 }
 
-function put(cells: Row, { name, any }: Meaning, raw: unknown): void {
+function put(cells: Row, { name, any, element }: Meaning, raw: unknown): void {
+  if (element !== undefined) {
+    if (Array.isArray(raw)) cells[name] = { type: 'array', values: raw.map((each) => elementOf(element, each)) };
+    return;
+  }
   // Resources and scopes are compared by trace by id; `more` is what fits no column, and is compared there too.
   if (
     name === 'resource' ||
@@ -94,9 +104,14 @@ function put(cells: Row, { name, any }: Meaning, raw: unknown): void {
   if (cell !== null && !(name.startsWith('rare ') && (cell === '' || cell === 0n))) cells[name] = cell;
 }
 
+function elementOf(element: ElementType, cell: unknown): unknown {
+  if (cell === null || cell === undefined) return { type: 'empty' };
+  return { type: element, value: element === 'double' ? doubleText(cell as number) : cell };
+}
+
 function plain(cell: unknown, any: boolean): unknown {
   if (cell === null || cell === undefined) return null;
-  if (cell instanceof Uint8Array) return any ? decodeValue(cell) : Buffer.from(cell).toString('hex');
+  if (cell instanceof Uint8Array) return any ? anyValue(decodeValue(cell)) : Buffer.from(cell).toString('hex');
   if (typeof cell === 'number' && !Number.isInteger(cell)) return doubleText(cell);
   return cell;
 }
@@ -171,12 +186,25 @@ function firstOfEach(space: string, attributes: Attribute[]): Map<string, unknow
 
 function columnValue(value: Value): unknown {
   if (value.type === 'double') {
-    const view = new DataView(new ArrayBuffer(8));
-    view.setBigUint64(0, value.bits);
-    const number = view.getFloat64(0);
+    const number = numberOf(value.bits);
     return Number.isInteger(number) ? number : doubleText(number);
   }
-  return value.type === 'string' || value.type === 'bool' || value.type === 'int' ? value.value : value;
+  return value.type === 'string' || value.type === 'bool' || value.type === 'int' ? value.value : anyValue(value);
+}
+
+/** Of a double in an array other programs see the number, not its bits. */
+function anyValue(value: Value): unknown {
+  if (value.type !== 'array') return value;
+  const values = value.values.map((each) =>
+    each.type === 'double' ? { type: 'double', value: doubleText(numberOf(each.bits)) } : each,
+  );
+  return { type: 'array', values };
+}
+
+function numberOf(bits: bigint): number {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, bits);
+  return view.getFloat64(0);
 }
 
 /** JSON has no NaN, infinities or -0. */

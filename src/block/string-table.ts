@@ -1,5 +1,5 @@
 /** Byte strings by number, each different string once: strings of several blocks get numbers that hold for all of them. */
-import type { Strings } from '../block/table.ts';
+import type { Strings } from './table.ts';
 
 export class StringTable implements Strings {
   count = 0;
