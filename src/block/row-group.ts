@@ -438,7 +438,7 @@ export class RowGroup implements Segment {
     const values = known ?? this.#values(index, read);
     const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
-    const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values, options.rows) };
+    const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values, options) };
     const column: Column = { kind, parts, ...(dictionary && { dictionary }), pages: this.#offsets(index).pages };
     // With a dictionary, all pages have codes.
     if (values === undefined || chunk.maxRepetition > 0 || options.rows !== undefined) return column;
@@ -488,7 +488,7 @@ export class RowGroup implements Segment {
     childrenBefore: number,
     read: ReadBytes,
     values: Values | undefined,
-    rows: Uint32Array | undefined,
+    { rows, distances = false }: ColumnOptions,
   ): Generator<Part> {
     const chunk = this.#chunk(index);
     const wantedOf = rows && chunk.maxRepetition === 0 ? this.#rowsIn(index, rows) : undefined;
@@ -499,6 +499,7 @@ export class RowGroup implements Segment {
         const decoded = decodePage(page.bytes, chunk, scratch.page, {
           ...page.options,
           wanted: wantedOf?.(page.number),
+          distances,
         });
         const part = this.#partOf(index, page.number, decoded, children, scratch, values);
         children += part.rows;
@@ -653,6 +654,11 @@ export class RowGroup implements Segment {
         part.dictionary = dictionaryOf(decoded.values!);
         part.codes = identity(decoded.count);
       }
+      return part;
+    }
+    if (decoded.distances !== undefined) {
+      part.distances = decoded.distances.values;
+      part.base = decoded.distances.first;
       return part;
     }
     return partOfValues(

@@ -19,7 +19,7 @@ export type ColumnKind = 'string' | 'any' | 'bool' | 'int' | 'double' | 'int32' 
 
 /**
  * The values of a run of rows. Exactly one of the value arrays is there, by the column's kind:
- * string, any: `codes`; int: `words` (two a value, low first); double: `doubles`; bool: `bits`; int32: `ints`; fixed: `bytes`.
+ * string, any: `codes`; int: `words` (two a value, low first) or, where asked for, `distances`; double: `doubles`; bool: `bits`; int32: `ints`; fixed: `bytes`.
  * Value i belongs to row `at[i]` when `at` is there, to the i-th row whose `present` is 1, or, with neither, to row `first + i`.
  */
 export interface Part {
@@ -32,6 +32,9 @@ export interface Part {
   /** Of this part only, when its strings are not in the column's dictionary. */
   dictionary?: Dictionary;
   words?: Int32Array;
+  /** Value i is `base` + distances[i], exactly. The array may be longer. */
+  distances?: Float64Array;
+  base?: { low: number; high: number };
   doubles?: Float64Array;
   bits?: Uint8Array;
   ints?: Int32Array;
@@ -101,6 +104,8 @@ export interface ColumnOptions {
   rows?: Uint32Array;
   /** Only rows with one of these strings are wanted: the whole column may be left out when it has none of them. */
   equals?: readonly Uint8Array[];
+  /** Parts of int columns may have `distances`: for whoever needs no words, which take longer to decode. */
+  distances?: boolean;
 }
 
 export interface Segment {

@@ -7,7 +7,8 @@ import { crc32 } from 'node:zlib';
 import { unpackBits } from './bits.ts';
 import { CodeFlags, flagCodes } from './code-flags.ts';
 import type { ChunkData, ColumnSchema } from './column.ts';
-import { decodeDeltaInt64, decodeDeltaInt64At, encodeDeltaInt64 } from './delta.ts';
+import { decodeDeltaInt64, encodeDeltaInt64 } from './delta.ts';
+import { decodeDeltaDistances, decodeDeltaInt64At, DISTANCES_ROOM } from './delta-distances.ts';
 import { decodeCodes, decodeLevels, decodeRunsOfCodes, encodeCodes, encodeLevels, type Runs } from './hybrid.ts';
 import { createSink, type Sink, written } from './sink.ts';
 import { codesAt } from './sparse.ts';
@@ -138,6 +139,19 @@ function benchDelta(): void {
   // Differences of up to 4 seconds either way have 34 bits.
   const far = words.map((word, i) => (i % 2 === 0 ? random[i >> 1] : word));
   encodeDeltaInt64(wide, far, 0, count);
+  const distances = new Float64Array(count + DISTANCES_ROOM);
+  measure('decode delta int64, 34 bits', count, () => {
+    decodeDeltaInt64(written(wide), viewOf(written(wide)), 0, wide.length, count, out);
+    return bytesOf(out);
+  });
+  for (const [width, of] of [
+    [34, wide],
+    [32, sink],
+  ] as const)
+    measure(`distances of int64, ${width} bits`, count, () => {
+      decodeDeltaDistances(written(of), viewOf(written(of)), 0, of.length, count, distances);
+      return new Uint8Array(distances.buffer, 0, 8 * count);
+    });
   measure('few of delta int64, 34 bits', 4000, () => {
     decodeDeltaInt64At(written(wide), viewOf(written(wide)), 0, wide.length, count, FEW, few);
     return bytesOf(few);

@@ -280,115 +280,6 @@ export function decodeDeltaInt64(
 }
 
 /**
- * The same for some values only: those at `wanted` (ascending, below `count`) into `out`, two words each. What lies between is
- * added up as doubles, which are exact while values are within 2^52 of the first one and deltas below 2^44; false when they
- * are not, and `out` is then to be filled by decodeDeltaInt64.
- * @throws VivaceError `undecodable`
- */
-export function decodeDeltaInt64At(
-  bytes: Uint8Array,
-  view: DataView,
-  from: number,
-  to: number,
-  count: number,
-  wanted: Uint32Array,
-  out: Int32Array,
-): boolean {
-  const input = openDelta(bytes, view, from, to, count);
-  if (input.miniblockValues > MINIBLOCK_VALUES_MAX) return false;
-  const baseLow = input.low;
-  const baseHigh = input.high;
-  let filled = 0;
-  let sum = 0;
-  if (wanted.length > 0 && wanted[0] === 0) {
-    out[0] = baseLow;
-    out[1] = baseHigh;
-    filled = 1;
-  }
-  for (let done = 1; done < count && filled < wanted.length; ) {
-    startBlock(input);
-    const least = input.high * 4294967296 + (input.low >>> 0);
-    if (Math.abs(least) >= DELTA_MAX) return false;
-    for (let m = 0; m < input.miniblocks && done < count; m++) {
-      const n = Math.min(input.miniblockValues, count - done);
-      const width = bytes[input.widthsAt + m];
-      if (width > DELTA_BITS_MAX) return false;
-      let at = 0;
-      if (width <= 32) {
-        const deltas = unpackMiniblock(input, width, n);
-        for (; filled < wanted.length && wanted[filled] < done + n; filled++) {
-          for (const end = wanted[filled] - done + 1; at < end; at++) sum += deltas[at] + least;
-          if (Math.abs(sum) >= EXACT) return false;
-          putSum(out, filled, baseLow, baseHigh, sum);
-        }
-        for (; at < n; at++) sum += deltas[at] + least;
-      } else {
-        checkMiniblock(input, width, n);
-        let bit = input.at * 8;
-        for (; filled < wanted.length && wanted[filled] < done + n; filled++) {
-          const more = wanted[filled] - done + 1 - at;
-          sum += sumOfWideBits(bytes, view, bit, width, more) + more * least;
-          at += more;
-          bit += more * width;
-          if (Math.abs(sum) >= EXACT) return false;
-          putSum(out, filled, baseLow, baseHigh, sum);
-        }
-        // What comes after the last wanted value need not be known.
-        if (filled < wanted.length) sum += sumOfWideBits(bytes, view, bit, width, n - at) + (n - at) * least;
-        input.at = Math.min(to, input.at + (input.miniblockValues / 8) * width);
-      }
-      if (Math.abs(sum) >= EXACT) return false;
-      done += n;
-    }
-  }
-  return true;
-}
-
-const DELTA_BITS_MAX = 44;
-const DELTA_MAX = 2 ** DELTA_BITS_MAX;
-const MINIBLOCK_VALUES_MAX = 128;
-/** From a sum below this the deltas of one miniblock lead to none that is not exact: 2^52 + 128 · (2^44 + 2^44) = 2^53. */
-const EXACT = 2 ** 52;
-
-/** Writes base + sum, modulo 2^64, as value `index`. */
-function putSum(out: Int32Array, index: number, baseLow: number, baseHigh: number, sum: number): void {
-  const sumHigh = Math.floor(sum / 4294967296);
-  const low = (baseLow >>> 0) + (sum - sumHigh * 4294967296);
-  out[2 * index] = low | 0;
-  out[2 * index + 1] = (baseHigh + sumHigh + (low >= 4294967296 ? 1 : 0)) | 0;
-}
-
-/** 2^(32 - shift). */
-const SCALES = Float64Array.from({ length: 8 }, (_, shift) => 2 ** (32 - shift));
-
-/** The sum of `count` numbers of 33 to 44 bits, one after the other: two words for each (2 ns) instead of seven bytes (6 ns). */
-function sumOfWideBits(bytes: Uint8Array, view: DataView, from: number, width: number, count: number): number {
-  let bit = from;
-  let sum = 0;
-  let i = 0;
-  // Words of the last numbers may reach past the end.
-  const whole = Math.min(count, Math.floor((bytes.length * 8 - 64 - from) / width));
-  for (; i < whole; i++, bit += width) {
-    const at = bit >>> 3;
-    const shift = bit & 7;
-    const low = view.getUint32(at, true) >>> shift;
-    const high = view.getUint32(at + 4, true) & ((1 << (width + shift - 32)) - 1);
-    sum += low + high * SCALES[shift];
-  }
-  for (; i < count; i++, bit += width) sum += getWideBits(bytes, bit, width);
-  return sum;
-}
-
-/** 33 to 44 bits from any bit position, as a double. What lies past the end counts as zeros. */
-function getWideBits(bytes: Uint8Array, bit: number, width: number): number {
-  const at = bit >>> 3;
-  const shift = bit & 7;
-  const low = (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> shift;
-  const high = bytes[at + 4] | (bytes[at + 5] << 8) | (bytes[at + 6] << 16);
-  return low + (high & ((1 << (width + shift - 32)) - 1)) * 2 ** (32 - shift);
-}
-
-/**
  * DELTA_LENGTH_BYTE_ARRAY: fills `offsets` (count + 1) and returns the values' bytes as a view.
  * @throws VivaceError `undecodable`
  */
@@ -448,7 +339,7 @@ export function decodeDeltaBytes(
   return out;
 }
 
-interface DeltaInput {
+export interface DeltaInput {
   bytes: Uint8Array;
   view: DataView;
   to: number;
@@ -463,7 +354,7 @@ interface DeltaInput {
   high: number;
 }
 
-function openDelta(bytes: Uint8Array, view: DataView, from: number, to: number, count: number): DeltaInput {
+export function openDelta(bytes: Uint8Array, view: DataView, from: number, to: number, count: number): DeltaInput {
   const input = { bytes, view, to, at: from, miniblocks: 0, miniblockValues: 0, widthsAt: 0, low: 0, high: 0 };
   const blockValues = getVarint(input);
   input.miniblocks = getVarint(input);
@@ -476,7 +367,7 @@ function openDelta(bytes: Uint8Array, view: DataView, from: number, to: number, 
   return { ...input, deltas: new Uint32Array(input.miniblockValues) };
 }
 
-function startBlock(input: DeltaInput): void {
+export function startBlock(input: DeltaInput): void {
   getZigzag(input);
   input.widthsAt = input.at;
   input.at += input.miniblocks;
@@ -499,7 +390,7 @@ function unpackMiniblock(input: DeltaInput, width: number, n: number): Uint32Arr
   return input.deltas;
 }
 
-function checkMiniblock(input: DeltaInput, width: number, n: number): void {
+export function checkMiniblock(input: DeltaInput, width: number, n: number): void {
   if (input.at + Math.ceil((n * width) / 8) > input.to)
     throw undecodable('the deltas end in the middle of a miniblock');
 }

@@ -10,13 +10,8 @@ import { VivaceError } from '../runtime/errors.ts';
 import type { Values } from './column.ts';
 import { type CodeFlags, flagCodes, spreadBits } from './code-flags.ts';
 import { decompress } from './compress.ts';
-import {
-  decodeDeltaBytes,
-  decodeDeltaInt32,
-  decodeDeltaInt64,
-  decodeDeltaInt64At,
-  decodeDeltaLength,
-} from './delta.ts';
+import { decodeDeltaBytes, decodeDeltaInt32, decodeDeltaInt64, decodeDeltaLength } from './delta.ts';
+import { decodeDeltaDistances, decodeDeltaInt64At, DISTANCES_ROOM, type FirstValue } from './delta-distances.ts';
 import type { PageColumn } from './footer.ts';
 import type { Encoding } from './format.ts';
 import { bitWidth, decodeCodes, decodeLevels, decodeRunsOfCodes, type Runs } from './hybrid.ts';
@@ -35,16 +30,24 @@ export interface DecodedPage {
   repetition: Uint8Array | undefined;
   /** Values, those that are not null. */
   count: number;
-  /** The values, unless the page is dictionary-coded. */
+  /** The values, unless the page is dictionary-coded or they are `distances`. */
   values: Values | undefined;
+  /** Value i is `first` + values[i]. */
+  distances: Distances | undefined;
   /** A dictionary index a value. Check them against the dictionary's count before use. */
   codes: Uint32Array | undefined;
   /** The rows of the values, where only those of `DecodeOptions.wanted` are here; there are no levels then. */
   at: Uint32Array | undefined;
 }
 
+/** 64-bit integers near one another; what comes behind the last value means nothing. */
+export interface Distances {
+  first: FirstValue;
+  values: Float64Array<ArrayBuffer>;
+}
+
 /** A dictionary-coded page as runs of equal codes: run i covers values [starts[i], starts[i + 1]). */
-export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'codes' | 'at'> {
+export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'distances' | 'codes' | 'at'> {
   runs: number;
   /** `runs` + 1 numbers: the last is `count`. */
   starts: Uint32Array;
@@ -57,6 +60,7 @@ export interface PageScratch {
   repetition: Uint8Array;
   codes: Uint32Array;
   numbers: Int32Array;
+  distances: Float64Array<ArrayBuffer>;
   runs: Runs;
   /** Bits of values. */
   hits: Uint8Array<ArrayBuffer>;
@@ -73,6 +77,8 @@ export interface DecodeOptions {
   check?: number;
   /** Ascending rows whose values alone are wanted: the others are left out where that is quicker (`DecodedPage.at`). */
   wanted?: Uint32Array;
+  /** int64 may come as `DecodedPage.distances`, which takes a fraction of the time where they are stored as differences. */
+  distances?: boolean;
   /** The most that a page may take decompressed, or its values decoded; 256 MiB by default. */
   pageBytesMax?: number;
   /** The most entries of a page; 2^24 by default. A few bytes can claim any number of repeats. */
@@ -88,6 +94,7 @@ export function createPageScratch(): PageScratch {
     repetition: new Uint8Array(0),
     codes: new Uint32Array(0),
     numbers: new Int32Array(0),
+    distances: new Float64Array(0),
     runs: { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) },
     hits: new Uint8Array(0),
     plain: new Uint8Array(0),
@@ -136,6 +143,7 @@ export function decodePage(
       repetition,
       count,
       values: undefined,
+      distances: undefined,
       codes: undefined,
       at: undefined,
     };
@@ -146,7 +154,9 @@ export function decodePage(
         decodeCodes(data.plain, viewOf(data.plain), data.from + 1, data.to, data.plain[data.from], count, page.codes);
       }
     } else {
-      page.values = decodeValues(data, column, into, options.pageBytesMax ?? PAGE_BYTES_MAX);
+      page.distances = options.distances === true ? distancesOf(data, column, into) : undefined;
+      if (page.distances === undefined)
+        page.values = decodeValues(data, column, into, options.pageBytesMax ?? PAGE_BYTES_MAX);
     }
     return page;
   });
@@ -373,6 +383,7 @@ function wantedPage(
     repetition: undefined,
     count: wanted.length,
     values: undefined,
+    distances: undefined,
     codes: undefined,
     at: wanted,
   };
@@ -411,6 +422,15 @@ function wantedPage(
     }
   }
   return page;
+}
+
+function distancesOf(data: DataPage, { type }: PageColumn, into: PageScratch | undefined): Distances | undefined {
+  const { plain, from, to, count, encoding } = data;
+  if (type !== 'int64' || encoding !== 'DELTA_BINARY_PACKED' || count === 0) return undefined;
+  const room = count + DISTANCES_ROOM;
+  const values = into === undefined ? new Float64Array(room) : (into.distances = atLeast(into.distances, room));
+  const first = decodeDeltaDistances(plain, viewOf(plain), from, to, count, values);
+  return first && { first, values };
 }
 
 function decodeValues(data: DataPage, column: PageColumn, into: PageScratch | undefined, bytesMax: number): Values {
@@ -481,7 +501,10 @@ function isDictionary(encoding: Encoding): boolean {
   return encoding === 'RLE_DICTIONARY' || encoding === 'PLAIN_DICTIONARY';
 }
 
-function atLeast<Numbers extends Uint8Array | Uint32Array | Int32Array>(array: Numbers, length: number): Numbers {
+function atLeast<Numbers extends Uint8Array | Uint32Array | Int32Array | Float64Array>(
+  array: Numbers,
+  length: number,
+): Numbers {
   if (array.length >= length) return array;
   return new (array.constructor as new (length: number) => Numbers)(Math.max(length, array.length * 2));
 }

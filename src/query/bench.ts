@@ -42,6 +42,8 @@ try {
   await benchPipeline('count', block, '{ kind = server } | count() > 3');
   await benchPipeline('average of durations', block, '{ kind = server } | avg(duration) > 100ms');
   await benchPipeline('groups', block, '{ } | by(resource.service.name) | count() > 5');
+  await benchMetrics('spans in time', block, '{ } | rate()', 1n);
+  await benchMetrics('spans by a label in time', block, '{ } | rate() by (resource.service.name)', 1n);
   await benchMetrics('spans by a label', block, '{ } | rate() by (resource.service.name)');
   await benchMetrics('quantiles', block, '{ kind = server } | quantile_over_time(duration, .9) by (span.http.route)');
   await benchMetrics('two labels', block, '{ status = error } | rate() by (resource.service.name, span.http.route)');
@@ -113,10 +115,10 @@ async function benchPipeline(name: string, block: BlockRef, text: string): Promi
   segment.close();
 }
 
-async function benchMetrics(name: string, ref: BlockRef, text: string): Promise<void> {
+async function benchMetrics(name: string, ref: BlockRef, text: string, stepSeconds = 15n): Promise<void> {
   const segment = onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(CACHE_BYTES)));
   const startNs = 1_700_000_000_000_000_000n;
-  const range = { startNs, endNs: startNs + 3_600_000_000_000n, stepNs: 15_000_000_000n, instant: false };
+  const range = { startNs, endNs: startNs + 3_600_000_000_000n, stepNs: stepSeconds * 1_000_000_000n, instant: false };
   const query = parseQuery(text);
   const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
   let sums = new Float64Array(0);

@@ -182,7 +182,7 @@ export class CompareRun {
       cells.ensure(2 * values.count);
       if (number > 0) cells.values[(2 * number + side) * width + interval] += count;
     };
-    eachCode(coded, stop, (number, count) => add(number, 0, count));
+    eachCode(coded, { count: 1 }, stop, (number, _place, count) => add(number, 0, count));
     const reader = await openLabel(segment, reference, values, selection);
     try {
       for (let from = 0; from < selection.length; from += CHUNK_ROWS) {

@@ -11,16 +11,27 @@ export const CHUNK_ROWS = 4096;
 /** With fewer rows than this share of a segment, it is told which ones are wanted. */
 const SPARSE_SHARE = 8;
 
-/** A cursor over the column, or undefined where no row has a value. */
+/** A cursor over the column, or undefined where no row has a value. With `distances`, ints may come as those. */
 export async function openCursor(
   segment: Segment,
   want: Want,
   rows: Uint32Array | undefined,
+  distances = false,
 ): Promise<ColumnCursor | undefined> {
-  const options: ColumnOptions | undefined =
-    rows !== undefined && rows.length * SPARSE_SHARE < segment.rows ? { rows } : undefined;
-  const column = await segment.column(want, undefined, options);
+  const column = await openColumn(segment, want, rows, distances);
   return column && new ColumnCursor(column);
+}
+
+/** The column itself; where `rows` are few, parts have only those. */
+export function openColumn(
+  segment: Segment,
+  want: Want,
+  rows: Uint32Array | undefined,
+  distances: boolean,
+): Promise<Column | undefined> {
+  const isSparse = rows !== undefined && rows.length * SPARSE_SHARE < segment.rows;
+  const options: ColumnOptions = { distances, ...(isSparse && { rows }) };
+  return segment.column(want, undefined, options);
 }
 
 export class ColumnCursor {

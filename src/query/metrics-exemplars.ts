@@ -67,6 +67,19 @@ export class ExemplarPicker {
     return true;
   }
 
+  /** After `begin` for all rows of a segment: those of them that alone need to be offered, if no others are. */
+  sample(rows: number, chunkRows: number): Uint32Array {
+    const sample: number[] = [];
+    for (let from = 0; from < rows; from += chunkRows * this.#chunkEvery) {
+      const count = Math.min(chunkRows, rows - from);
+      const step = Math.max(1, count / this.#perChunk);
+      for (let at = 0; at < count && sample.length < CONSIDERED_MAX; at += step) sample.push(from + Math.floor(at));
+    }
+    this.#chunkEvery = 1;
+    this.#perChunk = CONSIDERED_MAX;
+    return Uint32Array.from(sample);
+  }
+
   /** Rows of the next chunk with what they count for. */
   offer(
     rows: Uint32Array,

@@ -232,22 +232,31 @@ export async function openCodes(
   return column && { column, numberOf: (code) => values.number(found[code]) };
 }
 
-/** Calls `visit` with how many rows have each value, by number; returns how many rows have one. */
+/** Of each row of a segment one of a few places; without `of` all rows have place 0. */
+export interface Places {
+  count: number;
+  of?: Uint8Array;
+}
+
+/** Calls `visit` with how many rows have each value, by number and place, perhaps more than once for some; returns how many rows have one. */
 export function eachCode(
   { column, numberOf }: CodedLabel,
+  places: Places,
   stop: () => void,
-  visit: (number: number, count: number) => void,
+  visit: (number: number, place: number, count: number) => void,
 ): number {
-  const shared = new CodeCounts();
+  const shared = new CodeCounts(places.count);
   let counted = 0;
-  for (const { codes, count, dictionary } of column.parts) {
+  for (const part of column.parts) {
     stop();
+    const { codes, count, dictionary } = part;
     counted += count;
-    const counts = dictionary === undefined ? shared : new CodeCounts();
-    counts.add(codes!, count);
-    if (dictionary !== undefined) counts.each((code, times) => visit(numberOf(code, dictionary), times));
+    const counts = dictionary === undefined ? shared : new CodeCounts(places.count);
+    if (places.of === undefined) counts.add(codes!, count);
+    else counts.addByPlace(part, places.of);
+    if (dictionary !== undefined) counts.each((code, place, times) => visit(numberOf(code, dictionary), place, times));
   }
-  shared.each((code, times) => visit(numberOf(code, undefined), times));
+  shared.each((code, place, times) => visit(numberOf(code, undefined), place, times));
   return counted;
 }
 

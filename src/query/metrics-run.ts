@@ -11,10 +11,11 @@ import type { Segment } from '../block/segment.ts';
 import { type Bits, rowsOf } from './bits.ts';
 import { fillBuckets } from './metrics-buckets.ts';
 import { Cells } from './metrics-cells.ts';
-import { CHUNK_ROWS, type ColumnCursor, openCursor } from './metrics-cursor.ts';
+import { countPlaces } from './metrics-codes.ts';
+import { CHUNK_ROWS, type ColumnCursor, openColumn, openCursor } from './metrics-cursor.ts';
 import { ExemplarPicker } from './metrics-exemplars.ts';
 import { Pairing } from './metrics-groups.ts';
-import { IntervalFinder } from './metrics-intervals.ts';
+import { IntervalFinder, type Spread } from './metrics-intervals.ts';
 import { eachCode, type LabelReader, LabelValues, LIMITED, openCodes, openLabel } from './metrics-labels.ts';
 import type { MetricsPlan } from './metrics-plan.ts';
 import type { CellsPartial } from './metrics-results.ts';
@@ -23,6 +24,19 @@ import { openValues } from './metrics-values.ts';
 
 /** Bytes of text that the values of one label may have. */
 const LABEL_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Counts of codes by interval take 16 bytes each. */
+const COUNTED_CODES_MAX = 1 << 17;
+/** Of pages with strings of their own. */
+const PAGE_ENTRIES = 1 << 13;
+
+/** Into which intervals the rows of a segment fall: all into one, or each by its place in a spread, or neither is known. */
+interface When {
+  interval: number | undefined;
+  spread?: Spread;
+  /** Of each row of the segment. */
+  places?: Uint8Array;
+}
 
 export class MetricsRun {
   readonly plan: MetricsPlan;
@@ -41,6 +55,7 @@ export class MetricsRun {
   #paired = new Int32Array(CHUNK_ROWS);
   readonly #number = new Int32Array(CHUNK_ROWS);
   readonly #values = new Float64Array(CHUNK_ROWS);
+  #places = new Uint8Array(0);
 
   constructor(plan: MetricsPlan, exemplarsMax: number, cellsMax?: number) {
     this.plan = plan;
@@ -72,35 +87,74 @@ export class MetricsRun {
     const rows = selected && rowsOf(selected);
     const count = rows === undefined ? segment.rows : rows.length;
     if (count === 0) return;
-    const interval = this.#finder.common(segment.startBounds?.());
+    const bounds = segment.startBounds?.();
+    const interval = this.#finder.common(bounds);
     if (interval === 'outside') return;
     const picks = this.exemplars.begin(segment, count, CHUNK_ROWS);
     if (interval !== undefined && this.plan.value === undefined && this.#labels.length === 0) {
       this.cells.values[interval] += count;
-      if (!picks) return;
-      await this.#pickOnly(segment, rows, count, interval);
+      if (picks) await this.#pickOnly(segment, rows, count, interval);
       return;
     }
-    if (interval !== undefined && rows === undefined && !picks && (await this.#addCodes(segment, interval, stop)))
-      return;
-    await this.#addChunks(segment, rows, count, interval, picks, stop);
+    const spread = interval === undefined && bounds !== undefined ? this.#finder.spread(bounds) : undefined;
+    const places = spread && { spread, places: await this.#placesOf(segment, spread, rows, stop) };
+    const when: When = { interval, ...places };
+    if (rows === undefined && (await this.#addCodes(segment, when, stop))) {
+      if (!picks) return;
+      const sample = this.exemplars.sample(count, CHUNK_ROWS);
+      await this.#addChunks(segment, sample, sample.length, when, { counts: false, picks }, stop);
+    } else await this.#addChunks(segment, rows, count, when, { counts: true, picks }, stop);
+  }
+
+  /** Of each row, or of `rows` alone, the place of its start among the intervals of the spread; until the next segment. */
+  async #placesOf(
+    segment: Segment,
+    spread: Spread,
+    rows: Uint32Array | undefined,
+    stop: () => void,
+  ): Promise<Uint8Array> {
+    if (this.#places.length < segment.rows) this.#places = new Uint8Array(segment.rows);
+    const starts = await openColumn(segment, { of: 'fixed', field: 'start' }, rows, true);
+    for (const part of starts!.parts) {
+      stop();
+      this.#finder.place(part, spread, this.#places);
+    }
+    return this.#places.subarray(0, segment.rows);
   }
 
   /**
-   * All spans of a segment, of one interval, by one label: its codes are counted as they come, and each becomes a series
-   * afterwards. False when that is not how the query or the label is.
+   * All spans of a segment, by one label or none: codes are counted as they come, and each becomes a series afterwards. False
+   * when that is not how the query or the label is.
    */
-  async #addCodes(segment: Segment, interval: number, stop: () => void): Promise<boolean> {
-    if (this.plan.value !== undefined || this.#labels.length !== 1) return false;
+  async #addCodes(segment: Segment, { interval, spread, places }: When, stop: () => void): Promise<boolean> {
+    const { length } = this.#labels;
+    if (this.plan.value !== undefined || length > 1 || (interval === undefined && spread === undefined)) return false;
+    const intervals = spread?.intervals ?? Int32Array.of(interval!);
+    if (length === 0) {
+      countPlaces(places!, (place, count) => this.#countSeries(0, intervals[place], count));
+      return true;
+    }
     const coded = await openCodes(segment, this.plan.metrics.by[0], this.#labels[0]);
     if (coded === undefined) return false;
-    const counted = eachCode(coded, stop, (number, count) => this.#countSeries(number, interval, count));
-    if (counted < segment.rows) this.#countSeries(0, interval, segment.rows - counted);
+    if ((coded.column.dictionary?.count ?? PAGE_ENTRIES) * intervals.length > COUNTED_CODES_MAX) return false;
+    const left = new Float64Array(intervals.length);
+    const of = { count: intervals.length, ...(places && { of: places }) };
+    const counted = eachCode(coded, of, stop, (number, place, count) => {
+      left[place] -= count;
+      this.#countSeries(number, intervals[place], count);
+    });
+    if (counted === segment.rows) return true;
+    // The others have no value.
+    if (places === undefined) left[0] += segment.rows;
+    else countPlaces(places, (place, count) => void (left[place] += count));
+    left.forEach((count, place) => {
+      this.#countSeries(0, intervals[place], count);
+    });
     return true;
   }
 
   #countSeries(series: number, interval: number, count: number): void {
-    if (series < 0) return;
+    if (series < 0 || interval < 0) return;
     this.cells.ensure(this.#seriesCount());
     this.cells.values[series * this.cells.intervals + interval] += count;
   }
@@ -109,13 +163,15 @@ export class MetricsRun {
     segment: Segment,
     rows: Uint32Array | undefined,
     count: number,
-    interval: number | undefined,
-    picks: boolean,
+    { interval, spread, places }: When,
+    { counts, picks }: { counts: boolean; picks: boolean },
     stop: () => void,
   ): Promise<void> {
     const { plan } = this;
     const starts =
-      interval === undefined ? await openCursor(segment, { of: 'fixed', field: 'start' }, rows) : undefined;
+      interval === undefined && places === undefined
+        ? await openCursor(segment, { of: 'fixed', field: 'start' }, rows, true)
+        : undefined;
     const numbers = plan.value && (await openValues(segment, plan.value, plan.buckets, rows));
     const labels: LabelReader[] = [];
     for (let i = 0; i < this.#labels.length; i++)
@@ -125,7 +181,11 @@ export class MetricsRun {
         stop();
         let size = this.#takeRows(rows, from, Math.min(CHUNK_ROWS, count - from));
         if (interval !== undefined) this.#inInterval.fill(interval, 0, size);
-        else size = this.#keepInTime(starts!, size);
+        else {
+          if (places !== undefined) this.#findPlaces(places, spread!.intervals, size);
+          else this.#findIntervals(starts!, size);
+          size = this.#keepInTime(size);
+        }
         if (numbers !== undefined && size > 0) {
           const waiting = numbers.fill(this.#rows, size, this.#values);
           if (waiting !== undefined) await waiting;
@@ -138,7 +198,7 @@ export class MetricsRun {
           if (i > 0) this.#pair(this.#pairings[i - 1], size);
         }
         if (labels.length === 0) this.#series.fill(0, 0, size);
-        this.#accumulate(size, interval);
+        if (counts) this.#accumulate(size, interval);
         if (picks)
           this.exemplars.offer(
             this.#rows,
@@ -162,10 +222,24 @@ export class MetricsRun {
     return size;
   }
 
-  #keepInTime(starts: ColumnCursor, size: number): number {
+  #findIntervals(starts: ColumnCursor, size: number): void {
+    const inInterval = this.#inInterval;
+    starts.read(this.#rows, size, (part, index, from, to) => this.#finder.fill(part, index, from, to, inInterval));
+  }
+
+  #findPlaces(places: Uint8Array, intervals: Int32Array, size: number): void {
     const rows = this.#rows;
     const inInterval = this.#inInterval;
-    starts.read(rows, size, (part, index, from, to) => this.#finder.fill(part.words!, index, from, to, inInterval));
+    for (let k = 0; k < size; k++) inInterval[k] = intervals[places[rows[k]]];
+  }
+
+  #keepInTime(size: number): number {
+    const rows = this.#rows;
+    const inInterval = this.#inInterval;
+    // Mostly all are, and nothing has to be moved.
+    let outside = 0;
+    for (let k = 0; k < size; k++) outside |= inInterval[k];
+    if (outside >= 0) return size;
     let kept = 0;
     for (let k = 0; k < size; k++) {
       if (inInterval[k] < 0) continue;

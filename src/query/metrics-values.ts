@@ -64,7 +64,9 @@ async function layersOf(
 ): Promise<Layer[] | undefined> {
   if (reference.type === 'intrinsic') {
     if (reference.name !== 'duration') return undefined;
-    return [{ cursor: (await openCursor(segment, { of: 'fixed', field: 'duration' }, rows))!, read: readUnsigned }];
+    return [
+      { cursor: (await openCursor(segment, { of: 'fixed', field: 'duration' }, rows, true))!, read: readUnsigned },
+    ];
   }
   const { scope, name } = reference;
   if (reference.parent) return [];
@@ -100,7 +102,7 @@ async function layersOf(
     for (const type of segment.typesOf('span', name)) {
       // What is no number still hides the resource's value of the same key.
       if (scope === 'span' && (type === 'string' || type === 'bool' || (type === 'double' && wholeOnly))) continue;
-      const cursor = await openCursor(segment, { of: 'attribute', space: 'span', key: name, type }, rows);
+      const cursor = await openCursor(segment, { of: 'attribute', space: 'span', key: name, type }, rows, true);
       if (cursor === undefined) continue;
       if (type === 'int') layers.push({ cursor, read: readSigned });
       else if (type === 'double' && !wholeOnly) layers.push({ cursor, read: readDoubles });
@@ -112,14 +114,38 @@ async function layersOf(
   return layers;
 }
 
-function readUnsigned({ words }: Part, index: Int32Array, from: number, to: number, out: Float64Array): void {
+function readUnsigned(part: Part, index: Int32Array, from: number, to: number, out: Float64Array): void {
+  const { words, distances, base } = part;
+  if (distances !== undefined) {
+    // Rounded once, for the distance from the high word is exact.
+    const high = base!.high * 4294967296;
+    const low = base!.low >>> 0;
+    for (let k = from; k < to; k++) {
+      const value = high + (low + distances[index[k]]);
+      // Ends before starts are numbers of all 64 bits.
+      out[k] = value < 0 ? value + 2 ** 64 : value;
+    }
+    return;
+  }
   for (let k = from; k < to; k++) {
     const at = 2 * index[k];
     out[k] = (words![at + 1] >>> 0) * 4294967296 + (words![at] >>> 0);
   }
 }
 
-function readSigned({ words }: Part, index: Int32Array, from: number, to: number, out: Float64Array): void {
+function readSigned(
+  { words, distances, base }: Part,
+  index: Int32Array,
+  from: number,
+  to: number,
+  out: Float64Array,
+): void {
+  if (distances !== undefined) {
+    const high = base!.high * 4294967296;
+    const low = base!.low >>> 0;
+    for (let k = from; k < to; k++) if (index[k] >= 0) out[k] = high + (low + distances[index[k]]);
+    return;
+  }
   for (let k = from; k < to; k++) {
     const at = 2 * index[k];
     if (at >= 0) out[k] = words![at + 1] * 4294967296 + (words![at] >>> 0);

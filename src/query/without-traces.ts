@@ -305,7 +305,7 @@ function filteredPart(part: Part, numbers: Numbering): Part {
 
 /** The values with these indexes. */
 function picked(part: Part, values: number[], place: Pick<Part, 'first' | 'rows' | 'present' | 'at'>): Part {
-  const { codes, words, doubles, bits, ints, bytes, dictionary } = part;
+  const { codes, words, distances, base, doubles, bits, ints, bytes, dictionary } = part;
   const count = values.length;
   return {
     ...place,
@@ -313,6 +313,7 @@ function picked(part: Part, values: number[], place: Pick<Part, 'first' | 'rows'
     ...(dictionary && { dictionary: partOfColumn(dictionary) }),
     ...(codes && { codes: Uint32Array.from(values, (i) => codes[i]) }),
     ...(words && { words: Int32Array.from({ length: 2 * count }, (_, k) => words[2 * values[k >> 1] + (k & 1)]) }),
+    ...(distances && { distances: Float64Array.from(values, (i) => distances[i]), base: base! }),
     ...(doubles && { doubles: Float64Array.from(values, (i) => doubles[i]) }),
     ...(bits && { bits: Uint8Array.from(values, (i) => bits[i]) }),
     ...(ints && { ints: Int32Array.from(values, (i) => ints[i]) }),
