@@ -43,6 +43,7 @@ import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import type { DeletionsDone } from './deletions.ts';
+import { eachTenant, type TenantCounts } from './received-counts.ts';
 import { receiversAt } from './receivers.ts';
 import { openGuard } from './guard.ts';
 import type { LateRetentionDone } from './late-retention.ts';
@@ -53,7 +54,7 @@ import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
 import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
-import type { TenantCounts, WriterStats } from './writer-messages.ts';
+import type { WriterStats } from './writer-messages.ts';
 
 export interface RunningServer {
   /** Where each service listens, as bound. */
@@ -392,18 +393,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }
   }
 
+  function countReceived(tenant: string, counts: TenantCounts): void {
+    metrics.received(tenant, counts.spans, counts.bytes);
+    metrics.tracesCreated(tenant, counts.tracesCreated);
+    spansSinceTold += counts.spans;
+    if (counts.discarded > 0) discardedSpans(tenant, counts);
+    if (counts.truncated === 0) return;
+    metrics.attributesTruncated(tenant, 'span', counts.truncated);
+    metrics.limitReached('max_attribute_bytes');
+    log.log('warn', 'attributes were cut to max_attribute_bytes', { tenant, attributes: counts.truncated });
+  }
+
   function countStats(stats: WriterStats): void {
-    for (const [tenant, counts] of stats.tenants) {
-      metrics.received(tenant, counts.spans, counts.bytes);
-      metrics.tracesCreated(tenant, counts.tracesCreated);
-      spansSinceTold += counts.spans;
-      discardedSpans(tenant, counts);
-      if (counts.truncated > 0) {
-        metrics.attributesTruncated(tenant, 'span', counts.truncated);
-        metrics.limitReached('max_attribute_bytes');
-        log.log('warn', 'attributes were cut to max_attribute_bytes', { tenant, attributes: counts.truncated });
-      }
-    }
+    if (stats.received !== undefined) eachTenant(stats.received, countReceived);
     for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
     for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
     for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);

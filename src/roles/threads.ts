@@ -15,6 +15,7 @@ import type {
 } from '../serve/queries.ts';
 import type { Admission } from './admission.ts';
 import type { DeletionState } from './deletions.ts';
+import { PushGatherer } from './pushes.ts';
 import type { RetentionPreview } from './late-retention.ts';
 import type { RulesByTenant } from './retention-rules.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
@@ -63,8 +64,11 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
   let closing = false;
   let gone = false;
   let isReady = false;
-  const post = (message: ToWriter, transfer: (ArrayBuffer | MessagePort)[] = []): void =>
+  const gatherer = new PushGatherer((message, transfer) => worker.postMessage(message, transfer));
+  const post = (message: ToWriter, transfer: MessagePort[] = []): void => {
+    gatherer.flush();
     worker.postMessage(message, transfer);
+  };
   const ready = new Promise<{ replayedSpans: number; damage: string[] }>((resolve, reject) => {
     worker.on('message', (message: FromWriter) => {
       switch (message.type) {
@@ -145,9 +149,7 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
     push: (tenant, body) =>
       new Promise((resolve, reject) => {
         if (gone) return reject(new VivaceError('unavailable', 'the writer thread has ended'));
-        const id = next++;
-        pushes.set(id, { resolve, reject });
-        post({ type: 'push', id, tenant, body }, [body.buffer]);
+        pushes.set(gatherer.push(tenant, body), { resolve, reject });
       }),
     async flush(tenant) {
       if (!(await call((id) => ({ type: 'flush', id, tenant }))))

@@ -10,6 +10,8 @@ import type { ErrorCode } from '../runtime/errors.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
 import type { DeletionsDone, DeletionState } from './deletions.ts';
 import type { LateRetentionDone, RetentionPreview } from './late-retention.ts';
+import type { Pushes } from './pushes.ts';
+import type { CountsByTenant } from './received-counts.ts';
 import type { RulesByTenant } from './retention-rules.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
 
@@ -56,7 +58,7 @@ export type ToWriter =
   | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant; rules: RulesByTenant }
   /** What rules come to: the tenant's, or these. */
   | { type: 'preview'; id: number; tenant: string; rules: string[] }
-  | { type: 'push'; id: number; tenant: string; body: Uint8Array<ArrayBuffer> }
+  | Pushes
   | { type: 'reader'; port: MessagePort }
   | { type: 'bucket'; port: MessagePort }
   /** Somebody could not read this block. */
@@ -83,20 +85,10 @@ export interface PushAnswer {
   error?: { code: ErrorCode; message: string; retryAfterMs?: number };
 }
 
-export interface TenantCounts {
-  spans: number;
-  bytes: number;
-  tracesCreated: number;
-  /** Spans that a limit of their trace refused, and which of those had another reason than its size. */
-  discarded: number;
-  discardedTooLong: number;
-  discardedLiveTraces: number;
-  truncated: number;
-}
-
 /** Counters since the last message (by tenant where it says so), and gauges. */
 export interface WriterStats {
-  tenants: Map<string, TenantCounts>;
+  /** undefined: later. */
+  received: CountsByTenant | undefined;
   /** undefined: as they were. */
   liveTraces: Map<string, number> | undefined;
   liveBytes: number;

@@ -25,6 +25,8 @@ import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { type AskedLogObjects, askLogObjects, type LogAnswer } from './log-objects.ts';
 import { ObjectLogs } from './object-logs.ts';
+import { eachPush } from './pushes.ts';
+import { ReceivedCounts } from './received-counts.ts';
 import { Compaction } from './compaction.ts';
 import { Deletions, type DeletionState } from './deletions.ts';
 import { LateRetention } from './late-retention.ts';
@@ -81,6 +83,7 @@ let nextLease = 1;
 let nextSegment = 1;
 let answers: PushAnswer[] = [];
 let stats = emptyStats();
+const received = new ReceivedCounts();
 const timers: NodeJS.Timeout[] = [];
 let closing = false;
 let levelsDueMs = 0;
@@ -129,19 +132,18 @@ collectWhenIdle();
 
 main.on('message', (message: ToWriter) => {
   switch (message.type) {
-    case 'push': {
-      const { id, body } = message;
-      own!.store.push(message.tenant, body, (error, spans) => {
-        // The request's memory is given back now, not when the garbage collector comes round.
-        body.buffer.transfer(0);
-        answer(
-          error === undefined
-            ? { id, spans }
-            : { id, spans, error: { code: error.code, message: error.message, retryAfterMs: error.retryAfterMs } },
-        );
-      });
+    case 'push':
+      eachPush(message, (id, tenant, body, done) =>
+        own!.store.push(tenant, body, (error, spans) => {
+          done();
+          answer(
+            error === undefined
+              ? { id, spans }
+              : { id, spans, error: { code: error.code, message: error.message, retryAfterMs: error.retryAfterMs } },
+          );
+        }),
+      );
       break;
-    }
     case 'limits':
       limits = message.limits;
       break;
@@ -383,26 +385,7 @@ function storeOptions(
       log('error', `${error.message}; it is tried again`, {});
     },
     onAppended(tenant, appended, bytes) {
-      let counts = stats.tenants.get(tenant);
-      if (counts === undefined) {
-        counts = {
-          spans: 0,
-          bytes: 0,
-          tracesCreated: 0,
-          discarded: 0,
-          discardedTooLong: 0,
-          discardedLiveTraces: 0,
-          truncated: 0,
-        };
-        stats.tenants.set(tenant, counts);
-      }
-      counts.spans += appended.spans;
-      counts.bytes += bytes;
-      counts.tracesCreated += appended.traces;
-      counts.discarded += appended.discarded;
-      counts.discardedTooLong += appended.discardedTooLong;
-      counts.discardedLiveTraces += appended.discardedLiveTraces;
-      counts.truncated += appended.truncated;
+      received.add(tenant, appended, bytes);
     },
   };
 }
@@ -565,6 +548,7 @@ async function refreshCatalog(): Promise<void> {
 }
 
 function sendStats(): void {
+  stats.received = received.take(Date.now(), closing);
   stats.liveBytes = stores.reduce((sum, store) => sum + store.bytes, 0);
   if (Date.now() >= levelsDueMs) {
     stats.liveTraces = new Map();
@@ -594,7 +578,7 @@ function sendStats(): void {
 
 function emptyStats(): WriterStats {
   return {
-    tenants: new Map(),
+    received: undefined,
     liveTraces: undefined,
     liveBytes: 0,
     logBytes: 0,

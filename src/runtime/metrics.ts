@@ -13,7 +13,7 @@ import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
 import Histogram from 'prom-client/lib/histogram.js';
 import Registry from 'prom-client/lib/registry.js';
-import Summary from 'prom-client/lib/summary.js';
+import { tenantCounter } from './tenant-counts.ts';
 
 export interface BuildLabels {
   version: string;
@@ -92,6 +92,8 @@ function makers(registry: Registry) {
   return {
     counter: <L extends string>(name: string, help: string, labelNames: L[] = []) =>
       new Counter({ name, help, labelNames, registers }),
+    /** For what is counted of every tenant, as opposed to what happens now and then. One count under all the names. */
+    tenantCounter: (help: string, ...names: string[]) => tenantCounter(registry, names, help),
     gauge: <L extends string>(name: string, help: string, labelNames: L[] = []) =>
       new Gauge({ name, help, labelNames, registers }),
     histogram: <L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
@@ -135,12 +137,12 @@ function serverMetrics({ histogram }: Makers) {
   };
 }
 
-function receivingMetrics({ counter, histogram }: Makers) {
+function receivingMetrics({ counter, tenantCounter, histogram }: Makers) {
   const accepted = counter('tempo_receiver_accepted_spans', 'Spans taken.', ['receiver', 'transport']);
   const refused = counter('tempo_receiver_refused_spans', 'Spans refused.', ['receiver', 'transport']);
-  const spans = counter('tempo_distributor_spans_received_total', 'Spans received.', ['tenant']);
-  const bytes = counter('tempo_distributor_bytes_received_total', 'Bytes of spans received, after limits.', ['tenant']);
-  const ingress = counter('tempo_distributor_ingress_bytes_total', 'Bytes received, before limits.', ['tenant']);
+  const spans = tenantCounter('Spans received.', 'tempo_distributor_spans_received_total');
+  const bytes = tenantCounter('Bytes of spans received, after limits.', 'tempo_distributor_bytes_received_total');
+  const ingress = tenantCounter('Bytes received, before limits.', 'tempo_distributor_ingress_bytes_total');
   const push = histogram('tempo_distributor_push_duration_seconds', 'Time until spans are safe.', DEFAULT_SECONDS);
   const datagrams = counter('vivace_datagrams_total', 'Datagrams of the receivers over UDP, and what became of them.', [
     'protocol',
@@ -175,10 +177,10 @@ function receivingMetrics({ counter, histogram }: Makers) {
     datagrams: (protocol: string, result: string, count: number) => datagrams.inc({ protocol, result }, count),
     /** Spans and their bytes that passed all limits. */
     received: (tenant: string, spanCount: number, byteCount: number) => {
-      spans.inc({ tenant }, spanCount);
-      bytes.inc({ tenant }, byteCount);
+      spans(tenant, spanCount);
+      bytes(tenant, byteCount);
     },
-    ingressBytes: (tenant: string, count: number) => ingress.inc({ tenant }, count),
+    ingressBytes: ingress,
     pushed: (took: number) => push.observe(took),
     tracesPerBatch: (count: number) => perBatch.observe(count),
     attributesTruncated: (tenant: string, scope: string, count: number) => truncated.inc({ tenant, scope }, count),
@@ -197,12 +199,12 @@ function receivingMetrics({ counter, histogram }: Makers) {
 /** Series of metric_received_spans. */
 const NAMES_MAX = 10_000;
 
-function storingMetrics({ counter, histogram }: Makers) {
-  const both = (after: string, help: string) => [
-    counter(`tempo_ingester_${after}`, help, ['tenant']),
-    counter(`tempo_live_store_${after}`, help, ['tenant']),
-  ];
-  const created = both('traces_created_total', 'Traces begun.');
+function storingMetrics({ counter, tenantCounter, histogram }: Makers) {
+  const created = tenantCounter(
+    'Traces begun.',
+    'tempo_ingester_traces_created_total',
+    'tempo_live_store_traces_created_total',
+  );
   const flushed = [
     counter('tempo_ingester_blocks_flushed_total', 'Blocks written.'),
     counter('tempo_live_store_blocks_completed_total', 'Blocks written.'),
@@ -225,9 +227,7 @@ function storingMetrics({ counter, histogram }: Makers) {
     'Records of the log that could not be read and were skipped.',
   );
   return {
-    tracesCreated: (tenant: string, count: number) => {
-      for (const metric of created) metric.inc({ tenant }, count);
-    },
+    tracesCreated: created,
     blockFlushed: (took: number, bytes: number) => {
       for (const metric of flushed) metric.inc();
       for (const metric of seconds) metric.observe(took);
@@ -552,17 +552,27 @@ function processMetrics(registry: Registry): PerformanceObserver {
   level('go_memstats_heap_inuse_bytes', 'Heap in use.', () => process.memoryUsage().heapUsed);
   level('go_memstats_heap_sys_bytes', 'Heap reserved.', () => process.memoryUsage().heapTotal);
   level('vivace_external_bytes', 'Memory of buffers outside the heap.', () => process.memoryUsage().external);
-  const pauses = new Summary({
+  const pauses = { seconds: 0, count: 0 };
+  // prom-client's summary puts every pause into a tree, percentiles or not.
+  const summary = {
     name: 'go_gc_duration_seconds',
-    help: 'Pauses for collecting garbage.',
-    percentiles: [],
-    registers: [registry],
-  });
+    get: async () => ({
+      ...{ name: summary.name, help: 'Pauses for collecting garbage.', type: 'summary', aggregator: 'sum' },
+      values: [
+        { metricName: `${summary.name}_sum`, labels: {}, value: pauses.seconds },
+        { metricName: `${summary.name}_count`, labels: {}, value: pauses.count },
+      ],
+    }),
+    reset: () => {},
+  };
+  registry.registerMetric(summary as unknown as Gauge);
   const observer = new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       const kind = (entry as { detail?: { kind?: number } }).detail?.kind;
       // Incremental steps are part of a collection that is counted at its end.
-      if (kind !== constants.NODE_PERFORMANCE_GC_INCREMENTAL) pauses.observe(entry.duration / 1000);
+      if (kind === constants.NODE_PERFORMANCE_GC_INCREMENTAL) continue;
+      pauses.seconds += entry.duration / 1000;
+      pauses.count++;
     }
   });
   observer.observe({ entryTypes: ['gc'] });
