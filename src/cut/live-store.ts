@@ -119,11 +119,12 @@ export class LiveStore {
 
   get traces(): Map<string, number> {
     const traces = new Map<string, number>();
-    for (const held of [...this.#sealed, ...this.#open.values()])
-      traces.set(
-        held.tenant,
-        (traces.get(held.tenant) ?? 0) + (held.columns === undefined ? held.traces : held.durable.traces),
-      );
+    const count = (held: Open): void => {
+      const more = held.columns === undefined ? held.traces : held.durable.traces;
+      traces.set(held.tenant, (traces.get(held.tenant) ?? 0) + more);
+    };
+    this.#sealed.forEach(count);
+    this.#open.forEach(count);
     return traces;
   }
 
@@ -213,7 +214,7 @@ export class LiveStore {
   /** Seals what is old or too many bytes; to be called every second or so. */
   tick(): void {
     const now = this.#options.now();
-    for (const held of [...this.#open.values()]) {
+    for (const held of this.#open.values()) {
       if (!hasSpans(held)) continue;
       const age = now - held.firstMs;
       // Past its time a segment waits for a quiet moment, so that fewer traces are cut in two, but not for ever.

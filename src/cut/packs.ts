@@ -102,6 +102,10 @@ export class Packs {
   readonly #onRoom: () => void;
   readonly #onFailed: (error: Error) => void;
   readonly #packs = new Set<Pack>();
+  readonly #lengthBytes = new Uint8Array(4);
+  readonly #length = new DataView(this.#lengthBytes.buffer);
+  /** A chunk that is being compressed. */
+  #raw = new Uint8Array(0);
   #slabs: Uint8Array[] = [];
   #free: number[] = [];
   #pages = 0;
@@ -152,9 +156,8 @@ export class Packs {
 
   /** Copies a request to the end of the pack. */
   add(pack: Pack, body: Uint8Array): void {
-    const length = new Uint8Array(4);
-    new DataView(length.buffer).setUint32(0, body.length, true);
-    this.#append(pack.chunk, length);
+    this.#length.setUint32(0, body.length, true);
+    this.#append(pack.chunk, this.#lengthBytes);
     this.#append(pack.chunk, body);
     pack.bytes += 4 + body.length;
     if (this.bytes > 0.75 * this.#bytesMax) this.#makeRoom();
@@ -257,7 +260,7 @@ export class Packs {
     }
   }
 
-  /** Brings the largest chunks to files until half of the memory is free. */
+  /** Brings large chunks to files until half of the memory is free. */
   #makeRoom(): void {
     this.#leaving ??= this.#leave().catch(async (error: unknown) => {
       this.#onFailed(new Error(`cannot write requests to ${this.#directory}: ${messageOf(error)}`, { cause: error }));
@@ -269,18 +272,19 @@ export class Packs {
   async #leave(): Promise<void> {
     // What adds to the pool now is done first.
     await new Promise((resolve) => setImmediate(resolve));
-    const largest = [...this.#packs].sort((a, b) => b.chunk.bytes - a.chunk.bytes);
+    const all = this.#largerFirst();
     let next = 0;
-    while (next < largest.length && this.bytes > this.#bytesMax / 2) {
+    while (next < all.length && this.bytes > this.#bytesMax / 2) {
       const packs: Pack[] = [];
       const frames: Uint8Array[] = [];
       const raws: number[] = [];
       let bytes = 0;
       const began = performance.now();
-      for (; next < largest.length && bytes < WRITE_BYTES && performance.now() - began < SLICE_MS; next++) {
-        const pack = largest[next];
+      for (; next < all.length && bytes < WRITE_BYTES && performance.now() - began < SLICE_MS; next++) {
+        const pack = all[next];
         if (pack.dropped || pack.chunk.bytes === 0) continue;
-        const raw = new Uint8Array(pack.chunk.bytes);
+        if (this.#raw.length < pack.chunk.bytes) this.#raw = new Uint8Array(2 * pack.chunk.bytes);
+        const raw = this.#raw.subarray(0, pack.chunk.bytes);
         this.#copy(pack.chunk, raw);
         const frame = compressZstd(raw, ZSTD_LEVEL).slice();
         pack.leaving = pack.chunk;
@@ -300,6 +304,22 @@ export class Packs {
       this.#onRoom();
     }
     this.#leaving = undefined;
+  }
+
+  /** Packs with something in memory: those with more than most first, which are as good as sorted ones and take less time. */
+  #largerFirst(): Pack[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { chunk } of this.#packs) {
+      bytes += chunk.bytes;
+      if (chunk.bytes > 0) count++;
+    }
+    const larger: Pack[] = [];
+    const others: Pack[] = [];
+    for (const pack of this.#packs)
+      if (pack.chunk.bytes > 0) (pack.chunk.bytes * count > bytes ? larger : others).push(pack);
+    for (const pack of others) larger.push(pack);
+    return larger;
   }
 
   async #write(packs: Pack[], frames: Uint8Array[], raws: number[]): Promise<void> {

@@ -12,6 +12,9 @@ import { alignedBlocks, SegmentFile } from './segment-file.ts';
 
 export const SEGMENT_MAGIC = new TextEncoder().encode('VIVLOG1\n');
 
+/** Others write to the disk, too. */
+const FREE_CHECKED_MS = 1000;
+
 export interface LocalLogOptions {
   /** Folder of this process's segments; made when missing. */
   directory: string;
@@ -38,6 +41,7 @@ export class LocalLog {
   #headBytes = 0;
   #current: Segment;
   #closed: Segment[] = [];
+  #closedBytes = 0;
   #sequence: number;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
@@ -45,6 +49,7 @@ export class LocalLog {
   #tenants = new Map<string, Uint8Array>();
   #freeBytes = 0;
   #freeCheckedAfterBytes = 0;
+  #freeCheckedMs = 0;
 
   constructor(options: LocalLogOptions) {
     this.#options = options;
@@ -60,7 +65,7 @@ export class LocalLog {
 
   /** Bytes in all segments that are still there. */
   get bytes(): number {
-    return this.#closed.reduce((sum, segment) => sum + segment.bytes, this.#current.bytes);
+    return this.#closedBytes + this.#current.bytes;
   }
 
   /** Number of the file that what was added goes to, or an earlier one. */
@@ -137,6 +142,7 @@ export class LocalLog {
   async release(sequence: number): Promise<void> {
     while (this.#closed.length > 0 && this.#closed[0].lastSequence <= sequence) {
       const segment = this.#closed.shift()!;
+      this.#closedBytes -= segment.bytes;
       await fs.promises.rm(this.#path(segment.number), { force: true });
       this.#freeCheckedAfterBytes = 0;
     }
@@ -167,14 +173,16 @@ export class LocalLog {
     return sequence;
   }
 
-  /** Asks the file system how much room there is, but not more often than every 8 MiB written or when room is short. */
+  /** Asks the file system how much room there is, but only after a while or 8 MiB, unless room is short. */
   async #requireRoom(bytes: number): Promise<void> {
-    if (this.#freeCheckedAfterBytes <= 0) {
+    const reserve = this.#options.reserveBytes();
+    const isShort = this.#freeBytes - bytes < 2 * reserve;
+    if (isShort || this.#freeCheckedAfterBytes <= 0 || performance.now() - this.#freeCheckedMs > FREE_CHECKED_MS) {
       const stats = await fs.promises.statfs(this.#options.directory);
       this.#freeBytes = stats.bavail * stats.bsize;
       this.#freeCheckedAfterBytes = 8 * 1024 * 1024;
+      this.#freeCheckedMs = performance.now();
     }
-    const reserve = this.#options.reserveBytes();
     if (this.#freeBytes - bytes < reserve) {
       this.#freeCheckedAfterBytes = 0;
       throw new VivaceError(
@@ -184,14 +192,17 @@ export class LocalLog {
       );
     }
     this.#freeBytes -= bytes;
-    this.#freeCheckedAfterBytes -= bytes + reserve / 4;
+    this.#freeCheckedAfterBytes -= bytes;
   }
 
   async #nextSegment(): Promise<void> {
     const previous = this.#current;
     await this.#file?.close();
     this.#file = undefined;
-    if (previous.bytes > 0) this.#closed.push(previous);
+    if (previous.bytes > 0) {
+      this.#closed.push(previous);
+      this.#closedBytes += previous.bytes;
+    }
     this.#current = { number: previous.number + 1, bytes: 0, lastSequence: previous.lastSequence };
     this.#rotate = false;
     await this.#openSegment();

@@ -74,7 +74,8 @@ class OtlpHttpReceiver {
       return handOver(this.#options, this.#from, request, req.rawHeaders);
     });
     const accepted = mediaType === JSON_TYPE ? ACCEPTED_JSON : ACCEPTED_PROTOBUF;
-    res.writeHead(200, accepted.headers).end(accepted.body);
+    // A string goes out with the head, in one write.
+    res.writeHead(200, accepted.headers).end(accepted.body, 'latin1');
   }
 
   #refuse(req: IncomingMessage, res: ServerResponse, mediaType: string, error: unknown): true {
@@ -111,9 +112,9 @@ const HTTP_OF_GRPC: Record<number, number> = {
   16: 401,
 };
 
-const ACCEPTED_PROTOBUF = accepted(PROTOBUF, Buffer.from([0x0a, 0x00]));
-const ACCEPTED_JSON = accepted(JSON_TYPE, Buffer.from('{"partialSuccess":{}}'));
+const ACCEPTED_PROTOBUF = accepted(PROTOBUF, '\n\0');
+const ACCEPTED_JSON = accepted(JSON_TYPE, '{"partialSuccess":{}}');
 
-function accepted(type: string, body: Buffer) {
+function accepted(type: string, body: string) {
   return { headers: { 'Content-Type': type, 'Content-Length': body.length }, body };
 }

@@ -1,9 +1,9 @@
 /**
  * Reading request bodies within bounds, for HTTP and gRPC alike.
  *
- * A body is copied, chunk by chunk, into one buffer of its own that can be transferred to another thread. With a known
- * length that buffer is exact from the start (up to a megabyte, then it doubles as bytes really arrive, so that an
- * announced length alone costs nothing).
+ * A body is copied, chunk by chunk, into one buffer of its own that can be transferred to another thread, unless it came in one
+ * piece that is such a buffer. With a known length that buffer is exact from the start (up to a megabyte, then it doubles as
+ * bytes really arrive, so that an announced length alone costs nothing).
  *
  * All bodies share a budget of bytes received and not yet let go. When it is spent readers pause, which becomes
  * back pressure in TCP or HTTP/2. One reader at a time may overdraw: without that, many half-read bodies could hold the
@@ -34,6 +34,18 @@ export class BodyBuffer {
 
   get length(): number {
     return this.#length;
+  }
+
+  /** A buffer with the whole of a body, taken over when nothing else lies in its memory. */
+  static whole(chunk: Buffer): BodyBuffer {
+    const { buffer, length } = chunk;
+    const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === length;
+    const body = new BodyBuffer(isOwn ? 0 : length);
+    if (isOwn) {
+      body.#bytes = chunk as Buffer<ArrayBuffer>;
+      body.#length = length;
+    } else body.append(chunk);
+    return body;
   }
 
   append(chunk: Buffer, start = 0, end = chunk.length): void {
@@ -141,9 +153,12 @@ export function readBody(
       // Read once: freeing a piece leaves it empty.
       const received = chunk.length;
       if ((body?.length ?? 0) + received > bytesMax) return fail(tooLarge(bytesMax));
-      body ??= new BodyBuffer(length);
-      body.append(chunk);
-      giveBack(chunk);
+      if (body === undefined && received === length) body = BodyBuffer.whole(chunk);
+      else {
+        body ??= new BodyBuffer(length);
+        body.append(chunk);
+        giveBack(chunk);
+      }
       if ((unseen += received) >= PROGRESS_BYTES_MIN) {
         unseen = 0;
         timer.refresh();
