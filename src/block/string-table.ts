@@ -34,7 +34,8 @@ export class StringTable implements Strings {
       bytes.set(this.bytes.subarray(0, at));
       this.bytes = bytes;
     }
-    this.bytes.set(from.subarray(start, end), at);
+    // A call of set for each would leave an object for each behind.
+    for (let i = start, to = at; i < end; i++) this.bytes[to++] = from[i];
     this.starts[number] = at;
     this.ends[number] = at + end - start;
     return number;

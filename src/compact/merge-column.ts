@@ -11,6 +11,8 @@ import { type ResourceType, spread } from '../block/write.ts';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import type { Arrays } from '../runtime/arena.ts';
 import { type CodedRows, isShort, readCoded } from './coded-rows.ts';
+import { NumberTable } from './number-table.ts';
+import { wordsOf } from './placed-rows.ts';
 import type { Slice } from './row-group-plan.ts';
 import { readFlat, readLists, type StoredRows, type StoredSlice } from './stored-rows.ts';
 
@@ -108,26 +110,14 @@ export class ColumnMerger {
 
   #codedNumbers(type: 'int' | 'double', stored: readonly StoredSlice[]): ChunkData | undefined {
     const { slices, places, order } = this.#merged;
-    const words: number[] = [];
-    const known = new Map<number, number[]>();
-    const intern = (values: Values, entry: number): number | undefined => {
-      const all = wordsOf(values);
-      const [low, high] = [all[2 * entry], all[2 * entry + 1]];
-      const same = known.get(low) ?? [];
-      const found = same.find((code) => words[2 * code + 1] === high);
-      if (found !== undefined) return found;
-      const code = words.length / 2;
-      if (code === NUMBERS_MAX) return undefined;
-      words.push(low, high);
-      known.set(low, [...same, code]);
-      return code;
-    };
+    const numbers = new NumberTable();
+    const intern = (values: Values, entry: number): number | undefined => numbers.intern(values, entry);
     // Which numbers are left over is not worth finding out: there are few of them in a dictionary, and none is anybody's name.
     const read = this.#isWhole ? readCoded(slices, stored, places, order.length, this.#arrays, intern) : undefined;
     if (read === undefined) return undefined;
     const { codes, count, levels } = this.#compacted(read);
-    const all = Int32Array.from(words);
-    const distinct = words.length / 2;
+    const { count: distinct } = numbers;
+    const all = numbers.words.slice(0, 2 * distinct);
     const values: Values =
       type === 'int'
         ? { type: 'int64', words: all, count: distinct }
@@ -139,15 +129,8 @@ export class ColumnMerger {
   #compacted({ codes: all, levels }: CodedRows): { codes: Uint32Array; count: number; levels: Levels } {
     const rows = this.#merged.order.length;
     const codes = this.#arrays.uint32(rows + 1);
-    const definition = levels ?? this.#arrays.uint8(rows);
-    let count = 0;
-    for (let row = 0; row < rows; row++) {
-      const code = all[row];
-      const present = -code >>> 31;
-      codes[count] = code - 1;
-      count += present;
-      if (levels === undefined) definition[row] = present;
-    }
+    const definition = this.#arrays.uint8(rows);
+    const count = compact(all, rows, codes, definition);
     if (levels !== undefined)
       return { codes, count, levels: { definition: levels.subarray(0, rows), repetition: this.#arrays.uint8(rows) } };
     return { codes, count, levels: count === rows ? {} : { definition } };
@@ -163,18 +146,11 @@ export class ColumnMerger {
     { starts, levels }: NonNullable<StoredRows['lists']>,
     order: Uint32Array,
   ): ChunkData {
-    let count = 0;
-    for (const row of order) count += starts[row + 1] - starts[row];
+    const count = countEntries(starts, order);
     const entries = this.#arrays.uint32(count);
     const definition = this.#arrays.uint8(count);
     const repetition = this.#arrays.uint8(count);
-    let at = 0;
-    for (let row = 0; row < order.length; row++)
-      for (let entry = starts[order[row]], begin = entry; entry < starts[order[row] + 1]; entry++) {
-        repetition[at] = entry === begin ? 0 : 1;
-        definition[at] = levels[entry];
-        entries[at++] = entry;
-      }
+    orderEntries(starts, levels, order, entries, definition, repetition);
     return { ...this.#ordered(type, stored, entries, order.length), definition, repetition };
   }
 
@@ -264,13 +240,7 @@ export class ColumnMerger {
     for (const { first, values } of places) if (values.type === 'boolean') all.set(values.values, first + 1);
     const definition = this.#arrays.uint8(order.length);
     const bits = this.#arrays.uint8(order.length);
-    let count = 0;
-    for (let i = 0; i < order.length; i++) {
-      const number = numbers[order[i]];
-      if (number === 0) continue;
-      definition[i] = 1;
-      bits[count++] = all[number];
-    }
+    const count = pickBits(numbers, order, all, bits, definition);
     const values: Values = { type: 'boolean', values: bits, count };
     return { rows, ...levelsOf(definition, count), values, encoding: 'plain', codec: 'zstd' };
   }
@@ -278,23 +248,88 @@ export class ColumnMerger {
   #numbers(type: 'int' | 'double', stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
     const { numbers } = stored;
     const all = this.#arrays.int32(2 * stored.count + 2);
-    for (const { first, values } of stored.places) all.set(wordsOf(values), 2 * first + 2);
+    for (const { first, values } of stored.places)
+      all.set(wordsOf(values, all).subarray(0, 2 * values.count), 2 * first + 2);
     const definition = this.#arrays.uint8(order.length);
     const words = this.#arrays.int32(2 * order.length);
-    let count = 0;
-    for (let i = 0; i < order.length; i++) {
-      const number = numbers[order[i]];
-      if (number === 0) continue;
-      definition[i] = 1;
-      words[2 * count] = all[2 * number];
-      words[2 * count++ + 1] = all[2 * number + 1];
-    }
+    const count = pickWords(numbers, order, all, words, definition);
     return this.#builder.words(rows, words, count, type === 'int' ? 'int64' : 'double', levelsOf(definition, count));
   }
 }
 
-/** Entries of a dictionary of numbers. */
-const NUMBERS_MAX = 2048;
+/** Codes of those that have one, less 1, and which have. */
+function compact(all: Uint32Array, rows: number, codes: Uint32Array, definition: Uint8Array): number {
+  let count = 0;
+  for (let row = 0; row < rows; row++) {
+    const code = all[row];
+    const present = -code >>> 31;
+    codes[count] = code - 1;
+    count += present;
+    definition[row] = present;
+  }
+  return count;
+}
+
+/** Entries of lists: how many the rows have. */
+function countEntries(starts: Uint32Array, order: Uint32Array): number {
+  let count = 0;
+  for (let row = 0; row < order.length; row++) count += starts[order[row] + 1] - starts[order[row]];
+  return count;
+}
+
+function orderEntries(
+  starts: Uint32Array,
+  levels: Uint8Array,
+  order: Uint32Array,
+  entries: Uint32Array,
+  definition: Uint8Array,
+  repetition: Uint8Array,
+): void {
+  for (let row = 0, at = 0; row < order.length; row++) {
+    const begin = starts[order[row]];
+    const end = starts[order[row] + 1];
+    for (let entry = begin; entry < end; entry++) {
+      repetition[at] = entry === begin ? 0 : 1;
+      definition[at] = levels[entry];
+      entries[at++] = entry;
+    }
+  }
+}
+
+function pickBits(
+  numbers: Uint32Array,
+  order: Uint32Array,
+  all: Uint8Array,
+  bits: Uint8Array,
+  definition: Uint8Array,
+): number {
+  let count = 0;
+  for (let i = 0; i < order.length; i++) {
+    const number = numbers[order[i]];
+    if (number === 0) continue;
+    definition[i] = 1;
+    bits[count++] = all[number];
+  }
+  return count;
+}
+
+function pickWords(
+  numbers: Uint32Array,
+  order: Uint32Array,
+  all: Int32Array,
+  words: Int32Array,
+  definition: Uint8Array,
+): number {
+  let count = 0;
+  for (let i = 0; i < order.length; i++) {
+    const number = numbers[order[i]];
+    if (number === 0) continue;
+    definition[i] = 1;
+    words[2 * count] = all[2 * number];
+    words[2 * count++ + 1] = all[2 * number + 1];
+  }
+  return count;
+}
 
 /** Above this a dictionary is larger than what it saves. */
 function isNearlyDistinct(distinct: number, count: number): boolean {
@@ -357,13 +392,4 @@ class ValueFinder {
     this.#found.at = wanted - this.#first;
     return this.#found;
   }
-}
-
-/** Two words a value. */
-export function wordsOf(values: Values): Int32Array {
-  if (values.type === 'int64') return values.words.subarray(0, 2 * values.count);
-  if (values.type === 'double') return new Int32Array(values.values.buffer, values.values.byteOffset, 2 * values.count);
-  if (values.type === 'fixed' && values.width === 8)
-    return new Int32Array(values.bytes.slice(0, 8 * values.count).buffer);
-  throw new TypeError(`cannot merge numbers of 64 bits: they are ${values.type}`);
 }

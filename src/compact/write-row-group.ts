@@ -23,9 +23,10 @@ import { type ResourceType, resourceValues, traceLines } from '../block/write.ts
 import type { ChunkData } from '../parquet/column.ts';
 import type { ParquetWriter } from '../parquet/write.ts';
 import type { Arrays } from '../runtime/arena.ts';
-import { ColumnMerger, wordsOf } from './merge-column.ts';
+import { ColumnMerger } from './merge-column.ts';
 import { mergeOrder, type SourceSpans } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
+import { placeInts, placeWords } from './placed-rows.ts';
 import type { PlannedRowGroup } from './row-group-plan.ts';
 import type { StoredSlice } from './stored-rows.ts';
 
@@ -62,12 +63,16 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   const parents = arrays.int32(plan.rows);
   const { traceStarts, rows, combined, duplicates } = await orderOf(plan, rowsOfOrder, parents, fixed, arrays);
   const count = rows.length;
-  const places = arrays.uint32(plan.rows).fill(count);
-  for (let row = 0; row < count; row++) places[rows[row]] = row;
+  const places = placesOf(rows, arrays.uint32(plan.rows));
   const merger = new ColumnMerger({ slices, rows: plan.rows, order: rows, places }, arrays, builder);
-  const starts = arrays.int32(2 * count);
-  const ends = arrays.int32(2 * count);
-  const statuses = arrays.int32(count);
+  // The last row is that of what is left out.
+  const starts = arrays.int32(2 * count + 2);
+  const ends = arrays.int32(2 * count + 2);
+  const statuses = arrays.int32(count + 1);
+  const ints = (stored: StoredSlice[], into: Int32Array): Int32Array =>
+    placeInts(slices, stored, places, into).subarray(0, count);
+  const words = (stored: StoredSlice[], into: Int32Array): Int32Array =>
+    placeWords(slices, stored, places, into, arrays).subarray(0, 2 * count);
   const resourceOf = arrays.uint32(count);
   const nameOf = arrays.uint32(count);
 
@@ -75,14 +80,14 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   await write(() => traceIdChunk(plan.traceIds, traceStarts, count, arrays));
   let stored = await fixed(COLUMN_SPAN_ID);
   await write(() => {
-    const words = inOrder(wordsOfSlices(plan, stored, arrays), rows, arrays.int32(2 * count));
-    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    const ids = words(stored, arrays.int32(2 * count + 2));
+    const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
     const values = { type: 'fixed' as const, bytes, width: 8, count };
     return { rows: count, values, encoding: 'plain', codec: 'none', statistics: false };
   });
   await write(() => builder.int32(count, parents.subarray(0, count)));
   stored = await fixed(COLUMN_PARENT_ID);
-  await write(() => parentIdChunk(wordsOfSlices(plan, stored, arrays), parents, rows, arrays));
+  await write(() => parentIdChunk(words(stored, arrays.int32(2 * count + 2)), parents, count, arrays));
   stored = await fixed(COLUMN_NAME);
   let names: StringTable | undefined;
   await write(() => {
@@ -92,20 +97,14 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
     return merged.chunk;
   });
   stored = await fixed(COLUMN_KIND);
-  await write(() => builder.int32(count, pick(intsOfSlices(plan, stored, arrays), rows, arrays.int32(count))));
+  await write(() => builder.int32(count, ints(stored, arrays.int32(count + 1))));
   stored = await fixed(COLUMN_START);
-  await write(() => {
-    inOrder(wordsOfSlices(plan, stored, arrays), rows, starts);
-    return { rows: count, values: { type: 'int64', words: starts, count }, encoding: 'delta', codec: 'none' };
-  });
+  await write(() => timeChunk(words(stored, starts), count));
   stored = await fixed(COLUMN_DURATION);
-  await write(() => {
-    inOrder(wordsOfSlices(plan, stored, arrays), rows, ends);
-    return { rows: count, values: { type: 'int64', words: ends, count }, encoding: 'delta', codec: 'none' };
-  });
+  await write(() => timeChunk(words(stored, ends), count));
   addStarts(ends, starts);
   stored = await fixed(COLUMN_STATUS);
-  await write(() => builder.int32(count, pick(intsOfSlices(plan, stored, arrays), rows, statuses)));
+  await write(() => builder.int32(count, ints(stored, statuses)));
   stored = await fixed(COLUMN_RESOURCE);
   let resources: StringTable | undefined;
   await write(() => {
@@ -175,73 +174,35 @@ async function orderOf(
       }
     : undefined;
   return arrays.scoped(() => {
+    const { slices } = plan;
+    const asTheyAre = numbered(arrays.uint32(plan.rows));
+    const ints = (stored: StoredSlice[]): Int32Array => placeInts(slices, stored, asTheyAre, arrays.int32(plan.rows));
+    const words = (stored: StoredSlice[]): Int32Array =>
+      placeWords(slices, stored, asTheyAre, arrays.int32(2 * plan.rows), arrays);
     const spans: SourceSpans | undefined = stored && {
-      spanIds: wordsOfSlices(plan, stored.spanIds, arrays),
-      parentIds: wordsOfSlices(plan, stored.parentIds, arrays),
-      starts: wordsOfSlices(plan, stored.starts, arrays),
-      kinds: intsOfSlices(plan, stored.kinds, arrays),
+      spanIds: words(stored.spanIds),
+      parentIds: words(stored.parentIds),
+      starts: words(stored.starts),
+      kinds: ints(stored.kinds),
     };
-    return mergeOrder(plan, intsOfSlices(plan, distances, arrays), parents, rows, spans);
+    return mergeOrder(plan, ints(distances), parents, rows, spans);
   });
 }
 
-/** Two words a row; zeros where there is no value. */
-function wordsOfSlices(plan: PlannedRowGroup, stored: readonly StoredSlice[], arrays: Arrays): Int32Array {
-  const words = arrays.int32(2 * plan.rows);
-  plan.slices.forEach((slice, index) => {
-    const { pages, dictionary } = stored[index]!;
-    for (const { first, page } of pages) {
-      const from = Math.max(slice.from - first, 0);
-      const to = Math.min(slice.to - first, page.rows);
-      const base = slice.base + first - slice.from;
-      const { definition, codes } = page;
-      const values = wordsOf((codes === undefined ? page.values : dictionary)!);
-      if (codes === undefined && definition === undefined) {
-        words.set(values.subarray(2 * from, 2 * to), 2 * (base + from));
-        continue;
-      }
-      for (let row = 0, next = 0; row < to; row++) {
-        if (definition !== undefined && definition[row] === 0) continue;
-        const value = codes === undefined ? next : codes[next];
-        next++;
-        if (row < from) continue;
-        words[2 * (base + row)] = values[2 * value];
-        words[2 * (base + row) + 1] = values[2 * value + 1];
-      }
-    }
-  });
-  return words;
+function numbered(rows: Uint32Array): Uint32Array {
+  for (let row = 0; row < rows.length; row++) rows[row] = row;
+  return rows;
 }
 
-/** A column that every row has. */
-function intsOfSlices(plan: PlannedRowGroup, stored: readonly StoredSlice[], arrays: Arrays): Int32Array {
-  const ints = arrays.int32(plan.rows);
-  plan.slices.forEach((slice, index) => {
-    const { pages, dictionary } = stored[index]!;
-    for (const { first, page } of pages) {
-      const from = Math.max(slice.from - first, 0);
-      const to = Math.min(slice.to - first, page.rows);
-      const base = slice.base + first - slice.from;
-      const values = page.codes === undefined ? page.values! : dictionary!;
-      if (values.type !== 'int32') throw new TypeError(`cannot merge numbers of 32 bits: they are ${values.type}`);
-      if (page.codes === undefined) ints.set(values.values.subarray(from, to), base + from);
-      else for (let row = from; row < to; row++) ints[base + row] = values.values[page.codes[row]];
-    }
-  });
-  return ints;
+/** Where each row of the slices goes; behind the end, where it is left out. */
+function placesOf(order: Uint32Array, places: Uint32Array): Uint32Array {
+  places.fill(order.length);
+  for (let row = 0; row < order.length; row++) places[order[row]] = row;
+  return places;
 }
 
-function inOrder(words: Int32Array, order: Uint32Array, into: Int32Array): Int32Array {
-  for (let row = 0; row < order.length; row++) {
-    into[2 * row] = words[2 * order[row]];
-    into[2 * row + 1] = words[2 * order[row] + 1];
-  }
-  return into;
-}
-
-function pick(values: Int32Array, order: Uint32Array, into: Int32Array): Int32Array {
-  for (let row = 0; row < order.length; row++) into[row] = values[order[row]];
-  return into;
+function timeChunk(words: Int32Array, count: number): ChunkData {
+  return { rows: count, values: { type: 'int64', words, count }, encoding: 'delta', codec: 'none' };
 }
 
 /** Makes ends of durations: 64 bits that wrap, as the one was made of the other. */
@@ -261,16 +222,15 @@ function traceIdChunk(ids: Uint8Array, starts: Uint32Array, rows: number, arrays
 }
 
 /** Rows without a parent have no id of one. */
-function parentIdChunk(words: Int32Array, parents: Int32Array, order: Uint32Array, arrays: Arrays): ChunkData {
-  const rows = order.length;
+function parentIdChunk(words: Int32Array, parents: Int32Array, rows: number, arrays: Arrays): ChunkData {
   const definition = arrays.uint8(rows);
   const ids = arrays.int32(2 * rows);
   let count = 0;
   for (let row = 0; row < rows; row++) {
     if (parents[row] === 0) continue;
     definition[row] = 1;
-    ids[2 * count] = words[2 * order[row]];
-    ids[2 * count++ + 1] = words[2 * order[row] + 1];
+    ids[2 * count] = words[2 * row];
+    ids[2 * count++ + 1] = words[2 * row + 1];
   }
   const bytes = new Uint8Array(ids.buffer, ids.byteOffset, 8 * count);
   const values = { type: 'fixed' as const, bytes, width: 8, count };
