@@ -56,6 +56,7 @@ export class Work implements Watch {
   #reads: Reads[] = [];
   readonly #tenant: string;
   readonly #turns: Turns;
+  readonly #began: number;
   readonly #limits: WorkLimits;
   readonly #isCancelled: () => boolean;
   /** Milliseconds of slices that are over, and when the running one began. */
@@ -75,6 +76,7 @@ export class Work implements Watch {
     this.#sliceMs = sliceMs;
     this.#tenant = tenant;
     this.#turns = turns;
+    this.#began = turns.begin();
     this.#limits = limits;
     this.#isCancelled = isCancelled;
   }
@@ -113,7 +115,9 @@ export class Work implements Watch {
   turn(): Promise<void> | undefined {
     const nowMs = performance.now();
     this.#check(nowMs);
-    return nowMs - this.#since < this.#sliceMs ? undefined : this.outside(this.#turns.wait(this.#tenant));
+    const sliceMs = nowMs - this.#since;
+    if (sliceMs < this.#sliceMs) return undefined;
+    return this.outside(this.#turns.wait(this.#tenant, this.#began, this.#usedMs + sliceMs));
   }
 
   #check(nowMs: number): void {
