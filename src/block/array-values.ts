@@ -1,6 +1,6 @@
 /**
  * The pages of a key's lists and of its other values as parts of one column of any values: of each list the bytes are made again
- * that came (array-bytes.ts). Equal values of a part are one entry of its dictionary.
+ * that came (array-bytes.ts).
  */
 import type { Values } from '../parquet/column.ts';
 import { type DecodedPage, PAGE_BYTES_MAX } from '../parquet/read.ts';
@@ -8,10 +8,10 @@ import { VivaceError } from '../runtime/errors.ts';
 import { ProtoWriter } from '../wire/protobuf.ts';
 import { ARRAY_TAG, ELEMENT_TAG, VALUE_TAGS } from './array-bytes.ts';
 import type { ElementType } from './schema.ts';
-import type { Part } from './segment.ts';
+import type { Dictionary, Part } from './segment.ts';
 import { StringTable } from './string-table.ts';
 
-/** A part is ended after so many bytes of different values: what is short in a dictionary may be long when it is made again. */
+/** A part is ended after so many bytes of values: what is short in a dictionary may be long when it is made again. */
 const PART_BYTES = 1024 * 1024;
 
 /** One of the columns that a key's values are in, at one page. */
@@ -33,90 +33,141 @@ export function* arrayParts(
   pages: readonly ArrayPage[],
   wanted?: Uint32Array,
 ): Generator<Part> {
-  const cursors = pages.map((page) => new ArrayCursor(page));
-  const value = new ProtoWriter();
+  const cursors = pages.map((page, column) => new ArrayCursor(page, column));
   for (let row = 0, next = 0; row < rows; ) {
     const from = row;
-    const strings = new StringTable();
+    const entries = new Entries();
     const present = new Uint8Array(rows - from);
     const codes = new Uint32Array(rows - from);
     let count = 0;
-    for (; row < rows && bytesOf(strings) < PART_BYTES; row++) {
+    for (; row < rows && entries.bytes < PART_BYTES; row++) {
       const isWanted = wanted === undefined || wanted[next] === row;
       if (isWanted) next++;
-      value.length = 0;
       for (const cursor of cursors) {
-        if (!cursor.next(isWanted && present[row - from] === 0 ? value : undefined)) continue;
-        codes[count++] = strings.intern(value.bytes, 0, value.length);
+        if (!cursor.next() || !isWanted || present[row - from] === 1) continue;
+        codes[count++] = entries.codeOf(cursor);
         present[row - from] = 1;
       }
     }
-    const { bytes, starts, ends } = strings;
-    const dictionary = {
-      count: strings.count,
-      bytes,
-      start: (code: number) => starts[code],
-      end: (code: number) => ends[code],
-    };
+    const dictionary = entries.finish();
     yield { first: first + from, rows: row - from, count, present: present.subarray(0, row - from), codes, dictionary };
   }
 }
 
-function bytesOf({ count, ends }: StringTable): number {
-  return count === 0 ? 0 : ends[count - 1];
+/** The different values of a part. Which values are equal their codes say, where they have codes: bytes are made once a value. */
+class Entries {
+  readonly #values = new ProtoWriter();
+  #ends = new Uint32Array(64);
+  #count = 0;
+  readonly #keys = new StringTable();
+  /** The entry of each key. */
+  #entryOf = new Uint32Array(64);
+
+  get bytes(): number {
+    return this.#values.length;
+  }
+
+  codeOf(cursor: ArrayCursor): number {
+    const key = cursor.key();
+    if (key === undefined) return this.#add(cursor);
+    const known = this.#keys.count;
+    const number = this.#keys.intern(key, 0, key.length);
+    if (number < known) return this.#entryOf[number];
+    if (number === this.#entryOf.length) this.#entryOf = widened(this.#entryOf);
+    return (this.#entryOf[number] = this.#add(cursor));
+  }
+
+  #add(cursor: ArrayCursor): number {
+    cursor.put(this.#values);
+    if (this.#count === this.#ends.length) this.#ends = widened(this.#ends);
+    this.#ends[this.#count] = this.#values.length;
+    return this.#count++;
+  }
+
+  finish(): Dictionary {
+    const ends = this.#ends;
+    const { bytes } = this.#values;
+    return { count: this.#count, bytes, start: (code) => (code === 0 ? 0 : ends[code - 1]), end: (code) => ends[code] };
+  }
 }
 
 /** Goes over the rows of a page. */
 class ArrayCursor {
   readonly #element: ElementType | undefined;
+  readonly #column: number;
   readonly #page: DecodedPage;
   readonly #values: Values;
+  /** Entries and values of the row at hand: [#from, #entry) and, from #first on, up to #value. */
+  #from = 0;
   #entry = 0;
+  #first = 0;
   #value = 0;
+  #key = new Uint32Array(16);
 
-  constructor({ element, page, dictionary }: ArrayPage) {
+  /** `column` is a number of its own. */
+  constructor({ element, page, dictionary }: ArrayPage, column: number) {
     const values = page.codes === undefined ? page.values : dictionary;
     // A chunk without a value has no dictionary.
     this.#values = values ?? { type: 'bytes', bytes: new Uint8Array(0), offsets: new Uint32Array(1), count: 0 };
     this.#element = element;
     this.#page = page;
+    this.#column = column;
   }
 
-  /** Goes over a row, and puts its value where it is wanted. Whether it was put. */
-  next(into: ProtoWriter | undefined): boolean {
-    return this.#element === undefined ? this.#bytes(into) : this.#array(this.#element, into);
-  }
-
-  #bytes(into: ProtoWriter | undefined): boolean {
-    if (this.#page.definition?.[this.#entry++] === 0) return false;
-    const at = this.#value++;
-    if (into === undefined) return false;
-    const { bytes, offsets } = this.#values as Values & { type: 'bytes' };
-    const place = this.#placeOf(at);
-    into.raw(bytes, offsets[place], offsets[place + 1]);
-    return true;
-  }
-
-  #array(element: ElementType, into: ProtoWriter | undefined): boolean {
+  /** Goes to the next row; whether it has a value here. */
+  next(): boolean {
     const { definition, repetition, entries } = this.#page;
-    let entry = this.#entry;
+    let entry = (this.#from = this.#entry);
+    this.#first = this.#value;
     const level = definition === undefined ? 3 : definition[entry];
-    const array = into !== undefined && level > 0 ? into.begin(ARRAY_TAG) : -1;
+    const valueLevel = this.#element === undefined ? 1 : 3;
     do {
-      const has = definition === undefined || definition[entry] === 3;
-      if (array >= 0 && level > 1) {
-        const mark = into!.begin(ELEMENT_TAG);
-        if (has) this.#putValue(element, this.#placeOf(this.#value), into!);
-        into!.end(mark);
-        if (into!.length > PAGE_BYTES_MAX) throw undecodable(`an array is longer than ${PAGE_BYTES_MAX} bytes`);
-      }
-      if (has) this.#value++;
+      if (definition === undefined || definition[entry] === valueLevel) this.#value++;
       entry++;
     } while (repetition !== undefined && entry < entries && repetition[entry] === 1);
     this.#entry = entry;
-    if (array < 0) return false;
-    into!.end(array);
-    return true;
+    return level > 0;
+  }
+
+  /** Equal for equal values of a page, good until the next; undefined where that is not known without looking at bytes. */
+  key(): Uint8Array | undefined {
+    const { codes, definition } = this.#page;
+    const values = this.#values;
+    const bits = values.type === 'boolean' ? values.values : undefined;
+    if (codes === undefined && bits === undefined) return undefined;
+    const length = 1 + this.#entry - this.#from;
+    if (this.#key.length < length) this.#key = new Uint32Array(2 * length);
+    const key = this.#key;
+    // Behind the column, of each entry 0 to 2 where it has no value, else its code and 3.
+    key[0] = this.#column;
+    const valueLevel = this.#element === undefined ? 1 : 3;
+    for (let entry = this.#from, at = 1, value = this.#first; entry < this.#entry; entry++) {
+      const level = definition === undefined ? valueLevel : definition[entry];
+      key[at++] = level < valueLevel ? level : 3 + (codes === undefined ? bits![value++] : codes[value++]);
+    }
+    return new Uint8Array(key.buffer, 0, 4 * length);
+  }
+
+  /** Puts the value of the row, which has one. */
+  put(into: ProtoWriter): void {
+    if (this.#element === undefined) {
+      const { bytes, offsets } = this.#values as Values & { type: 'bytes' };
+      const place = this.#placeOf(this.#first);
+      into.raw(bytes, offsets[place], offsets[place + 1]);
+      return;
+    }
+    const { definition } = this.#page;
+    const before = into.length;
+    const array = into.begin(ARRAY_TAG);
+    for (let entry = this.#from, value = this.#first; entry < this.#entry; entry++) {
+      const level = definition === undefined ? 3 : definition[entry];
+      if (level < 2) break;
+      const mark = into.begin(ELEMENT_TAG);
+      if (level === 3) this.#putValue(this.#element, this.#placeOf(value++), into);
+      into.end(mark);
+      if (into.length - before > PAGE_BYTES_MAX) throw undecodable(`an array is longer than ${PAGE_BYTES_MAX} bytes`);
+    }
+    into.end(array);
   }
 
   #putValue(element: ElementType, place: number, into: ProtoWriter): void {
@@ -158,4 +209,10 @@ class ArrayCursor {
 
 function undecodable(reason: string): VivaceError {
   return new VivaceError('undecodable', `cannot read a column of arrays: ${reason}`);
+}
+
+function widened(values: Uint32Array): Uint32Array<ArrayBuffer> {
+  const wider = new Uint32Array(2 * values.length);
+  wider.set(values);
+  return wider;
 }

@@ -179,6 +179,8 @@ function checkedTest(column: Column, test: StringTest): StringTest {
 /** The values of a part that has its strings to itself; whether there was a hit. */
 function matchEntries(dictionary: Dictionary, test: StringTest, codes: Uint32Array, count: number): boolean {
   const out = reserve(count);
+  // Values that are made of several columns have entries that several rows mean.
+  if (dictionary.count < count) return new EntryFlags(dictionary, test).matchCodes(codes, count, out);
   const { bytes } = dictionary;
   const only = oneString(test);
   if (only !== undefined && dictionary.isOfColumn) {
