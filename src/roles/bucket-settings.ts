@@ -27,6 +27,7 @@ export function bucketSettings(
   return {
     ...own,
     storage: { backend, s3, gcs, azure },
+    silentMs: config.vivace.bucketTimeoutMs,
     hedge: { afterMs: chosen.hedgeRequestsAtMs, upTo: chosen.hedgeRequestsUpTo },
     keepMs: config.live.completeBlockTimeoutMs,
     checkMs: config.live.flushCheckMs,

@@ -36,6 +36,8 @@ import type { RetentionSettings } from './lifetime-settings.ts';
 
 export interface BucketSettings {
   storage: StorageSettings;
+  /** A bucket that says nothing for so long is not waited for. */
+  silentMs: number;
   hedge: { afterMs: number; upTo: number };
   /** Name of this process's log; undefined: it uploads nothing. */
   instance: string | undefined;
@@ -194,7 +196,7 @@ let wake: (() => void) | undefined;
 start().catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));
 
 async function start(): Promise<void> {
-  const opened = counted(await openBucket(settings.storage), (operation, status, seconds) =>
+  const opened = counted(await openBucket(settings.storage, settings.silentMs), (operation, status, seconds) =>
     stats.operations.push({ operation, status, seconds }),
   );
   bucket = hedged(opened, { ...settings.hedge, onHedge: () => stats.hedges++ });

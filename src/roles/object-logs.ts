@@ -25,6 +25,8 @@ export interface ObjectLogsOptions {
 /** Requests wait at most so long for others to be stored with. */
 const GROUP_MS = 500;
 const START_RETRY_MS = 1000;
+/** The same trouble is told again after this. */
+const TELL_MS = 60_000;
 
 export class ObjectLogs {
   /** Of this process. */
@@ -47,12 +49,19 @@ export class ObjectLogs {
 
   /** Resolves when the bucket can be written to: before, nothing can be taken. */
   static async open(options: ObjectLogsOptions): Promise<ObjectLogs> {
+    let told = '';
+    let toldMs = Number.NEGATIVE_INFINITY;
     for (;;) {
       try {
         const version = await sayAlive(options.objects, options.instance, undefined);
         return new ObjectLogs(options, version);
       } catch (error) {
-        options.log('error', `cannot take spans yet, trying again: ${messageOf(error)}`, {});
+        const message = messageOf(error);
+        if (message !== told || performance.now() - toldMs >= TELL_MS) {
+          options.log('error', `cannot take spans yet, trying again: ${message}`, {});
+          told = message;
+          toldMs = performance.now();
+        }
         await new Promise((resolve) => setTimeout(resolve, START_RETRY_MS));
       }
     }

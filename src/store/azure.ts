@@ -25,7 +25,12 @@ const TRIES = 4;
 const BODY_ATTEMPTS = 3;
 const PART_BYTES_MIN = 1 << 20;
 
-export async function azureBucket(settings: AzureSettings, env: NodeJS.ProcessEnv = process.env): Promise<Bucket> {
+/** `silentMs`: a body that brings nothing for so long is not waited for. */
+export async function azureBucket(
+  settings: AzureSettings,
+  env: NodeJS.ProcessEnv = process.env,
+  silentMs = SILENT_MS_MAX,
+): Promise<Bucket> {
   const name = `Azure container ${settings.containerName}`;
   const account = settings.storageAccountName || env.AZURE_STORAGE_ACCOUNT || '';
   if (settings.containerName === '' || account === '')
@@ -73,11 +78,11 @@ export async function azureBucket(settings: AzureSettings, env: NodeJS.ProcessEn
     get(key, options) {
       const tooLarge = () =>
         bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
-      return read(key, 0, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs: SILENT_MS_MAX }, options);
+      return read(key, 0, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs }, options);
     },
     async range(key, offset, length, options = {}) {
       if (length === 0) return new Uint8Array(0);
-      return (await read(key, offset, length, { length, silentMs: SILENT_MS_MAX }, options)).bytes;
+      return (await read(key, offset, length, { length, silentMs }, options)).bytes;
     },
     put(key, bytes, options) {
       checkKey(key);

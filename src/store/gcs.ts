@@ -26,7 +26,8 @@ const PAGE_OBJECTS = 1000;
 /** Parts of an upload are multiples of this. */
 const CHUNK_GRAIN_BYTES = 256 * 1024;
 
-export function gcsBucket(settings: GcsSettings): Bucket {
+/** `silentMs`: a body that brings nothing for so long is not waited for. */
+export function gcsBucket(settings: GcsSettings, silentMs = SILENT_MS_MAX): Bucket {
   const name = `GCS bucket ${settings.bucketName}`;
   if (settings.bucketName === '')
     throw new VivaceError('invalid', 'cannot use GCS: storage.trace.gcs.bucket_name is empty; name the bucket');
@@ -91,12 +92,12 @@ export function gcsBucket(settings: GcsSettings): Bucket {
     get(key, options) {
       const tooLarge = () =>
         bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
-      return read(key, {}, { bytesMax: options.bytesMax, tooLarge, silentMs: SILENT_MS_MAX }, options);
+      return read(key, {}, { bytesMax: options.bytesMax, tooLarge, silentMs }, options);
     },
     async range(key, offset, length, options = {}) {
       if (length === 0) return new Uint8Array(0);
       const range = { start: offset, end: offset + length - 1 };
-      return (await read(key, range, { length, silentMs: SILENT_MS_MAX }, options)).bytes;
+      return (await read(key, range, { length, silentMs }, options)).bytes;
     },
     put(key, bytes, options) {
       checkKey(key);

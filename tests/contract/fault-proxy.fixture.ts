@@ -1,7 +1,11 @@
 /** An HTTP proxy before a real server, that does to requests and answers what networks and object stores do on bad days. */
+import { createHash } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cleanup, later } from '../process/server.fixture.ts';
+import type { LaggingLists } from './lagging-lists.fixture.ts';
 
 export type Fault =
   | 'none'
@@ -15,12 +19,16 @@ export type Fault =
   | 'lost-answer'
   /** Nothing comes, ever. */
   | 'stall'
+  /** Nothing happens for `pauseMs`; then the server does it, whether or not anybody still waits. */
+  | 'pause'
   /** The answer ends in the middle of its body. */
   | 'truncate'
   /** The answer stops in the middle of its body. */
   | 'stall-body'
   /** A byte of the answer's body is another one. */
-  | 'flip';
+  | 'flip'
+  /** The answer names another ETag than the server. */
+  | 'wrong-etag';
 
 export interface FaultProxy {
   /** host:port */
@@ -28,6 +36,11 @@ export interface FaultProxy {
   /** Decides about each request; starts as `none`. */
   decide: (request: http.IncomingMessage, number: number) => Fault;
   requests: number;
+  pauseMs: number;
+  /** Requests that are held up now. */
+  paused: number;
+  /** Answers listings in place of the server. */
+  lists: LaggingLists | undefined;
 }
 
 export async function faultProxy(t: Cleanup, target: string): Promise<FaultProxy> {
@@ -46,14 +59,23 @@ export async function faultProxy(t: Cleanup, target: string): Promise<FaultProxy
     if (fault === 'stall') return void request.resume();
     if (fault === 'slow-down') return fail(503, 'SlowDown');
     if (fault === 'error') return fail(500, 'InternalError');
+    const list = proxy.lists?.answer(request);
+    if (list !== undefined) {
+      request.resume();
+      response.writeHead(200, { 'Content-Type': 'application/xml' });
+      return void response.end(list);
+    }
     const upstream = http.request(
       { host, port, agent, method: request.method, path: request.url, headers: request.headers },
       (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
         answer.on('end', () => {
+          proxy.lists?.note(request, answer.statusCode ?? 502);
           if (fault === 'lost-answer') return void request.socket.resetAndDestroy();
           const body = Buffer.concat(chunks);
+          if (fault === 'wrong-etag' && answer.headers.etag !== undefined)
+            answer.headers.etag = `"${createHash('md5').update(answer.headers.etag).digest('hex')}"`;
           if (fault === 'flip' && body.length > 0) body[body.length >> 1] ^= 0xff;
           response.writeHead(answer.statusCode ?? 502, answer.headers);
           if (fault === 'truncate') {
@@ -65,7 +87,8 @@ export async function faultProxy(t: Cleanup, target: string): Promise<FaultProxy
       },
     );
     upstream.on('error', () => request.socket.destroy());
-    request.pipe(upstream);
+    if (fault === 'pause') void pause(request, upstream);
+    else request.pipe(upstream);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   later(t, () => {
@@ -77,6 +100,17 @@ export async function faultProxy(t: Cleanup, target: string): Promise<FaultProxy
     endpoint: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     decide: () => 'none',
     requests: 0,
+    pauseMs: 0,
+    paused: 0,
+    lists: undefined,
   };
   return proxy;
+
+  /** The body is taken at once: who sent it may have gone when it is wanted. */
+  async function pause(request: http.IncomingMessage, upstream: http.ClientRequest): Promise<void> {
+    proxy.paused++;
+    upstream.on('close', () => proxy.paused--);
+    const [body] = await Promise.all([buffer(request), sleep(proxy.pauseMs, undefined, { ref: false })]);
+    upstream.end(body);
+  }
 }

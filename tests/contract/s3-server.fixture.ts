@@ -23,6 +23,8 @@ export interface S3Server {
   secretKey: string;
   /** The folder that holds the buckets' folders. */
   root: string;
+  /** From now on these accounts, secrets by name, may do everything, and no others but the server's own. */
+  admit(accounts: Record<string, string>): void;
   kill(): Promise<void>;
 }
 
@@ -45,7 +47,16 @@ export async function startS3Server(
   const accessKey = 'vivace-tests';
   const secretKey = 'not a secret, but long enough';
   const endpoint = again?.endpoint ?? `127.0.0.1:${(await freePorts()).api}`;
-  const args = ['--quiet', '--keep-alive', '--port', endpoint, '--access', accessKey, '--secret', secretKey];
+  const accounts = path.join(root, 'accounts');
+  fs.mkdirSync(accounts, { recursive: true });
+  const admit = (secrets: Record<string, string>): void => {
+    const entries = Object.entries(secrets).map(([access, secret]) => [access, { access, secret, role: 'admin' }]);
+    const file = path.join(accounts, 'users.json');
+    fs.writeFileSync(`${file}.new`, JSON.stringify({ accessAccounts: Object.fromEntries(entries) }));
+    fs.renameSync(`${file}.new`, file);
+  };
+  const own = ['--port', endpoint, '--access', accessKey, '--secret', secretKey];
+  const args = ['--quiet', '--keep-alive', ...own, '--iam-dir', accounts, '--iam-cache-disable'];
   const server = watch(file, [...args, 'posix', '--sidecar', meta, path.join(root, 'buckets')], environment());
   const kill = async (): Promise<void> => {
     server.child.kill('SIGKILL');
@@ -64,7 +75,23 @@ export async function startS3Server(
     30_000,
     () => server.stderr() + server.stdout(),
   );
-  return { endpoint, accessKey, secretKey, root, kill };
+  return { endpoint, accessKey, secretKey, root, admit, kill };
+}
+
+/** Of a process whose blocks are in this bucket. */
+export function s3Flags(
+  server: S3Server,
+  bucket: string,
+  { endpoint, accessKey, secretKey }: Partial<Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey'>> = {},
+): string[] {
+  return [
+    '--storage.trace.backend=s3',
+    `--storage.trace.s3.bucket=${bucket}`,
+    `--storage.trace.s3.endpoint=${endpoint ?? server.endpoint}`,
+    `--storage.trace.s3.access-key=${accessKey ?? server.accessKey}`,
+    `--storage.trace.s3.secret-key=${secretKey ?? server.secretKey}`,
+    '--storage.trace.s3.insecure=true',
+  ];
 }
 
 export function s3Settings(server: S3Server, more: Partial<S3Settings> = {}): S3Settings {

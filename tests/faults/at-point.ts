@@ -6,12 +6,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import type { S3Server } from '../contract/s3-server.fixture.ts';
+import { type S3Server, s3Flags } from '../contract/s3-server.fixture.ts';
 import {
   type Cleanup,
   later,
-  ROOT,
-  run,
   type Server,
   type StartOptions,
   startServer,
@@ -19,6 +17,7 @@ import {
   until,
 } from '../process/server.fixture.ts';
 import { ask, makeBatch, post, type Random, random, spansOf } from '../process/spans.fixture.ts';
+import { fsck } from './fsck.ts';
 import type { Point } from './points.ts';
 
 export interface AtPoint extends Point {
@@ -150,43 +149,6 @@ async function complete(server: Server, sent: Sent): Promise<void> {
   }
 }
 
-interface Fsck {
-  code: number | null;
-  findings: unknown[];
-  tenants: { where: string; tenant: string; spans: number }[];
-}
-
-async function fsck({ directory, flags = [] }: StartOptions, args: string[]): Promise<Fsck> {
-  const config = path.join(directory, 'tempo.yaml');
-  fs.writeFileSync(config, configOf(directory, flags));
-  const ended = await run(path.join(ROOT, 'bin/vivace-cli'), ['fsck', '--json', '-c', config, ...args]);
-  // Before the next start an upload may be unfinished, which is not for others to finish.
-  const codes = args.includes('--repair') && !args.includes('--remove-uploads') ? [0, 3, 4] : [0, 3];
-  assert.ok(codes.includes(ended.code ?? 1), `fsck ${args.join(' ')}: ${ended.code} ${ended.stdout}${ended.stderr}`);
-  return { code: ended.code, ...(JSON.parse(ended.stdout) as Omit<Fsck, 'code'>) };
-}
-
-function configOf(directory: string, flags: readonly string[]): string {
-  const of = (name: string): string | undefined =>
-    flags.find((flag) => flag.startsWith(`--storage.trace.${name}=`))?.slice(`--storage.trace.${name}=`.length);
-  const data = path.join(directory, 'data');
-  const trace = {
-    backend: of('backend') ?? 'local',
-    wal: { path: path.join(data, 'wal') },
-    local: { path: path.join(data, 'blocks') },
-    ...(of('backend') === 's3' && {
-      s3: {
-        bucket: of('s3.bucket'),
-        endpoint: of('s3.endpoint'),
-        access_key: of('s3.access-key'),
-        secret_key: of('s3.secret-key'),
-        insecure: true,
-      },
-    }),
-  };
-  return JSON.stringify({ storage: { trace } });
-}
-
 function flagsOf(point: Point, directory: string): string[] {
   const flags = [
     '--multitenancy.enabled=true',
@@ -215,12 +177,7 @@ function storageFlags(t: Cleanup, { storage }: Point, s3: S3Server | undefined):
   fs.mkdirSync(folder);
   later(t, () => fs.rmSync(folder, { recursive: true, force: true }));
   return [
-    '--storage.trace.backend=s3',
-    `--storage.trace.s3.bucket=${bucket}`,
-    `--storage.trace.s3.endpoint=${s3.endpoint}`,
-    `--storage.trace.s3.access-key=${s3.accessKey}`,
-    `--storage.trace.s3.secret-key=${s3.secretKey}`,
-    '--storage.trace.s3.insecure=true',
+    ...s3Flags(s3, bucket),
     '--live-store.flush-check-period=100ms',
     '--live-store.complete-block-timeout=100ms',
     '--querier.frontend-worker.frontend-address=127.0.0.1:1',

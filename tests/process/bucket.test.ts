@@ -6,9 +6,9 @@ import { after, describe, test } from 'node:test';
 import { UPLOAD_POINTS } from '../../src/block/upload.ts';
 import { azureProgram, startAzureServer } from '../contract/azure-server.fixture.ts';
 import { memcachedProgram, startMemcached } from '../contract/cache-servers.fixture.ts';
-import { type Fault, faultProxy } from '../contract/fault-proxy.fixture.ts';
+import { faultProxy } from '../contract/fault-proxy.fixture.ts';
 import { gcsProgram, startGcsServer } from '../contract/gcs-server.fixture.ts';
-import { type S3Server, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
+import { type S3Server, s3Flags, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
 import {
   type Cleanup,
   becomesReady,
@@ -136,30 +136,6 @@ describe('blocks in a bucket', { skip }, () => {
     await until('the bucket has the block', () => metas(missing).length === 1);
     await becomesReady(reader);
     await untilComplete(reader, batch);
-  });
-
-  test('a third of all requests fails: everything arrives and is found', async (t) => {
-    const bucket = makeBucket();
-    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
-    const faults: Fault[] = ['slow-down', 'error', 'reset', 'lost-answer', 'truncate'];
-    let bad = 0;
-    proxy.decide = () => (next() < 1 / 3 ? faults[bad++ % faults.length] : 'none');
-    const options = over(t, bucket, ['--live-store.complete-block-timeout=100ms'], proxy.endpoint);
-    const server = await startServer(t, options);
-    const reader = await startServer(t, { ...over(t, bucket, [], proxy.endpoint), target: 'querier' });
-    const batches: Batch[] = [];
-    for (let i = 0; i < 4; i++) {
-      batches.push(await send(server));
-      await ask(`${server.url}/flush`);
-      for (const batch of batches) await complete(server, batch);
-    }
-    await until('all is in the bucket and nowhere else', () => localBlocks(options).length === 0);
-    assert.ok(bad > 10);
-    assert.equal(metas(bucket).length, 4);
-    for (const batch of batches) {
-      await untilComplete(server, batch);
-      await untilComplete(reader, batch);
-    }
   });
 
   test('a bucket that fails altogether while it is asked is told as such, and forgotten when it is back', async (t) => {
@@ -470,19 +446,9 @@ function root(bucket: string): string {
 
 /** A process with a data folder of its own over the bucket. */
 function over(t: Cleanup, bucket: string, flags: string[] = [], endpoint = (s3 as S3Server).endpoint): StartOptions {
-  const { accessKey, secretKey } = s3 as S3Server;
   return {
     directory: temporaryFolder(t),
-    flags: [
-      '--storage.trace.backend=s3',
-      `--storage.trace.s3.bucket=${bucket}`,
-      `--storage.trace.s3.endpoint=${endpoint}`,
-      `--storage.trace.s3.access-key=${accessKey}`,
-      `--storage.trace.s3.secret-key=${secretKey}`,
-      '--storage.trace.s3.insecure=true',
-      ...PACE,
-      ...flags,
-    ],
+    flags: [...s3Flags(s3 as S3Server, bucket, { endpoint }), ...PACE, ...flags],
   };
 }
 

@@ -10,6 +10,12 @@ export const vivace = section('vivace.Config', {
       'disk for parts of blocks that were read from a bucket, in a file without a name beside the log; 0 keeps none',
     ),
   ),
+  bucket_timeout: active(
+    duration(
+      '15s',
+      'a bucket that says nothing for so long is asked again, as after an error, and then taken for away',
+    ),
+  ),
   bucket_filter_bytes: active(
     uint(16_777_216, 'memory for filters of the trace ids of blocks in a bucket, of the whole process'),
   ),
