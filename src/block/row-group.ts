@@ -22,21 +22,14 @@ import { arrayParts } from './array-values.ts';
 import type { BlockRef } from './catalog.ts';
 import type { BlockCaches } from './open.ts';
 import type { RowGroupPlace } from './row-group-places.ts';
+import { RowGroupColumns } from './row-group-columns.ts';
 import {
-  COLUMN_DURATION,
-  COLUMN_KIND,
-  COLUMN_NAME,
   COLUMN_PARENT,
-  COLUMN_PARENT_ID,
   COLUMN_RESOURCE,
   COLUMN_SCOPE,
-  COLUMN_SPAN_ID,
   COLUMN_START,
-  COLUMN_STATUS,
   COLUMN_TRACE_ID,
   type ColumnUse,
-  elementType,
-  FIXED_COLUMNS,
 } from './schema.ts';
 import {
   childLevels,
@@ -47,18 +40,7 @@ import {
   partOfValues,
   valuesBytes,
 } from './page-values.ts';
-import type {
-  AttributeType,
-  Column,
-  ColumnKind,
-  ColumnOptions,
-  FixedField,
-  Part,
-  RowRange,
-  Segment,
-  Space,
-  Want,
-} from './segment.ts';
+import type { AttributeType, Column, ColumnOptions, Part, RowRange, Segment, Space, Want } from './segment.ts';
 import type { BlockSource, ByteRange, ReadBytes } from './source.ts';
 import { bytesOfLines, readTraceIds, readTraces, type TraceLines } from './traces-file.ts';
 
@@ -87,17 +69,6 @@ const SPARSE_SHARE = 8;
 /** Pages are read together up to this many bytes. */
 const READ_BYTES = 256 * 1024;
 
-const FIXED_INDEX: Record<FixedField, number> = {
-  span_id: COLUMN_SPAN_ID,
-  parent_span_id: COLUMN_PARENT_ID,
-  parent_distance: COLUMN_PARENT,
-  name: COLUMN_NAME,
-  kind: COLUMN_KIND,
-  start: COLUMN_START,
-  duration: COLUMN_DURATION,
-  status: COLUMN_STATUS,
-};
-
 export class RowGroup implements Segment {
   readonly name: string;
   readonly block: string;
@@ -114,11 +85,7 @@ export class RowGroup implements Segment {
   readonly #ref: BlockRef;
   readonly #pageRows: number;
   readonly #place: RowGroupPlace;
-  readonly #uses: readonly ColumnUse[];
-  readonly #byUse = new Map<string, number>();
-  /** Columns of lists, by the name that their values have as one column of any values. */
-  readonly #arrays = new Map<string, number[]>();
-  readonly #types = new Map<string, AttributeType[]>();
+  readonly #columns: RowGroupColumns;
   readonly #indexes = new Map<number, OffsetIndex>();
   /** Pages of each column whose checksum was right. */
   readonly #verified = new Map<number, Uint8Array>();
@@ -151,7 +118,7 @@ export class RowGroup implements Segment {
     this.#pageRows = pageRows;
     const { columns } = metadata;
     this.rows = metadata.rows;
-    this.#uses = uses;
+    this.#columns = new RowGroupColumns(uses, columns);
     this.#indexRange = place.checks ?? indexRange(columns);
     const { offset, length } = this.#indexRange;
     if (offset >= tailAt) this.#takeIndexes(this.#take(tail, { offset, length }));
@@ -159,21 +126,6 @@ export class RowGroup implements Segment {
     // From far away the filter has often come along.
     if (ref.directory === undefined && bloomOffset >= tailAt)
       this.#bloom = this.#parseFilter(COLUMN_TRACE_ID, tail(bloomOffset, bloomLength));
-    uses.forEach((use, index) => {
-      const column = index + FIXED_COLUMNS.length;
-      const isArray = elementType(use.t) !== undefined;
-      // In this row group nothing has a value in it. An empty list counts as a null.
-      if (!isArray && columns[column].statistics?.nullCount === columns[column].numValues) return;
-      const asAny = useKey({ ...use, t: 'any' });
-      if (isArray) this.#arrays.set(asAny, [...(this.#arrays.get(asAny) ?? []), column]);
-      else this.#byUse.set(useKey(use), column);
-      if (use.s === 'rare' || use.s === 'resource' || use.s === 'scope' || use.f) return;
-      const key = `${use.s} ${use.k}`;
-      const type = isArray ? 'any' : (use.t as AttributeType);
-      const types = this.#types.get(key);
-      if (types === undefined) this.#types.set(key, [type]);
-      else if (!types.includes(type)) types.push(type);
-    });
   }
 
   warm(what: Want | 'lines'): void {
@@ -183,7 +135,7 @@ export class RowGroup implements Segment {
       if (this.#caches.columns.get(`${this.name} lines`) === undefined) warmTraces?.(this.#place.traces);
       return;
     }
-    const indexes = this.#indexesOf(what);
+    const indexes = this.#columns.indexesOf(what);
     if (indexes.length === 0) return;
     if (this.#indexBytes === undefined) warm([this.#indexRange]);
     else warm(indexes.flatMap((index) => this.#rangesOf(index, this.#pages(index, undefined))));
@@ -321,20 +273,19 @@ export class RowGroup implements Segment {
   }
 
   typesOf(space: Space, key: string): AttributeType[] {
-    return this.#types.get(`${space} ${key}`) ?? [];
+    return this.#columns.typesOf(space, key);
   }
 
   keys(space: Space): string[] {
-    const keys: string[] = [];
-    for (const key of this.#types.keys()) if (key.startsWith(`${space} `)) keys.push(key.slice(space.length + 1));
-    return keys;
+    return this.#columns.keys(space);
   }
 
   async column(want: Want, range?: RowRange, options?: ColumnOptions): Promise<Column | undefined> {
-    const [index, ...more] = this.#indexesOf(want);
+    const [index, ...more] = this.#columns.indexesOf(want);
     if (index === undefined) return undefined;
     await this.#readIndexes();
-    if (more.length > 0 || this.#isArray(index)) return this.#loadArrays([index, ...more], range, options?.rows);
+    if (more.length > 0 || this.#columns.elementOf(index) !== undefined)
+      return this.#loadArrays([index, ...more], range, options?.rows);
     if (options?.equals !== undefined && !(await this.#mayHaveAny(index, options.equals))) return undefined;
     return this.#load(index, range, options);
   }
@@ -373,7 +324,7 @@ export class RowGroup implements Segment {
     space: 'event' | 'link',
     range?: RowRange,
   ): Promise<{ first: number; rows: Uint32Array } | undefined> {
-    const index = this.#byUse.get(useKey({ s: space, k: space === 'event' ? 'time' : 'flags', t: 'int', f: true }));
+    const index = this.#columns.childIndex(space);
     if (index === undefined) return undefined;
     await this.#readIndexes();
     const pages = this.#pages(index, range);
@@ -400,37 +351,8 @@ export class RowGroup implements Segment {
     return { parents, starts: (await this.lines()).firstRow };
   }
 
-  /** The columns that hold what is wanted: several where arrays of a key have columns of their own. */
-  #indexesOf(want: Want): number[] {
-    const index = this.#indexOf(want);
-    const own = index === undefined ? [] : [index];
-    const arrays = want.of === 'attribute' ? this.#arrays.get(`${want.space} ${want.key} ${want.type}`) : undefined;
-    return arrays === undefined ? own : [...own, ...arrays];
-  }
-
-  #isArray(index: number): boolean {
-    return index >= FIXED_COLUMNS.length && elementType(this.#uses[index - FIXED_COLUMNS.length].t) !== undefined;
-  }
-
-  #indexOf(want: Want): number | undefined {
-    switch (want.of) {
-      case 'fixed':
-        return FIXED_INDEX[want.field];
-      case 'resource':
-        return COLUMN_RESOURCE;
-      case 'scope':
-        return COLUMN_SCOPE;
-      case 'rare':
-        return this.#byUse.get(`rare ${want.field} f`);
-      case 'child':
-        return this.#byUse.get(`${want.space} ${want.field} f`);
-      case 'attribute':
-        return this.#byUse.get(`${want.space} ${want.key} ${want.type}`);
-    }
-  }
-
   async #load(index: number, range: RowRange | undefined, options: ColumnOptions = {}): Promise<Column> {
-    const kind = this.#kindOf(index);
+    const kind = this.#columns.kindOf(index);
     const chunk = this.#chunk(index);
     const pages = this.#pages(index, range, chunk.maxRepetition > 0 ? undefined : options.rows);
     const known = this.#knownValues(index);
@@ -470,7 +392,7 @@ export class RowGroup implements Segment {
     try {
       for (const number of pages) {
         const members = decoded.map((each, i) => ({
-          element: elementType(this.#uses[columns[i].index - FIXED_COLUMNS.length].t),
+          element: this.#columns.elementOf(columns[i].index),
           page: each.next().value!.page,
           dictionary: columns[i].values,
         }));
@@ -647,7 +569,7 @@ export class RowGroup implements Segment {
     const part: Part = { first, rows, count: decoded.count, ...(present && { present }) };
     // Only some of the rows.
     if (decoded.at !== undefined) part.at = decoded.at.map((row) => first + row);
-    const kind = this.#kindOf(index);
+    const kind = this.#columns.kindOf(index);
     if (kind === 'string' || kind === 'any') {
       if (decoded.codes !== undefined) part.codes = decoded.codes;
       else {
@@ -681,9 +603,8 @@ export class RowGroup implements Segment {
   }
 
   #childrenBeforeColumn(index: number, page: number): Promise<number> {
-    const space = this.#uses[index - FIXED_COLUMNS.length].s as 'event' | 'link';
-    const base = this.#byUse.get(`${space} ${space === 'event' ? 'time' : 'flags'} f`)!;
-    return this.#childrenBefore(space, base, page);
+    const space = this.#columns.childSpaceOf(index);
+    return this.#childrenBefore(space, this.#columns.childIndex(space)!, page);
   }
 
   #pages(index: number, range: RowRange | undefined, rows?: Uint32Array): number[] {
@@ -764,14 +685,6 @@ export class RowGroup implements Segment {
     });
   }
 
-  #kindOf(index: number): ColumnKind {
-    if (index >= FIXED_COLUMNS.length) return this.#uses[index - FIXED_COLUMNS.length].t as ColumnKind;
-    if (index === COLUMN_NAME || index === COLUMN_RESOURCE || index === COLUMN_SCOPE) return 'string';
-    if (index === COLUMN_START || index === COLUMN_DURATION) return 'int';
-    if (index === COLUMN_SPAN_ID || index === COLUMN_PARENT_ID || index === COLUMN_TRACE_ID) return 'fixed';
-    return 'int32';
-  }
-
   #chunk(index: number): ChunkMetadata {
     return this.#metadata.columns[index];
   }
@@ -835,8 +748,4 @@ function indexRange(columns: readonly ChunkMetadata[]): ByteRange {
     end = Math.max(end, offsetIndexOffset + offsetIndexLength);
   }
   return { offset, length: end - offset };
-}
-
-function useKey(use: ColumnUse): string {
-  return use.s === 'rare' || use.f ? `${use.s} ${use.k} f` : `${use.s} ${use.k} ${use.t}`;
 }
