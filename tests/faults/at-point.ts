@@ -54,7 +54,12 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
   void first.exited.then(() => {
     gone = true;
   });
-  const isThere = (): boolean => gone || fs.existsSync(hold);
+  let there = false;
+  const isThere = (): boolean => {
+    // The file goes when the process is to go on.
+    there ||= gone || fs.existsSync(hold);
+    return there;
+  };
   // What is asked for may not be answered any more.
   const loading = load(first, next, ledger, point, isThere);
   if (point.fault === 'kill') {
