@@ -8,6 +8,8 @@ import { type Server, startServer, temporaryFolder, until } from './server.fixtu
 import { ask, makeBatch, post, random, randomId, spansOf } from './spans.fixture.ts';
 
 const FLAGS = [
+  // An hour that ends meanwhile must not keep blocks apart.
+  '--compactor.compaction.compaction-window=1000000h',
   '--compactor.compaction.compaction-cycle=100ms',
   '--compactor.compaction.compacted-block-retention=1ms',
   '--storage.trace.blocklist-poll=300ms',

@@ -109,16 +109,20 @@ it('traces go when their rule says so, by whole traces; a preview tells before',
 
 it('a whole block goes by the longest rule, also beyond block_retention', async (t) => {
   const directory = temporaryFolder(t, 'rules-long');
-  const config = configured(directory, `  retention_rules: ['8s { resource.service.name = "long" }']\n`);
-  const flags = [...FLAGS, config, '--compactor.compaction.block-retention=2s'];
-  const server = await startServer(t, { directory, flags });
-  const long = await send(server, 'single-tenant', 'long', 3);
-  const short = await send(server, 'single-tenant', 'short', 3);
-  await flush(server);
+  const start = (long: string): Promise<Server> => {
+    const config = configured(directory, `  retention_rules: ['${long} { resource.service.name = "long" }']\n`);
+    return startServer(t, { directory, flags: [...FLAGS, config, '--compactor.compaction.block-retention=2s'] });
+  };
+  const first = await start('1h');
+  const long = await send(first, 'single-tenant', 'long', 3);
+  const short = await send(first, 'single-tenant', 'short', 3);
+  await flush(first);
   const [[one], [other]] = [short.keys(), long.keys()].map((keys) => [...keys]);
-  await until('what no rule keeps goes by block_retention', async () => (await spansOf(server.url, one)).length === 0);
-  await assertSpans(server.url, long);
-  await until('the rest goes by its rule', async () => (await spansOf(server.url, other)).length === 0);
+  await until('what no rule keeps goes by block_retention', async () => (await spansOf(first.url, one)).length === 0);
+  await assertSpans(first.url, long);
+  await first.stop();
+  const second = await start('3s');
+  await until('the rest goes by its rule', async () => (await spansOf(second.url, other)).length === 0);
 });
 
 for (const point of MERGE_POINTS)
