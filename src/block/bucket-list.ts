@@ -45,6 +45,8 @@ export interface BucketListOptions {
   now: () => number;
   random: () => number;
   wait: (ms: number) => Promise<void>;
+  /** Done before a tenant is looked at in each poll, which fails with it. */
+  beforeTenant?: (tenant: string, signal?: AbortSignal) => Promise<void>;
   onChange: (tenant: string, added: BlockMeta[], removed: string[]) => void;
   onProblem: (tenant: string, kind: 'poll' | 'index', text: string) => void;
 }
@@ -146,6 +148,7 @@ export class BucketList {
       await this.#options.wait(this.#options.random() * this.#options.jitterMs);
       for (let attempt = 0; ; attempt++) {
         try {
+          await this.#options.beforeTenant?.(tenant, signal);
           await this.#inTurn(tenant, () => this.#pollTenant(tenant, signal));
           return;
         } catch (error) {

@@ -87,6 +87,12 @@ export class BlockCatalog {
     return this.#tenants.get(tenant)?.deleted.pending ?? [];
   }
 
+  /** Hides traces of a tenant that has no folder here. */
+  hide(tenant: string, ids: readonly string[]): void {
+    this.#of(tenant).deleted = { hidden: new TraceIds(ids), pending: [] };
+    this.version++;
+  }
+
   /** Looks again which traces of a tenant are deleted. */
   refreshDeleted(tenant: string): void {
     this.#refreshDeleted(tenant, this.#of(tenant));

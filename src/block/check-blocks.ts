@@ -21,6 +21,7 @@ import {
   COMPACTED_META_FILE,
   DAMAGED_META_FILE,
   DATA_FILE,
+  DELETED_FILE,
   FILTERS_FILE,
   FLUSHED_FILE,
   LEASE_FILE,
@@ -75,7 +76,7 @@ const KNOWN_FILES = new Set([
   FLUSHED_FILE,
   SENT_FILE,
 ]);
-const KNOWN_OTHERS = new Set([INDEX_FILE, INDEX_FILE_PROTOBUF, FILTERS_FILE, LEASE_FILE, DELETED_FOLDER]);
+const KNOWN_OTHERS = new Set([INDEX_FILE, INDEX_FILE_PROTOBUF, LEASE_FILE, FILTERS_FILE, DELETED_FILE, DELETED_FOLDER]);
 
 export async function checkTenant(stored: StoredBlocks, tenant: string, options: CheckOptions): Promise<CheckedTenant> {
   const { nowMs, youngMs, onFinding } = options;

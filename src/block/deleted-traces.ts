@@ -36,15 +36,15 @@ const NAME = /^[0-9a-f]{32}\.(?:json|erased|[0-9a-f]{12}\.late)$/;
 const ID_LENGTH = 32;
 const INSTANCE_LENGTH = 12;
 
-/** Ids of the traces of a tenant that are hidden, and which of them may not be gone yet. */
-export function listDeleted(folder: string): { hidden: string[]; pending: string[] } {
+/** Ids of the traces of a tenant that are hidden, which of them may not be gone yet, and of which spans came later. */
+export function listDeleted(folder: string): { hidden: string[]; pending: string[]; late: string[] } {
   const names = namesIn(folder).filter((name) => NAME.test(name));
   const idsOf = (end: string): string[] =>
     names.filter((name) => name.endsWith(end)).map((name) => name.slice(0, ID_LENGTH));
   const late = new Set(idsOf('.late'));
   const erased = new Set(idsOf('.erased'));
   const hidden = idsOf('.json');
-  return { hidden, pending: hidden.filter((id) => !erased.has(id) || late.has(id)) };
+  return { hidden, pending: hidden.filter((id) => !erased.has(id) || late.has(id)), late: [...late] };
 }
 
 /** undefined: nobody has asked for it to be gone, or so long ago that it is forgotten. */

@@ -16,6 +16,9 @@ export const FLUSHED_FILE = 'flushed';
 /** Of a tenant in a bucket: who merges its blocks (compact/bucket-lease.ts). */
 export const LEASE_FILE = 'compaction.json';
 
+/** Of a tenant in a bucket: its deleted traces (bucket-deleted-traces.ts). */
+export const DELETED_FILE = 'deleted-traces.json';
+
 /** Of a tenant in a bucket: the filters of trace ids of its blocks (filter-pack.ts). */
 export const FILTERS_FILE = 'trace-filters';
 

@@ -97,7 +97,8 @@ export function bucketBlocks(bucket: Bucket): StoredBlocks {
   return {
     name: bucket.name,
     isFolder: false,
-    tenants: () => bucket.folders(''),
+    // Folders with ~ hold what belongs to no tenant.
+    tenants: async () => (await bucket.folders('')).filter((name) => !name.includes('~')),
     async look(tenant) {
       const found: StoredTenant = { blocks: new Map(), others: new Map() };
       for await (const { key, bytes, modifiedMs } of bucket.list(`${tenant}/`)) {

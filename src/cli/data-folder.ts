@@ -1,6 +1,7 @@
 /** Finds the blocks that `--bucket`, `--config-file` or the environment name: in a folder, or in an object store. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { readBucketDeletions } from '../block/bucket-deleted-traces.ts';
 import { BucketList } from '../block/bucket-list.ts';
 import { BlockCatalog } from '../block/catalog.ts';
 import { objectKey } from '../block/objects.ts';
@@ -117,6 +118,10 @@ async function openStore(trace: Configuration['storage']['trace'], warn: (text: 
       now: Date.now,
       random: () => 0,
       wait: async () => {},
+      async beforeTenant(tenant) {
+        const { traces } = await readBucketDeletions(bucket, tenant);
+        if (traces.size > 0) catalog.hide(tenant, [...traces.keys()]);
+      },
       onChange: (tenant, added, removed) => catalog.changeRemote(tenant, added, removed),
       onProblem: (tenant, _kind, text) => warn(`tenant ${tenant}: ${text}`),
     });

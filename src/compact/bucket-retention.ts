@@ -29,7 +29,7 @@ export async function retainBucket(
   list: BucketList,
   options: BucketRetentionOptions,
 ): Promise<RetentionDone> {
-  const { signal, nowMs, reached } = options;
+  const { signal, nowMs } = options;
   const done = nothingDone();
   const began = performance.now();
   const work: (() => Promise<void>)[] = [];
@@ -55,18 +55,27 @@ export async function retainBucket(
         attempt(`remove block ${id} of tenant ${tenant}`, async () => {
           const key = objectKey(tenant, id, COMPACTED_META_FILE);
           if (meta === undefined && !(await isOurs(bucket, key, signal))) return;
-          // Its meta last: as long as that is there, the next pass knows what to do.
-          for (const name of [DATA_FILE, TRACES_FILE, META_FILE])
-            await bucket.delete(objectKey(tenant, id, name), { signal });
-          reached?.('cleared');
-          await bucket.delete(key, { signal });
-          list.forgetCompacted(tenant, id);
+          await clearInBucket(bucket, list, tenant, id, options);
           done.deleted++;
         });
   }
   await eachOf(work, Math.max(1, options.concurrency), (step) => step());
   done.seconds = (performance.now() - began) / 1000;
   return done;
+}
+
+/** Removes what is left of a block that is in no list. Its meta goes last: as long as that is there, it can be done again. */
+export async function clearInBucket(
+  bucket: Bucket,
+  list: BucketList,
+  tenant: string,
+  id: string,
+  { signal, reached }: Pick<BucketRetentionOptions, 'signal' | 'reached'>,
+): Promise<void> {
+  for (const name of [DATA_FILE, TRACES_FILE, META_FILE]) await bucket.delete(objectKey(tenant, id, name), { signal });
+  reached?.('cleared');
+  await bucket.delete(objectKey(tenant, id, COMPACTED_META_FILE), { signal });
+  list.forgetCompacted(tenant, id);
 }
 
 /** Takes a block out of every list that is made from now on. While both metas are there, it counts as merged. */

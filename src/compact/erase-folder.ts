@@ -17,6 +17,8 @@ import { finishMerges, type FolderMergeOptions, mergeBlocks, NothingStays, retir
 export interface EraseOptions extends Omit<FolderMergeOptions, 'drops'> {
   /** What was begun before this and is not finished may hold them. */
   deletedMs: number;
+  /** Blocks are on their way to a bucket: they are left as they are. */
+  isOnTheWay: boolean;
   /** Throws when the disk has no room for the block a second time. */
   checkSpace: (refs: LocalBlockRef[]) => Promise<void>;
 }
@@ -55,7 +57,9 @@ export async function eraseInFolder(
     try {
       const held = await heldBy(ref, ids);
       for (const id of held) found.add(id);
-      if (held.length > 0) await rewrite(ref as LocalBlockRef, ids, options, done);
+      if (held.length === 0) continue;
+      if (options.isOnTheWay) done.left.push(`block ${ref.id} is on its way to the bucket`);
+      else await rewrite(ref as LocalBlockRef, ids, options, done);
     } catch (error) {
       done.left.push(`block ${ref.id} may hold it: ${messageOf(error)}`);
     }

@@ -3,6 +3,7 @@ import type { Configuration } from '../config/load.ts';
 import type { CacheSettings } from '../store/remote-cache.ts';
 import type { BucketSettings } from './bucket-thread.ts';
 
+const LEASE_MS_MIN = 1000;
 /** Each holds up to three parts in memory. */
 const UPLOADS_AT_ONCE = 2;
 
@@ -19,7 +20,7 @@ const BUILDERS = new Set([
 
 export function bucketSettings(
   config: Configuration,
-  own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory' | 'retention' | 'compaction'>,
+  own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory' | 'retention' | 'work' | 'compaction'>,
 ): BucketSettings {
   const { trace } = config.storage;
   const { backend, s3, gcs, azure } = trace;
@@ -32,6 +33,8 @@ export function bucketSettings(
     keepMs: config.live.completeBlockTimeoutMs,
     checkMs: config.live.flushCheckMs,
     uploadsAtOnce: UPLOADS_AT_ONCE,
+    deletedKeptMs: config.vivace.deletedTracesKeptMs,
+    leaseMs: Math.max(LEASE_MS_MIN, config.vivace.compactionLeaseMs),
     cacheBytes: config.vivace.bucketCacheBytes,
     filterBytes: config.vivace.bucketFilterBytes,
     caches: cachesOf(config),

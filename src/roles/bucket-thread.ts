@@ -5,20 +5,24 @@
  *   writer thread ◀── blocks that came and went ── bucket thread ◀── ranges ──▶ reader threads
  *         └─────────────── a block was cut ──────────────▲
  */
+import { randomUUID } from 'node:crypto';
+import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BucketList } from '../block/bucket-list.ts';
 import { type BlockRef, blockRef } from '../block/catalog.ts';
+import { folderId, type Holding } from '../block/data-folders.ts';
 import type { BlockMeta } from '../block/meta.ts';
 import { parseFilterPack, renderFilterPack } from '../block/filter-pack.ts';
 import { FILTERS_FILE, objectKey } from '../block/objects.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { type BlockSource, fetchingSource } from '../block/source.ts';
 import { TraceFilters } from '../block/trace-filters.ts';
+import { Leases } from '../compact/bucket-lease.ts';
 import { retainBucket } from '../compact/bucket-retention.ts';
 import type { RetentionDone, ByTenant } from '../compact/retention.ts';
 import { LOG_FOLDER } from '../log/object-log.ts';
-import { isOwned } from '../log/ownership.ts';
+import { INSTANCE, isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
@@ -28,8 +32,11 @@ import { hedged } from '../store/hedged.ts';
 import { RangeCache, type SharedChunks } from '../store/range-cache.ts';
 import { type CacheSettings, openRemoteCaches, type RemoteCache } from '../store/remote-cache.ts';
 import { openBucket, type StorageSettings } from '../store/open.ts';
-import { BucketCompaction, type BucketCompactionOptions, markAfterMs } from './bucket-compaction.ts';
+import { BucketCompaction } from './bucket-compaction.ts';
+import { BucketDeletionsWork } from './bucket-deletions.ts';
+import { type BucketWork, markAfterMs, removeOldScratch } from './bucket-rewrite.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
+import type { DeletionsDone, DeletionState } from './deletions.ts';
 import { answerLogQuestion, type LogQuestion } from './log-objects.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
@@ -54,8 +61,14 @@ export interface BucketSettings {
   caches: CacheSettings[];
   /** undefined: this process deletes no old blocks. */
   retention: RetentionSettings | undefined;
+  /** What blocks are written with that are written again. */
+  work: BucketWork['work'];
   /** undefined: this process merges no blocks. */
-  compaction: (CompactionSettings & Pick<BucketCompactionOptions, 'work'>) | undefined;
+  compaction: CompactionSettings | undefined;
+  /** How long a trace stays hidden of which nothing is left. */
+  deletedKeptMs: number;
+  /** Who merges blocks of a tenant and does not renew that for so long is believed to be dead. */
+  leaseMs: number;
   poll: {
     periodMs: number;
     concurrency: number;
@@ -74,8 +87,11 @@ export type ToBucket =
   | { type: 'writer'; port: MessagePort }
   | { type: 'reader'; port: MessagePort }
   | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant }
-  /** Upload what is left until then, and end. */
-  | { type: 'close'; msMax: number; removeLog: boolean };
+  | { type: 'delete'; id: number; tenant: string; trace: string }
+  /** Asks what became of deleted traces: of all of the tenant without `trace`. */
+  | { type: 'deletions'; id: number; tenant: string; trace?: string }
+  /** Upload what is left until then, and end; whether all that was taken is in blocks. */
+  | { type: 'close'; msMax: number; isCut: boolean; removeLog: boolean };
 
 export type FromBucket =
   | { type: 'failed'; message: string }
@@ -83,8 +99,15 @@ export type FromBucket =
   | { type: 'listed' }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, string | number> }
   | { type: 'stats'; stats: BucketStats }
+  | { type: 'deletions'; id: number; states: DeletionState[]; error?: ToldError }
   /** Blocks that are still only on this machine. */
   | { type: 'closed'; left: number };
+
+export interface ToldError {
+  code: ErrorCode;
+  message: string;
+  retryAfterMs?: number;
+}
 
 /** Since the last message. */
 export interface BucketStats {
@@ -103,6 +126,9 @@ export interface BucketStats {
   };
   retention: RetentionDone[];
   compaction: CompactionDone | undefined;
+  deletions: DeletionsDone | undefined;
+  /** Deleted traces of which something may be left. */
+  pendingDeletions: Map<string, number>;
   /** By tenant: whether this process builds the index, and the index's age. */
   indexes: Map<string, { builder: boolean; ageSeconds: number }>;
 }
@@ -116,7 +142,20 @@ export interface ChangedBlocks {
   /** What was there before that moment and is not in the list has gone. */
   asOfMs: number;
 }
-export type FromWriterToBucket = { type: 'known'; id: number } | { type: 'cut' } | LogQuestion;
+/** The deleted traces of a tenant, as the bucket had them at `readMs`; `known` is the answer when all of them are hidden. */
+export interface HiddenTraces {
+  type: 'hide';
+  id: number;
+  tenant: string;
+  traces: { id: string; deletedMs: number }[];
+  readMs: number;
+}
+export type FromWriterToBucket =
+  | { type: 'known'; id: number; error?: string }
+  /** What the folder may hold of a tenant's deleted traces. */
+  | { type: 'holdings'; tenant: string; holdings: Record<string, Holding> }
+  | { type: 'cut' }
+  | LogQuestion;
 
 /** What a reader thread asks over its port: a range of a file, now or soon, or which of these blocks may hold the trace. */
 export type ReaderAsksBucket =
@@ -146,6 +185,10 @@ const PACK_HEAD_BYTES_MAX = 1 << 20;
 const FAILURES_MAX = 4;
 const FAILING_MS = 2000;
 const UPLOAD_RETRY_MS = [1000, 2000, 5000, 15_000, 30_000, 60_000];
+/** How often it is looked for deleted traces. */
+const ERASING_CYCLE_MS = 1000;
+/** Who deletes a trace is told after so long that the bucket does not answer. */
+const DELETION_MS_MAX = 15_000;
 /** The same trouble is told again after this. */
 const TELL_MS = 60_000;
 
@@ -157,16 +200,17 @@ const started = Promise.withResolvers<void>();
 let list: BucketList;
 let local: LocalBlocks | undefined;
 let compaction: BucketCompaction | undefined;
-/** Ends when compaction does nothing any more. */
-let compacting: Promise<void> = Promise.resolve();
+let deletions: BucketDeletionsWork | undefined;
+/** Ends when nobody writes blocks again any more. */
+let rewriting: Promise<void> = Promise.resolve();
 let writer: MessagePort | undefined;
 let retentions = settings.retention?.retentions;
-const unknown = new Map<number, () => void>();
+const unknown = new Map<number, (error?: string) => void>();
 /** Resolves when the writer thread knows of the last change. */
 let heard: Promise<void> = Promise.resolve();
 let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
-const early: ChangedBlocks[] = [];
+const early: (ChangedBlocks | HiddenTraces)[] = [];
 /** What reader threads read from. */
 let readable: Bucket;
 let remote: RemoteCache | undefined;
@@ -189,7 +233,7 @@ const filters = new TraceFilters({
     return parseFilterPack(bytes);
   },
 });
-const told = new Map<string, number>();
+const toldMs = new Map<string, number>();
 const stopping = new AbortController();
 let wake: (() => void) | undefined;
 
@@ -216,12 +260,17 @@ async function start(): Promise<void> {
   list = new BucketList(bucket, {
     ...poll,
     pollMs: periodMs,
+    // Who sees a block knows what must not be seen of it.
+    beforeTenant: (tenant, signal) => deletions!.poll(tenant, signal),
     listMsMax: markAfterMs(periodMs) / 2,
     now: Date.now,
     random: Math.random,
     wait: (ms) => (ms > 0 ? sleep(ms) : Promise.resolve()),
     onChange: (tenant, added, removed) => {
-      for (const id of removed) local?.remove({ tenant, id });
+      for (const id of removed) {
+        local?.remove({ tenant, id });
+        ranges.forget(objectKey(tenant, id, ''), deletions!.deleted(tenant).length > 0);
+      }
       filters.remove(removed);
       filters.add(added.map((meta) => blockRef(meta, tenant, undefined)));
       heard = tellWriter(tenant, added, removed);
@@ -230,6 +279,18 @@ async function start(): Promise<void> {
       (kind === 'poll' ? stats.pollErrors : stats.indexErrors).push(tenant);
       tell('warn', `cannot list the blocks of tenant ${tenant}: ${text}`, { tenant });
     },
+  });
+  const { walDirectory, blocksDirectory, work, instance, leaseMs } = settings;
+  const bucketWork: BucketWork = { bucket, list, work, walDirectory, blocksDirectory, pollMs: periodMs };
+  const leases = new Leases(bucket, { owner: randomUUID(), leaseMs, nowMs: () => performance.now() });
+  deletions = new BucketDeletionsWork(bucketWork, {
+    folder: instance === undefined ? undefined : folderId(walDirectory),
+    keepMs: settings.deletedKeptMs,
+    leases: settings.retention === undefined ? undefined : leases,
+    hide,
+    holding: (blocks, traceId) => filters.holding(blocks, traceId),
+    reached: (point) => reached(`bucket erasing ${point}`),
+    onProblem: (message) => tell('error', message, {}),
   });
   started.resolve();
   if (settings.instance !== undefined) {
@@ -258,7 +319,7 @@ async function start(): Promise<void> {
   }
   void pollLoop();
   if (settings.retention !== undefined) void retentionLoop(settings.retention);
-  if (settings.compaction !== undefined) compacting = compactionLoop(settings.compaction);
+  if (settings.retention !== undefined) rewriting = rewritingLoop(bucketWork, leases);
   const teller = setInterval(sendStats, 1000);
   teller.unref();
 }
@@ -296,6 +357,7 @@ async function pollLoop(): Promise<void> {
       );
       if (!listed) send({ type: 'listed' });
       listed = true;
+      await deletions!.say(stopping.signal);
       failures = 0;
       const foreign = [...list.tenants.values()].reduce((sum, state) => sum + state.foreign.size, 0);
       if (foreign > 0)
@@ -351,15 +413,23 @@ async function retentionLoop(retention: RetentionSettings): Promise<void> {
   }
 }
 
-async function compactionLoop({ work, ...own }: NonNullable<BucketSettings['compaction']>): Promise<void> {
-  const { walDirectory, blocksDirectory, poll } = settings;
-  compaction = new BucketCompaction(bucket, list, {
-    ...{ settings: own, work, walDirectory, blocksDirectory, pollMs: poll.periodMs },
-    reached: (point) => reached(`bucket compaction ${point}`),
-  });
-  while (!stopping.signal.aborted) {
-    await sleep(own.cycleMs, undefined, { signal: stopping.signal }).catch(() => {});
-    if (!stopping.signal.aborted) await compaction.cycle(stopping.signal);
+/** One thing after the other: each takes memory, and the lease of a tenant. */
+async function rewritingLoop(work: BucketWork, leases: Leases): Promise<void> {
+  removeOldScratch(work.walDirectory);
+  const own = settings.compaction;
+  if (own !== undefined)
+    compaction = new BucketCompaction(work, {
+      ...{ settings: own, leases, deleted: (tenant) => deletions!.deleted(tenant) },
+      reached: (point) => reached(`bucket compaction ${point}`),
+    });
+  const cycleMs = own?.cycleMs ?? Number.POSITIVE_INFINITY;
+  for (let lastMs = performance.now(); ; ) {
+    await sleep(Math.min(cycleMs, ERASING_CYCLE_MS), undefined, { signal: stopping.signal }).catch(() => {});
+    if (stopping.signal.aborted) return;
+    await deletions!.cycle(stopping.signal);
+    if (performance.now() - lastMs < cycleMs) continue;
+    await compaction?.cycle(stopping.signal);
+    lastMs = performance.now();
   }
 }
 
@@ -373,8 +443,9 @@ main.on('message', (message: ToBucket) => {
       writer = message.port;
       writer.on('message', (answer: FromWriterToBucket) => {
         if (answer.type === 'cut') return wake?.();
+        if (answer.type === 'holdings') return void tellHoldings(answer);
         if (answer.type !== 'known') return void answerLog(answer);
-        unknown.get(answer.id)?.();
+        unknown.get(answer.id)?.(answer.error);
         unknown.delete(answer.id);
       });
       for (const change of early.splice(0)) writer.postMessage(change);
@@ -390,6 +461,18 @@ main.on('message', (message: ToBucket) => {
         message.port.postMessage(answer);
       });
       break;
+    case 'delete': {
+      const { tenant, trace } = message;
+      const signal = AbortSignal.timeout(DELETION_MS_MAX);
+      void answerDeletions(message.id, async () => [await deletions!.delete(tenant, trace, signal)]);
+      break;
+    }
+    case 'deletions': {
+      const { tenant, trace } = message;
+      const signal = AbortSignal.timeout(DELETION_MS_MAX);
+      void answerDeletions(message.id, () => deletions!.states(tenant, trace, signal));
+      break;
+    }
     case 'close':
       close(message).then(
         (left) => send({ type: 'closed', left }),
@@ -403,15 +486,54 @@ async function answerLog(question: LogQuestion): Promise<void> {
   writer!.postMessage(await answerLogQuestion(bucket, (tenant) => list.refresh(tenant), question));
 }
 
-/** Resolves when the writer thread lists blocks accordingly. */
-function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Promise<void> {
-  if (stopping.signal.aborted) return Promise.resolve();
-  const asOfMs = list.tenants.get(tenant)?.asOfMs ?? 0;
-  const change: ChangedBlocks = { id: nextChange++, tenant, added, removed, asOfMs };
-  const known = new Promise<void>((resolve) => unknown.set(change.id, resolve));
+async function tellHoldings({
+  tenant,
+  holdings,
+}: {
+  tenant: string;
+  holdings: Record<string, Holding>;
+}): Promise<void> {
+  await started.promise;
+  deletions!.setHoldings(tenant, holdings);
+}
+
+async function answerDeletions(id: number, work: () => Promise<DeletionState[]>): Promise<void> {
+  try {
+    await started.promise;
+    send({ type: 'deletions', id, states: await work() });
+  } catch (error) {
+    const { code, message, retryAfterMs } =
+      error instanceof VivaceError ? error : new VivaceError('internal', `cannot delete a trace: ${messageOf(error)}`);
+    send({
+      type: 'deletions',
+      id,
+      states: [],
+      error: { code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) },
+    });
+  }
+}
+
+/** Resolves when no query of this process sees the traces. */
+async function hide(tenant: string, traces: HiddenTraces['traces'], readMs: number): Promise<void> {
+  if (stopping.signal.aborted) return;
+  const hidden: HiddenTraces = { type: 'hide', id: nextChange++, tenant, traces, readMs };
+  const error = await told(hidden);
+  if (error !== undefined) throw new Error(error);
+}
+
+/** Resolves when the writer thread has taken it in, with what went wrong. */
+function told(change: ChangedBlocks | HiddenTraces): Promise<string | undefined> {
+  const known = new Promise<string | undefined>((resolve) => unknown.set(change.id, resolve));
   if (writer === undefined) early.push(change);
   else writer.postMessage(change);
   return known;
+}
+
+/** Resolves when the writer thread lists blocks accordingly. */
+async function tellWriter(tenant: string, added: BlockMeta[], removed: string[]): Promise<void> {
+  if (stopping.signal.aborted) return;
+  const asOfMs = list.tenants.get(tenant)?.asOfMs ?? 0;
+  await told({ id: nextChange++, tenant, added, removed, asOfMs });
 }
 
 async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> {
@@ -447,7 +569,7 @@ async function rangeOf({ tenant, block, name, size, offset, length }: RangeAsked
 }
 
 /** Resolves with the number of uploads that failed. `removeLog`: the log of this process is in the bucket, and all of it is in blocks. */
-async function close({ msMax, removeLog }: { msMax: number; removeLog: boolean }): Promise<number> {
+async function close({ msMax, isCut, removeLog }: Extract<ToBucket, { type: 'close' }>): Promise<number> {
   stopping.abort();
   wake?.();
   // The writer thread has ended before.
@@ -455,14 +577,20 @@ async function close({ msMax, removeLog }: { msMax: number; removeLog: boolean }
   unknown.clear();
   const signal = AbortSignal.timeout(msMax);
   const left = local === undefined ? 0 : await local.work(signal);
-  await Promise.race([compacting, sleep(msMax)]);
+  await Promise.race([rewriting, sleep(msMax)]);
   await list
     .publish(signal)
     .catch((error: unknown) => tell('warn', `cannot write the indexes of tenants: ${messageOf(error)}`, {}));
   if (left === 0 && removeLog && settings.instance !== undefined) await removeOwnLog(settings.instance, signal);
+  if (left === 0 && isCut && !hasLogs(settings.walDirectory)) await deletions?.leave(signal).catch(() => {});
   sendStats();
   remote?.close();
   return left;
+}
+
+/** Whether there are logs in the folder, of other processes or of those that are dead. */
+function hasLogs(walDirectory: string): boolean {
+  return fs.readdirSync(walDirectory).some((name) => INSTANCE.test(name));
 }
 
 /** Nobody needs to take over the log of a process that has stopped in order. */
@@ -479,9 +607,9 @@ async function removeOwnLog(instance: string, signal: AbortSignal): Promise<void
 
 function tell(level: 'warn' | 'error', message: string, fields: Record<string, string | number>): void {
   const now = Date.now();
-  if (now - (told.get(message) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return;
-  for (const [text, ms] of told) if (now - ms >= TELL_MS) told.delete(text);
-  told.set(message, now);
+  if (now - (toldMs.get(message) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return;
+  for (const [text, ms] of toldMs) if (now - ms >= TELL_MS) toldMs.delete(text);
+  toldMs.set(message, now);
   send({ type: 'log', level, message, fields });
 }
 
@@ -490,6 +618,8 @@ function sendStats(): void {
     for (const [tenant, { built, indexAgeMs }] of list.tenants)
       stats.indexes.set(tenant, { builder: built, ageSeconds: indexAgeMs / 1000 });
   stats.compaction = compaction?.take();
+  stats.deletions = deletions?.take();
+  stats.pendingDeletions = deletions?.pending ?? new Map();
   send({ type: 'stats', stats });
   stats = emptyStats();
 }
@@ -505,6 +635,8 @@ function emptyStats(): BucketStats {
     caches: { calls: [], dropped: new Map(), refused: new Map() },
     retention: [],
     compaction: undefined,
+    deletions: undefined,
+    pendingDeletions: new Map(),
     indexes: new Map(),
   };
 }

@@ -12,6 +12,7 @@ import type {
   ReaderAsksBucket,
   ToBucket,
 } from './bucket-thread.ts';
+import type { DeletionState } from './deletions.ts';
 import type { ToReader } from './reader-thread.ts';
 
 export interface BucketEvents {
@@ -28,10 +29,14 @@ export interface BucketSide {
   writerPort(): MessagePort;
   /** How long blocks are kept from now on, and the windows of time whose blocks are merged. */
   retain(retentions: ByTenant, windows: ByTenant): void;
+  /** Hides a trace in all processes that share the bucket, and has it erased. Resolves when it stays hidden whatever happens. */
+  deleteTrace(tenant: string, trace: string): Promise<DeletionState>;
+  /** What became of deleted traces that are not forgotten: of one, or of all of a tenant. */
+  deletedTraces(tenant: string, trace?: string): Promise<DeletionState[]>;
   /** Lets a reader thread ask for ranges. */
   connect(reader: Worker): void;
   /** Uploads what is only on this machine, for at most so long, and ends the thread; whether nothing is left. */
-  close(msMax: number, removeLog: boolean): Promise<boolean>;
+  close(msMax: number, done: { isCut: boolean; removeLog: boolean }): Promise<boolean>;
 }
 
 /** Starts the bucket thread. */
@@ -39,6 +44,8 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
   const worker = new Worker(new URL('./bucket-thread.ts', import.meta.url), { workerData: settings });
   let closing = false;
   let onClosed: ((left: number) => void) | undefined;
+  const asked = new Map<number, PromiseWithResolvers<DeletionState[]>>();
+  let next = 1;
   const post = (message: ToBucket, transfer: MessagePort[] = []): void => worker.postMessage(message, transfer);
   const listed = new Promise<void>((resolve) => {
     worker.on('message', (message: FromBucket) => {
@@ -55,6 +62,14 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
         case 'stats':
           events.onStats(message.stats);
           break;
+        case 'deletions': {
+          const { id, states, error } = message;
+          const waiting = asked.get(id);
+          asked.delete(id);
+          if (error === undefined) waiting?.resolve(states);
+          else waiting?.reject(new VivaceError(error.code, error.message, { retryAfterMs: error.retryAfterMs }));
+          break;
+        }
         case 'closed':
           onClosed?.(message.left);
       }
@@ -63,6 +78,8 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
   worker.on('error', (error) => events.onGone(error as Error));
   worker.on('exit', () => {
     onClosed?.(1);
+    for (const { reject } of asked.values()) reject(new VivaceError('unavailable', 'the bucket thread has ended'));
+    asked.clear();
     if (!closing) events.onGone(new Error('the bucket thread has ended'));
   });
   const port = (type: 'writer' | 'reader'): MessagePort => {
@@ -70,8 +87,17 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
     post({ type, port: port1 }, [port1]);
     return port2;
   };
+  const ask = (question: (id: number) => ToBucket): Promise<DeletionState[]> => {
+    const waiting = Promise.withResolvers<DeletionState[]>();
+    asked.set(next, waiting);
+    post(question(next++));
+    return waiting.promise;
+  };
   return {
     listed,
+    deleteTrace: async (tenant, trace) => (await ask((id) => ({ type: 'delete', id, tenant, trace })))[0],
+    deletedTraces: (tenant, trace) =>
+      ask((id) => ({ type: 'deletions', id, tenant, ...(trace !== undefined && { trace }) })),
     writerPort: () => port('writer'),
     retain: (retentions, windows) => post({ type: 'lifetimes', retentions, windows }),
     connect(reader) {
@@ -79,11 +105,11 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
       const hello: ToReader = { type: 'bucket', port: asks };
       reader.postMessage(hello, [asks]);
     },
-    async close(msMax, removeLog) {
+    async close(msMax, done) {
       closing = true;
       const left = await new Promise<number>((resolve) => {
         onClosed = resolve;
-        post({ type: 'close', msMax, removeLog });
+        post({ type: 'close', msMax, ...done });
       });
       await worker.terminate();
       return left === 0;

@@ -88,6 +88,7 @@ export class Compaction {
         this.#catalog.refresh();
         return;
       }
+      if (message.type === 'emptied') return;
       const untilMs = message.failed ? Date.now() + FAILED_MS : Number.POSITIVE_INFINITY;
       for (const id of message.ids) this.#left.set(id, untilMs);
       if (message.failed) {

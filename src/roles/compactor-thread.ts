@@ -26,6 +26,8 @@ export type FromCompactor =
   /** These blocks stay as they are: `failed` ones are tried again later. */
   /** A block went meanwhile, because another process has merged or deleted it: the others are chosen again. */
   | { type: 'gone' }
+  /** No trace of them is to stay; whoever erases traces takes them out of lists. */
+  | { type: 'emptied'; ids: string[] }
   | { type: 'left'; tenant: string; ids: string[]; failed: boolean; message: string };
 
 export interface MergedBlock {
@@ -76,8 +78,7 @@ async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
     const seconds = (performance.now() - began) / 1000;
     send({ type: 'merged', tenant: refs[0].tenant, merged: { id: block.id, ...done, seconds } });
   } catch (error) {
-    // Whoever erases traces takes such blocks out of lists.
-    if (error instanceof NothingStays) return;
+    if (error instanceof NothingStays) return send({ type: 'emptied', ids: refs.map(({ id }) => id) });
     if (isGone(error)) return send({ type: 'gone' });
     const reason = `cannot merge ${refs.length} blocks of tenant ${refs[0].tenant}: ${messageOf(error)}`;
     const ids = refs.map(({ id }) => id);

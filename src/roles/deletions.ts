@@ -11,9 +11,11 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { BlockCatalog } from '../block/catalog.ts';
+import type { Holding } from '../block/data-folders.ts';
 import {
   type DeletedTrace,
   forgetDeleted,
+  listDeleted,
   noteErased,
   noteLate,
   readAllDeleted,
@@ -41,8 +43,12 @@ export interface DeletionOptions {
   walDirectory: string;
   /** How long an erased trace stays hidden. */
   keepMs: number;
-  /** Writes blocks again; undefined: this process leaves that to another one. */
+  /** Looks at blocks, and writes them again; undefined: this process leaves that to another one. */
   work: FolderWork | undefined;
+  /** The folder's blocks are on their way to a bucket, where they are written again: here they are only waited for. */
+  isOnTheWay: boolean;
+  /** Between two looks that found something in the way. */
+  blockedRetryMs: number;
   stores: () => readonly LiveStore[];
   /** Resolves when nobody in this process keeps anything of the blocks. */
   forget: (blocks: string[]) => Promise<void>;
@@ -57,21 +63,24 @@ export interface DeletionsDone {
 }
 
 /** A tenant may have so many deleted traces. */
-const DELETED_MAX = 10_000;
+export const DELETED_MAX = 10_000;
 /** So many of a tenant are looked after at a time, the oldest first. */
-const PENDING_MAX = 100;
+export const PENDING_MAX = 100;
 /** Spans that come later do not have blocks cut for them. */
 const FLUSHED_MS = 60_000;
 const FORGET_EVERY_MS = 60_000;
 /** After a look that found something in the way, or that somebody else was at it. */
 const RETRY_MS = 1000;
-const BLOCKED_RETRY_MS = 15_000;
+/** What is not in the bucket is forgotten here only if it is older than this: who reads the bucket may be late. */
+const FORGOTTEN_MS_MIN = 60_000;
 
 export class Deletions {
   readonly #catalog: BlockCatalog;
   readonly #options: DeletionOptions;
   /** Pending traces by `<tenant>/<id>`. */
   readonly #looks = new Map<string, Look>();
+  /** Those of them that are known to be here. */
+  readonly #held = new Set<string>();
   #worker: Worker | undefined;
   #ticking: Promise<void> | undefined;
   #forgotMs = 0;
@@ -103,6 +112,33 @@ export class Deletions {
     return this.state(tenant, id)!;
   }
 
+  /** Hides the traces that the bucket says are deleted, and no others; what was there at `readMs` is in them. */
+  async mirror(tenant: string, traces: readonly { id: string; deletedMs: number }[], readMs: number): Promise<void> {
+    const folder = this.#catalog.deletedFolder(tenant);
+    const hidden = new Set(listDeleted(folder).hidden);
+    const fresh = traces.filter(({ id }) => !hidden.has(id));
+    for (const each of fresh) await writeDeleted(folder, { ...each, logs: undefined, erasedMs: undefined });
+    this.#catalog.refreshDeleted(tenant);
+    for (const each of fresh) await writeDeleted(folder, { ...each, logs: this.#logs(), erasedMs: undefined });
+    for (const { id } of traces) hidden.delete(id);
+    const keptMs = Math.max(this.#options.keepMs, FORGOTTEN_MS_MIN);
+    for (const { id, deletedMs } of readAllDeleted(folder, [...hidden]))
+      if (deletedMs + keptMs < readMs) await forgetDeleted(folder, id);
+    this.#catalog.refreshDeleted(tenant);
+    if (fresh.length > 0) this.#tickSoon();
+  }
+
+  /** What this folder may hold of a tenant's deleted traces: in a log, in memory or in a block. */
+  holdings(tenant: string): Record<string, Holding> {
+    const pending = new Set(this.#catalog.pendingDeletions(tenant));
+    return Object.fromEntries(
+      this.#catalog.deleted(tenant).ids.map((id) => {
+        if (!pending.has(id)) return [id, 'clear'];
+        return [id, this.#held.has(`${tenant}/${id}`) ? 'holds' : 'unsure'];
+      }),
+    );
+  }
+
   /** undefined: nobody has asked for it, or it is forgotten. */
   state(tenant: string, id: string): DeletionState | undefined {
     const deleted = readDeleted(this.#catalog.deletedFolder(tenant), id);
@@ -130,7 +166,10 @@ export class Deletions {
 
   /** Spans of the traces were in memory, and are in no block: the log has them. */
   async noteLate(tenant: string, ids: string[], log: LogFiles): Promise<void> {
-    for (const id of ids) await noteLate(this.#catalog.deletedFolder(tenant), id, log);
+    for (const id of ids) {
+      this.#held.add(`${tenant}/${id}`);
+      await noteLate(this.#catalog.deletedFolder(tenant), id, log);
+    }
   }
 
   /** To be called every second or so. */
@@ -168,7 +207,7 @@ export class Deletions {
 
   async #tick(): Promise<void> {
     const nowMs = Date.now();
-    if (nowMs - this.#forgotMs > FORGET_EVERY_MS) {
+    if (!this.#options.isOnTheWay && nowMs - this.#forgotMs > FORGET_EVERY_MS) {
       this.#forgotMs = nowMs;
       for (const tenant of this.#catalog.tenants()) await this.#forgetOld(tenant, nowMs);
     }
@@ -210,10 +249,9 @@ export class Deletions {
     const key = `${tenant}/${deleted.id}`;
     const look = this.#looks.get(key) ?? { left: [], isFirst: true, isOutOfLogs: false, dueMs: 0 };
     this.#looks.set(key, look);
-    look.isOutOfLogs =
-      deleted.logs !== undefined &&
-      logsWith(there, deleted.logs).length === 0 &&
-      this.#options.stores().every((store) => store.holds(tenant, new TraceIds([deleted.id])).length === 0);
+    const isHeld = this.#options.stores().some((store) => store.holds(tenant, new TraceIds([deleted.id])).length > 0);
+    if (isHeld) this.#held.add(key);
+    look.isOutOfLogs = !isHeld && deleted.logs !== undefined && logsWith(there, deleted.logs).length === 0;
     // The first look is for those who wait; the one that counts comes when no log holds it any more.
     return nowMs >= look.dueMs && (look.isFirst || look.isOutOfLogs);
   }
@@ -227,7 +265,11 @@ export class Deletions {
         if (look.isOutOfLogs) outOfLogs.add(`${tenant}/${id}`);
       }
     const worker = new Worker(new URL('./eraser-thread.ts', import.meta.url), {
-      workerData: { ...this.#options.work!, tenants } satisfies EraserWork,
+      workerData: {
+        ...this.#options.work!,
+        tenants,
+        isOnTheWay: this.#options.isOnTheWay,
+      } satisfies EraserWork,
     });
     this.#worker = worker;
     const ends: Promise<void>[] = [];
@@ -254,13 +296,16 @@ export class Deletions {
       if (look === undefined || deleted === undefined) continue;
       look.isFirst = false;
       look.left = erased.left;
-      if (erased.left.length > 0) look.dueMs = Date.now() + BLOCKED_RETRY_MS;
+      if (erased.left.length > 0) look.dueMs = Date.now() + this.#options.blockedRetryMs;
+      const isFound = erased.found.includes(id);
+      if (isFound) this.#held.add(`${tenant}/${id}`);
       // Who cut it without knowing may have more of it in the log.
-      if (deleted.logs === undefined || erased.found.includes(id))
+      if (deleted.logs === undefined || (isFound && !this.#options.isOnTheWay))
         await writeDeleted(folder, { ...deleted, logs: this.#logs() });
       else if (erased.left.length === 0 && outOfLogs.has(`${tenant}/${id}`)) {
         await noteErased(folder, deleted, Date.now());
         this.#looks.delete(`${tenant}/${id}`);
+        this.#held.delete(`${tenant}/${id}`);
         this.#done.erased++;
       }
     }
@@ -289,6 +334,6 @@ interface Look {
   dueMs: number;
 }
 
-function nothingDone(): DeletionsDone {
+export function nothingDone(): DeletionsDone {
   return { asked: 0, erased: 0, blocksRewritten: 0, spansErased: 0 };
 }

@@ -1,4 +1,7 @@
-/** The eraser thread: writes blocks of a folder again without traces that are to be gone, and ends. */
+/**
+ * The eraser thread: writes blocks of a folder again without traces that are to be gone, and ends. Blocks that are on their way to a
+ * bucket it only looks into: there they are written again.
+ */
 import path from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog } from '../block/catalog.ts';
@@ -10,6 +13,7 @@ import { checkSpace, type FolderWork, LEASE_MS, lowerPriority, pauses, REWRITE_B
 
 export interface EraserWork extends FolderWork {
   tenants: { tenant: string; ids: string[]; deletedMs: number }[];
+  isOnTheWay: boolean;
 }
 
 export type FromEraser = { type: 'erased'; tenant: string; ids: string[]; erased: Erased };
@@ -25,6 +29,7 @@ if (lock !== undefined) {
       const erased = await eraseInFolder(catalog, tenant, new TraceIds(ids), {
         ...work,
         deletedMs,
+        isOnTheWay: work.isOnTheWay,
         nowMs: Date.now(),
         bounds: REWRITE_BOUNDS,
         pause: pauses(),

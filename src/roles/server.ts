@@ -50,6 +50,7 @@ import type { LateRetentionDone } from './late-retention.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, liveTracesMax, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
+import type { BucketStats } from './bucket-thread.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
 import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
@@ -105,6 +106,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const guard = openGuard(config, log, metrics, answerNotFound);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
   let last: WriterStats | undefined;
+  let lastOfBucket: BucketStats | undefined;
   let levels = { liveTraces: new Map<string, number>(), blocks: new Map<string, number>() };
   let spansSinceTold = 0;
 
@@ -155,6 +157,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       retention: remote ? undefined : retention,
       compaction: remote ? undefined : compaction,
       erases: retention !== undefined && !remote,
+      isOnTheWay: remote,
       deletedKeptMs: config.vivace.deletedTracesKeptMs,
       rules: retention === undefined || remote ? undefined : rules,
       rulesCycleMs: Math.max(100, config.backendWorker.compaction.compactionCycleMs),
@@ -177,13 +180,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ? startBucket(
         bucketSettings(config, {
           ...{ instance, walDirectory: wal, blocksDirectory: blocks, retention },
-          compaction: compaction && { ...compaction, work: { pageRows: PAGE_ROWS, createdBy } },
+          ...{ work: { pageRows: PAGE_ROWS, createdBy }, compaction },
         }),
         {
           onStats(stats) {
             metrics.bucket(stats);
             for (const done of stats.retention) countRetention(done);
             if (stats.compaction !== undefined) countCompaction(stats.compaction);
+            if (stats.deletions !== undefined) countDeletions(stats.deletions);
+            lastOfBucket = stats;
           },
           onLog: (level, message, fields) => log.log(level, message, fields),
           onGone(error) {
@@ -344,16 +349,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       (config.vivace.deleteTraces === 'authenticated' && guard !== undefined)) && {
       deletions: {
         async delete(tenant, traceId) {
-          if (remote)
-            throw new VivaceError(
-              'invalid',
-              'cannot delete traces that are kept in a bucket, only those on a local disk',
-            );
-          const state = await writer.deleteTrace(tenant, traceId);
+          const state = await (bucket ?? writer).deleteTrace(tenant, traceId);
           log.log('info', 'a trace is deleted', { tenant, trace: traceId });
           return state;
         },
-        states: writer.deletedTraces,
+        states: (bucket ?? writer).deletedTraces,
       },
     }),
   };
@@ -447,7 +447,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     liveBytes: () => new Map([['', last?.liveBytes ?? 0]]),
     blocks: () => levels.blocks,
     damagedBlocks: () => last?.damagedBlocks ?? new Map(),
-    pendingDeletions: () => last?.pendingDeletions ?? new Map(),
+    pendingDeletions: () => (lastOfBucket ?? last)?.pendingDeletions ?? new Map(),
     logBytes: () => last?.logBytes ?? 0,
     logSegments: () => last?.logSegments ?? 0,
     queriesWaiting: () => admission.waiting(),
@@ -589,7 +589,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await Promise.all([datagrams?.close(), ...listeners.map((listener) => listener.close(graceMs))]);
       const cut = await writer.close();
       if (!cut) log.log('error', 'not everything could be cut to blocks; the log keeps it for the next start', {});
-      if (bucket !== undefined && !(await bucket.close(graceMs, cut && config.ingester.ack === 'storage')))
+      if (
+        bucket !== undefined &&
+        !(await bucket.close(graceMs, { isCut: cut, removeLog: cut && config.ingester.ack === 'storage' }))
+      )
         log.log('error', 'not every block could be uploaded; their folder keeps them for the next start', {});
       await readers.close();
       peers?.close();

@@ -41,8 +41,9 @@ export interface WriterSettings {
   /** undefined: this process looks for no traces that were kept long enough. */
   rules: RulesByTenant | undefined;
   rulesCycleMs: number;
-  /** Whether blocks in the folder are written again without deleted traces. */
+  /** Whether blocks in the folder are written again without deleted traces: never where they go to a bucket. */
   erases: boolean;
+  isOnTheWay: boolean;
   /** How long a trace stays hidden of which nothing is left. */
   deletedKeptMs: number;
 }

@@ -30,7 +30,7 @@ import { ReceivedCounts } from './received-counts.ts';
 import { Compaction } from './compaction.ts';
 import { Deletions, type DeletionState } from './deletions.ts';
 import { LateRetention } from './late-retention.ts';
-import type { ChangedBlocks, FromWriterToBucket } from './bucket-thread.ts';
+import type { ChangedBlocks, FromWriterToBucket, HiddenTraces } from './bucket-thread.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
 import type {
@@ -44,6 +44,8 @@ import type {
   LeaseAnswer,
 } from './writer-messages.ts';
 
+/** Between two looks for deleted traces that found something in the way. */
+const BLOCKED_RETRY_MS = 15_000;
 /** Levels of so many tenants are told at longer intervals. */
 const MANY_TENANTS = 2000;
 const MANY_LEVELS_MS = 10_000;
@@ -62,7 +64,9 @@ const compaction =
 const deletions = new Deletions(catalog, {
   walDirectory: settings.walDirectory,
   keepMs: settings.deletedKeptMs,
-  work: settings.erases ? { pageRows, createdBy, fsync, blocksDirectory } : undefined,
+  work: settings.erases || settings.isOnTheWay ? { pageRows, createdBy, fsync, blocksDirectory } : undefined,
+  isOnTheWay: settings.isOnTheWay,
+  blockedRetryMs: settings.isOnTheWay ? Math.min(BLOCKED_RETRY_MS, settings.blocklistPollMs) : BLOCKED_RETRY_MS,
   stores: () => stores,
   forget,
   onProblem: (message) => log('error', message, {}),
@@ -75,6 +79,8 @@ let bucket: MessagePort | undefined;
 /** The bucket as the log has it, once its thread is connected. */
 const logObjects = Promise.withResolvers<AskedLogObjects>();
 let objectLogs: ObjectLogs | undefined;
+/** What the bucket thread was told that this folder holds of deleted traces, by tenant. */
+const toldHoldings = new Map<string, string>();
 let own: { store: LiveStore; log: LocalLog | ObjectLog; directory: string } | undefined;
 const leases = new Map<number, { store: LiveStore; lease: number }[]>();
 const readers = new Set<MessagePort>();
@@ -119,6 +125,7 @@ async function start(): Promise<void> {
   every(1000, () => {
     for (const store of stores) store.tick();
     deletions.tick();
+    tellHoldings();
     sendStats();
   });
   every(Math.min(settings.blocklistPollMs, 5000), () => void refreshCatalog());
@@ -261,14 +268,40 @@ async function openObjectLog(instance: string, directory: string): Promise<Objec
 /** Takes in which blocks come and go in the bucket. */
 function serveBucket(port: MessagePort): void {
   const objects = askLogObjects(port);
-  port.on('message', (message: ChangedBlocks | LogAnswer) => {
-    if ('type' in message) return objects.onAnswer(message);
+  port.on('message', (message: ChangedBlocks | HiddenTraces | LogAnswer) => {
+    if ('type' in message) return message.type === 'hide' ? void hide(message) : objects.onAnswer(message);
     const { id, tenant, added, removed, asOfMs } = message;
     for (const { blockID } of added) objectLogs?.uploaded(blockID);
     catalog.changeRemote(tenant, added, removed, asOfMs);
+    // What they were replaced for may stand in caches.
+    if (removed.length > 0 && catalog.deleted(tenant).ids.length > 0) void forget(removed);
     tellBucket({ type: 'known', id });
   });
   logObjects.resolve(objects);
+}
+
+/** Hides what the bucket says is deleted. */
+async function hide({ id, tenant, traces, readMs }: HiddenTraces): Promise<void> {
+  try {
+    await deletions.mirror(tenant, traces, readMs);
+    tellBucket({ type: 'known', id });
+    tellHoldings();
+  } catch (error) {
+    tellBucket({ type: 'known', id, error: `cannot note deleted traces: ${messageOf(error)}` });
+  }
+}
+
+/** Tells the bucket thread what this folder holds of deleted traces, where that has changed. */
+function tellHoldings(): void {
+  if (!settings.isOnTheWay) return;
+  for (const tenant of catalog.tenants()) {
+    if (catalog.deleted(tenant).ids.length === 0 && !toldHoldings.has(tenant)) continue;
+    const holdings = deletions.holdings(tenant);
+    const text = JSON.stringify(holdings);
+    if (text === toldHoldings.get(tenant)) continue;
+    toldHoldings.set(tenant, text);
+    tellBucket({ type: 'holdings', tenant, holdings });
+  }
 }
 
 /** Answers that become ready in one turn go in one message. */
@@ -566,11 +599,12 @@ function sendStats(): void {
   for (const tenant of catalog.tenants()) {
     const damaged = catalog.damaged(tenant).length;
     if (damaged > 0) stats.damagedBlocks.set(tenant, damaged);
-    const pending = catalog.pendingDeletions(tenant).length;
+    const pending = settings.isOnTheWay ? 0 : catalog.pendingDeletions(tenant).length;
     if (pending > 0) stats.pendingDeletions.set(tenant, pending);
   }
   stats.compaction = compaction?.take();
-  stats.deletions = deletions.take();
+  // With a bucket, what counts is what is left there.
+  if (!settings.isOnTheWay) stats.deletions = deletions.take();
   stats.lateRetention = late.take();
   send({ type: 'stats', stats });
   stats = emptyStats();

@@ -138,3 +138,21 @@ test('without room nothing is kept', async () => {
     ['a', 7, 1000],
   ]);
 });
+
+test('what is forgotten is read anew, and its bytes are gone from the file', async () => {
+  const { cache, asked } = cacheOf(8);
+  for (const key of ['a/x/data', 'a/x/traces', 'b/x/data']) await cache.range(key, SIZE, 0, CHUNK_BYTES);
+  const { file, places } = cache.shared('a/x/data', SIZE)!;
+  const slot = places[0] - 1;
+  cache.forget('a/x/', true);
+  assert.equal(readShared({ file, places, used: new Uint8Array(8) }, 0, 10), undefined);
+  const bytes = Buffer.alloc(CHUNK_BYTES);
+  fs.readSync(file, bytes, 0, CHUNK_BYTES, slot * CHUNK_BYTES);
+  assert.ok(bytes.every((byte) => byte === 0));
+  asked.length = 0;
+  for (const key of ['b/x/data', 'a/x/data', 'a/x/traces']) check(key, 0, await cache.range(key, SIZE, 0, CHUNK_BYTES));
+  assert.deepEqual(
+    asked.map(([key]) => key),
+    ['a/x/data', 'a/x/traces'],
+  );
+});

@@ -155,6 +155,18 @@ export class RangeCache {
     }
   }
 
+  /** Objects whose keys begin so will not be asked for any more. `isWiped`: no byte of them is to stay. */
+  forget(prefix: string, isWiped: boolean): void {
+    for (const [name, kept] of this.#chunks) {
+      if (!kept.key.startsWith(prefix)) continue;
+      this.#chunks.delete(name);
+      this.#tell(kept, 0);
+      if (isWiped) this.#wipe(kept);
+      this.#free.push(kept.slot);
+    }
+    for (const key of [...this.#places.keys()]) if (key.startsWith(prefix)) this.#places.delete(key);
+  }
+
   /** For `readShared`, as long as the object is asked for; undefined when nothing is kept at all. */
   shared(key: string, size: number): SharedChunks | undefined {
     if (this.#file === undefined) return undefined;
@@ -237,6 +249,14 @@ export class RangeCache {
       this.#chunks.set(name, kept);
     }
     throw new Error('no slot is in use');
+  }
+
+  #wipe({ slot, length }: Kept): void {
+    try {
+      fs.writeSync(this.#file!, new Uint8Array(length), 0, length, slot * CHUNK_BYTES);
+    } catch {
+      // A full disk lets the slot be what it is until it is used again.
+    }
   }
 
   #tell({ key, chunk }: Kept, slot: number): void {

@@ -48,6 +48,12 @@ export const vivace = section('vivace.Config', {
   deleted_traces_kept: active(
     duration('24h', 'how long a deleted trace of which nothing is left stays hidden, in case spans of it still come'),
   ),
+  compaction_lease: active(
+    duration(
+      '1m',
+      'with a bucket: who writes blocks of a tenant again and is silent for so long (at least 1s) is taken for dead; the same in all processes',
+    ),
+  ),
   log_bytes: active(
     uint(
       8_589_934_592,
