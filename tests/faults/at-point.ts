@@ -159,6 +159,7 @@ function flagsOf(point: Point, directory: string): string[] {
     '--multitenancy.enabled=true',
     '--storage.trace.blocklist-poll=200ms',
     '--compactor.compaction.compaction-cycle=100ms',
+    '--vivace.compaction-lease=2s',
   ];
   if (point.work === 'cut') flags.push('--compactor.disabled=true');
   // Others learn by polling what was merged; until then they need the old blocks.

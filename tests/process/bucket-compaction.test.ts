@@ -5,30 +5,27 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { BUCKET_MERGE_POINTS } from '../../src/compact/bucket-merge.ts';
 import { type Fault, faultProxy } from '../contract/fault-proxy.fixture.ts';
-import { type S3Server, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
-import { type Cleanup, type Server, type StartOptions, startServer, temporaryFolder, until } from './server.fixture.ts';
+import { testBuckets } from './bucket-servers.fixture.ts';
+import { type Cleanup, type Server, type StartOptions, startServer, until } from './server.fixture.ts';
 import { ask, makeBatch, post, random, randomId, spansOf } from './spans.fixture.ts';
 
-const file: Cleanup = { after: (work) => after(work) };
-const program = await s3Program();
-const skip = 'missing' in program ? program.missing : undefined;
-const s3 = 'file' in program ? await startS3Server(file, program.file, []) : undefined;
+const buckets = await testBuckets('merged');
+const { skip } = buckets;
 
 const PACE = [
-  '--storage.trace.blocklist-poll=300ms',
-  '--live-store.flush-check-period=100ms',
   '--live-store.complete-block-timeout=500ms',
-  '--querier.frontend-worker.frontend-address=127.0.0.1:1',
   '--compactor.compaction.compaction-cycle=100ms',
   '--compactor.compaction.compacted-block-retention=3s',
 ];
+const over = (t: Cleanup, bucket: string, flags: string[] = [], endpoint?: string): StartOptions =>
+  buckets.over(t, bucket, [...PACE, ...flags], endpoint);
 
 describe('blocks of a bucket are merged', { skip }, () => {
   test('by two processes at once, level by level, before the eyes of others', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const writer = await startServer(t, over(t, bucket, ['--compactor.disabled=true']));
     const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
     const sent = new Map<string, string[]>();
@@ -52,8 +49,8 @@ describe('blocks of a bucket are merged', { skip }, () => {
   });
 
   test('while a quarter of all requests fails', async (t) => {
-    const bucket = makeBucket();
-    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const bucket = buckets.make();
+    const proxy = await faultProxy(t, buckets.server.endpoint);
     const next = random(77);
     const faults: Fault[] = ['slow-down', 'error', 'reset', 'lost-answer', 'truncate'];
     let bad = 0;
@@ -74,7 +71,7 @@ describe('blocks of a bucket are merged', { skip }, () => {
 
   for (const point of [...BUCKET_MERGE_POINTS, 'marked'])
     test(`killed when it has reached "${point}": another one goes on`, async (t) => {
-      const bucket = makeBucket();
+      const bucket = buckets.make();
       const off = ['--compactor.disabled=true'];
       const reader = await startServer(t, over(t, bucket, off));
       const first = await startServer(t, { ...over(t, bucket), env: { VIVACE_KILL_AT: `bucket compaction ${point}` } });
@@ -161,39 +158,11 @@ async function metric(server: Server, name: string): Promise<number> {
   );
 }
 
-let buckets = 0;
-function makeBucket(): string {
-  const bucket = `merged-${++buckets}`;
-  fs.mkdirSync(root(bucket));
-  return bucket;
-}
-
-function root(bucket: string): string {
-  return path.join((s3 as S3Server).root, 'buckets', bucket);
-}
-
-function over(t: Cleanup, bucket: string, flags: string[] = [], endpoint = (s3 as S3Server).endpoint): StartOptions {
-  const { accessKey, secretKey } = s3 as S3Server;
-  return {
-    directory: temporaryFolder(t, 'merging'),
-    flags: [
-      '--storage.trace.backend=s3',
-      `--storage.trace.s3.bucket=${bucket}`,
-      `--storage.trace.s3.endpoint=${endpoint}`,
-      `--storage.trace.s3.access-key=${accessKey}`,
-      `--storage.trace.s3.secret-key=${secretKey}`,
-      '--storage.trace.s3.insecure=true',
-      ...PACE,
-      ...flags,
-    ],
-  };
-}
-
 /** How often the blocks that are in lists were merged. */
 function levels(bucket: string): number[] {
-  return fs.globSync('*/*/meta.json', { cwd: root(bucket) }).flatMap((meta) => {
+  return buckets.glob(bucket, '*/*/meta.json').flatMap((meta) => {
     try {
-      return [JSON.parse(fs.readFileSync(path.join(root(bucket), meta), 'utf8')).compactionLevel as number];
+      return [JSON.parse(fs.readFileSync(meta, 'utf8')).compactionLevel as number];
     } catch {
       return [];
     }
@@ -202,8 +171,5 @@ function levels(bucket: string): number[] {
 
 /** Blocks of which anything is there. */
 function blockFolders(bucket: string): string[] {
-  return fs
-    .globSync('*/*/*', { cwd: root(bucket) })
-    .map((name) => path.dirname(name))
-    .filter((name, i, all) => all.indexOf(name) === i);
+  return [...new Set(buckets.glob(bucket, '*/*/*').map((name) => path.dirname(name)))];
 }

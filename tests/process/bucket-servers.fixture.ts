@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { after } from 'node:test';
-import { s3Program, type S3Server, startS3Server } from '../contract/s3-server.fixture.ts';
+import { s3Flags, s3Program, type S3Server, startS3Server } from '../contract/s3-server.fixture.ts';
 import { type Cleanup, type StartOptions, temporaryFolder } from './server.fixture.ts';
 
 /** Flags that make a test short: polls, looks into folders and leases; a server reaches no others. */
@@ -51,16 +51,7 @@ export async function testBuckets(name: string): Promise<TestBuckets> {
     over(t, bucket, flags = [], endpoint = started!.endpoint) {
       return {
         directory: temporaryFolder(t, name),
-        flags: [
-          '--storage.trace.backend=s3',
-          `--storage.trace.s3.bucket=${bucket}`,
-          `--storage.trace.s3.endpoint=${endpoint}`,
-          `--storage.trace.s3.access-key=${started!.accessKey}`,
-          `--storage.trace.s3.secret-key=${started!.secretKey}`,
-          '--storage.trace.s3.insecure=true',
-          ...PACE,
-          ...flags,
-        ],
+        flags: [...s3Flags(started!, bucket, { endpoint }), ...PACE, ...flags],
       };
     },
     glob: (bucket, pattern) => fs.globSync(pattern, { cwd: root(bucket) }).map((name) => path.join(root(bucket), name)),

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { UPLOAD_POINTS } from '../../src/block/upload.ts';
 import { azureProgram, startAzureServer } from '../contract/azure-server.fixture.ts';
 import { memcachedProgram, startMemcached } from '../contract/cache-servers.fixture.ts';
 import { faultProxy } from '../contract/fault-proxy.fixture.ts';
 import { gcsProgram, startGcsServer } from '../contract/gcs-server.fixture.ts';
-import { type S3Server, s3Flags, s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
+import { PACE, testBuckets } from './bucket-servers.fixture.ts';
 import {
   type Cleanup,
   becomesReady,
@@ -20,9 +20,8 @@ import {
 } from './server.fixture.ts';
 import { ask, type Batch, makeBatch, post, random, spansOf } from './spans.fixture.ts';
 
-const file: Cleanup = { after: (work) => after(work) };
-const program = await s3Program();
-const skip = 'missing' in program ? program.missing : undefined;
+const buckets = await testBuckets('bucket');
+const { skip, over, root } = buckets;
 const next = random(20);
 const azurite = await azureProgram();
 const noAzure = 'missing' in azurite ? azurite.missing : undefined;
@@ -30,18 +29,10 @@ const fakeGcs = await gcsProgram();
 const noGcs = 'missing' in fakeGcs ? fakeGcs.missing : undefined;
 const memcached = memcachedProgram();
 const noMemcached = 'missing' in memcached ? memcached.missing : undefined;
-const s3 = 'file' in program ? await startS3Server(file, program.file, []) : undefined;
-
-/** Flags that make a test short. */
-const PACE = [
-  '--storage.trace.blocklist-poll=300ms',
-  '--live-store.flush-check-period=100ms',
-  '--querier.frontend-worker.frontend-address=127.0.0.1:1',
-];
 
 describe('blocks in a bucket', { skip }, () => {
   test('a block is uploaded, and other processes find its spans after a poll', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const writer = await startServer(t, over(t, bucket));
     const reader = await startServer(t, { ...over(t, bucket), target: 'querier' });
     const other = await startServer(t, over(t, bucket));
@@ -68,7 +59,7 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('the local copy goes when its time is over, and nobody misses it', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const options = over(t, bucket, ['--live-store.complete-block-timeout=100ms']);
     const server = await startServer(t, options);
     const batch = await send(server);
@@ -87,7 +78,7 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('a process that is stopped uploads what is left', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const server = await startServer(t, over(t, bucket));
     const batch = await send(server);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
@@ -98,7 +89,7 @@ describe('blocks in a bucket', { skip }, () => {
 
   for (const point of [...UPLOAD_POINTS, 'removed'])
     test(`killed when an upload has reached "${point}", and started again: every span once`, async (t) => {
-      const bucket = makeBucket();
+      const bucket = buckets.make();
       const options = over(t, bucket, ['--live-store.complete-block-timeout=100ms']);
       const server = await startServer(t, { ...options, env: { VIVACE_KILL_AT: `upload ${point}` } });
       const batch = await send(server);
@@ -117,7 +108,7 @@ describe('blocks in a bucket', { skip }, () => {
     });
 
   test('a bucket that is not there delays nobody who sends, and gets its blocks when it is', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const missing = `${bucket}-later`;
     const options = over(t, missing);
     const server = await startServer(t, options);
@@ -139,8 +130,8 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('a bucket that fails altogether while it is asked is told as such, and forgotten when it is back', async (t) => {
-    const bucket = makeBucket();
-    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const bucket = buckets.make();
+    const proxy = await faultProxy(t, buckets.server.endpoint);
     const server = await startServer(t, over(t, bucket));
     const batch = await send(server);
     await server.stop();
@@ -160,11 +151,11 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('while the bucket fails, what is on this machine is found, and the answer says what it lacks', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const writer = await startServer(t, over(t, bucket));
     const old = await send(writer);
     await writer.stop();
-    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const proxy = await faultProxy(t, buckets.server.endpoint);
     const server = await startServer(t, over(t, bucket, ['--storage.trace.s3.retry-max-attempts=1'], proxy.endpoint));
     await until('the block is listed', async () =>
       /tempodb_blocklist_length\{.*\} 1/.test((await ask(`${server.url}/metrics`)).body.toString()),
@@ -204,8 +195,8 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('a trace is asked for only where it may be: a few requests, however many blocks', async (t) => {
-    const bucket = makeBucket();
-    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const bucket = buckets.make();
+    const proxy = await faultProxy(t, buckets.server.endpoint);
     let reads: string[] = [];
     proxy.decide = ({ url = '' }) => {
       if (/\/(?:data\.parquet|traces|trace-filters)/.test(url)) reads.push(url);
@@ -243,7 +234,7 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('processes share what they read in memcached, and miss nothing without it', { skip: noMemcached }, async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const cache = await startMemcached(t, 'file' in memcached ? memcached.file : '');
     const flags = [
       '--storage.trace.cache=memcached',
@@ -269,7 +260,7 @@ describe('blocks in a bucket', { skip }, () => {
   });
 
   test('what is deleted from the bucket is missed by nobody after a poll', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const options = over(t, bucket);
     const server = await startServer(t, options);
     const batch = await send(server);
@@ -325,7 +316,7 @@ describe('a log in the bucket', { skip }, () => {
   const flags = ['--ingester.ack=storage'];
 
   test('what is acknowledged outlives the machine and all that was on its disk, once', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const options = over(t, bucket, flags);
     const server = await startServer(t, options);
     const batches = [await send(server)];
@@ -359,8 +350,8 @@ describe('a log in the bucket', { skip }, () => {
   });
 
   test('no answer says that spans are safe which the bucket has refused', async (t) => {
-    const bucket = makeBucket();
-    const proxy = await faultProxy(t, (s3 as S3Server).endpoint);
+    const bucket = buckets.make();
+    const proxy = await faultProxy(t, buckets.server.endpoint);
     const options = over(t, bucket, [...flags, '--storage.trace.s3.retry-max-attempts=1'], proxy.endpoint);
     const server = await startServer(t, options);
     const first = await send(server);
@@ -377,7 +368,7 @@ describe('a log in the bucket', { skip }, () => {
   });
 
   test('a process that is stopped leaves blocks and no log', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const server = await startServer(t, over(t, bucket, flags));
     const batch = await send(server);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
@@ -387,7 +378,7 @@ describe('a log in the bucket', { skip }, () => {
   });
 
   test('objects leave the log when their spans are in blocks of the bucket', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const server = await startServer(t, over(t, bucket, flags));
     const batch = await send(server);
     await ask(`${server.url}/flush`);
@@ -397,7 +388,7 @@ describe('a log in the bucket', { skip }, () => {
   });
 
   test('a process whose log was taken over while it seemed dead ends, and does not go on beside the other', async (t) => {
-    const bucket = makeBucket();
+    const bucket = buckets.make();
     const server = await startServer(t, over(t, bucket, flags));
     const batch = await send(server);
     process.kill(server.pid, 'SIGSTOP');
@@ -433,28 +424,7 @@ function silentForMinutes(bucket: string): void {
   for (const key of logOf(bucket)) fs.utimesSync(path.join(root(bucket), key), then, then);
 }
 
-let buckets = 0;
-function makeBucket(): string {
-  const bucket = `bucket-${++buckets}`;
-  fs.mkdirSync(root(bucket));
-  return bucket;
-}
-
-function root(bucket: string): string {
-  return path.join((s3 as S3Server).root, 'buckets', bucket);
-}
-
-/** A process with a data folder of its own over the bucket. */
-function over(t: Cleanup, bucket: string, flags: string[] = [], endpoint = (s3 as S3Server).endpoint): StartOptions {
-  return {
-    directory: temporaryFolder(t),
-    flags: [...s3Flags(s3 as S3Server, bucket, { endpoint }), ...PACE, ...flags],
-  };
-}
-
-function metas(bucket: string): string[] {
-  return fs.globSync('*/*/meta.json', { cwd: root(bucket) }).map((each) => path.join(root(bucket), each));
-}
+const metas = (bucket: string): string[] => buckets.glob(bucket, '*/*/meta.json');
 
 function localBlocks({ directory }: StartOptions): string[] {
   return fs.globSync('data/wal/blocks/*/*', { cwd: directory });
