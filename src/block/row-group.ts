@@ -41,6 +41,7 @@ import {
   valuesBytes,
 } from './page-values.ts';
 import type { AttributeType, Column, ColumnOptions, Part, RowRange, Segment, Space, Want } from './segment.ts';
+import { SomeRows } from './some-rows.ts';
 import type { BlockSource, ByteRange, ReadBytes } from './source.ts';
 import { bytesOfLines, readTraceIds, readTraces, type TraceLines } from './traces-file.ts';
 
@@ -413,23 +414,35 @@ export class RowGroup implements Segment {
     { rows, distances = false }: ColumnOptions,
   ): Generator<Part> {
     const chunk = this.#chunk(index);
-    const wantedOf = rows && chunk.maxRepetition === 0 ? this.#rowsIn(index, rows) : undefined;
     const scratch = this.#takeScratch();
+    const some = rows && chunk.maxRepetition === 0 ? this.#someRows(index, rows, values, scratch) : undefined;
     try {
       let children = childrenBefore;
       for (const page of this.#bytesOfPages(index, pages, read, scratch)) {
-        const decoded = decodePage(page.bytes, chunk, scratch.page, {
-          ...page.options,
-          wanted: wantedOf?.(page.number),
-          distances,
-        });
+        if (some !== undefined) {
+          const before = some.turnTo(page.number);
+          if (before !== undefined) yield before;
+          if (some.pick(page.bytes, page.options)) continue;
+          const rest = some.take();
+          if (rest !== undefined) yield rest;
+        }
+        const decoded = decodePage(page.bytes, chunk, scratch.page, { ...page.options, distances });
         const part = this.#partOf(index, page.number, decoded, children, scratch, values);
         children += part.rows;
         yield part;
       }
+      const rest = some?.take();
+      if (rest !== undefined) yield rest;
     } finally {
       this.#caches.scratches.push(scratch);
     }
+  }
+
+  #someRows(index: number, rows: Uint32Array, values: Values | undefined, scratch: DecodeScratch): SomeRows {
+    const { firstRows } = this.#offsets(index);
+    const kind = this.#columns.kindOf(index);
+    const isText = kind === 'string' || kind === 'any';
+    return new SomeRows(this.#chunk(index), firstRows, this.rows, rows, isText ? undefined : values, scratch);
   }
 
   /** Sets the bits of the rows of these pages whose code is wanted. */
@@ -567,8 +580,6 @@ export class RowGroup implements Segment {
     let present = decoded.definition;
     if (list) ({ rows, present } = childLevels(decoded));
     const part: Part = { first, rows, count: decoded.count, ...(present && { present }) };
-    // Only some of the rows.
-    if (decoded.at !== undefined) part.at = decoded.at.map((row) => first + row);
     const kind = this.#columns.kindOf(index);
     if (kind === 'string' || kind === 'any') {
       if (decoded.codes !== undefined) part.codes = decoded.codes;

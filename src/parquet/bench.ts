@@ -87,7 +87,7 @@ function benchCodes(): void {
       return bits;
     });
     measure(`few codes, ${shape}`, count, () => {
-      codesAt(bytes, 0, bytes.length, width, FEW, FEW.length, fewCodes);
+      codesAt(bytes, 0, bytes.length, width, FEW, FEW.length, fewCodes, 0);
       return bytesOf(fewCodes);
     });
     measure(`decode runs, ${shape}`, count, () => {
@@ -153,7 +153,7 @@ function benchDelta(): void {
       return new Uint8Array(distances.buffer, 0, 8 * count);
     });
   measure('few of delta int64, 34 bits', 4000, () => {
-    decodeDeltaInt64At(written(wide), viewOf(written(wide)), 0, wide.length, count, FEW, few);
+    decodeDeltaInt64At(written(wide), viewOf(written(wide)), 0, wide.length, count, FEW, FEW.length, few, 0);
     return bytesOf(few);
   });
   measure('decode delta int64', count, () => {

@@ -17,6 +17,9 @@ const MINIBLOCK_VALUES_MAX = 128;
  */
 const EXACT = 2 ** 51;
 
+/** No distance from a number with a smaller high word than this leads out of 64 bits. */
+const HIGH_MAX = 2 ** 31 - 2 ** 22;
+
 /** The first value, as words. */
 export interface FirstValue {
   low: number;
@@ -38,6 +41,8 @@ export function decodeDeltaDistances(
 ): FirstValue | undefined {
   const input = openDelta(bytes, view, from, to, count);
   if (input.miniblockValues > MINIBLOCK_VALUES_MAX) return undefined;
+  // Differences are modulo 2^64: the least number may stand next to the greatest.
+  if (Math.abs(input.high) > HIGH_MAX) return undefined;
   const first = { low: input.low, high: input.high };
   out[0] = 0;
   for (let done = 1, sum = 0; done < count; ) {
@@ -56,8 +61,8 @@ export function decodeDeltaDistances(
 export const DISTANCES_ROOM = MINIBLOCK_VALUES_MAX;
 
 /**
- * The same for some values only: those at `wanted` (ascending, below `count`) into `out`, two words each. False where that cannot be
- * done exactly, and `out` is then to be filled by decodeDeltaInt64.
+ * The same for some values only: those at the first `found` places (ascending, below `count`) into `out`, two words each from value
+ * `outAt` on. False where that cannot be done exactly; the values are then for decodeDeltaInt64.
  * @throws VivaceError `undecodable`
  */
 export function decodeDeltaInt64At(
@@ -66,26 +71,24 @@ export function decodeDeltaInt64At(
   from: number,
   to: number,
   count: number,
-  wanted: Uint32Array,
+  places: Uint32Array,
+  found: number,
   out: Int32Array,
+  outAt: number,
 ): boolean {
   const input = openDelta(bytes, view, from, to, count);
   if (input.miniblockValues > MINIBLOCK_VALUES_MAX) return false;
   const { low, high } = input;
   let filled = 0;
-  if (wanted.length > 0 && wanted[0] === 0) {
-    out[0] = low;
-    out[1] = high;
-    filled = 1;
-  }
-  for (let done = 1, sum = 0; done < count && filled < wanted.length; ) {
+  if (found > 0 && places[0] === 0) putSum(out, outAt + filled++, low, high, 0);
+  for (let done = 1, sum = 0; done < count && filled < found; ) {
     const least = leastOf(input);
     for (let m = 0; m < input.miniblocks && done < count; m++) {
       const n = Math.min(input.miniblockValues, count - done);
       sum = sumMiniblock(input, input.bytes[input.widthsAt + m], n, sum, least, miniblock, 0);
       if (!(Math.abs(sum) < EXACT)) return false;
-      for (; filled < wanted.length && wanted[filled] < done + n; filled++)
-        putSum(out, filled, low, high, miniblock[wanted[filled] - done]);
+      for (; filled < found && places[filled] < done + n; filled++)
+        putSum(out, outAt + filled, low, high, miniblock[places[filled] - done]);
       done += n;
     }
   }

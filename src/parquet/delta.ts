@@ -348,14 +348,26 @@ export interface DeltaInput {
   miniblocks: number;
   miniblockValues: number;
   widthsAt: number;
-  deltas: Uint32Array;
+  /** Of the miniblock at hand; made with the first one. */
+  deltas: Uint32Array | undefined;
   /** The 64-bit number read last: the first value, then a block's smallest delta. */
   low: number;
   high: number;
 }
 
 export function openDelta(bytes: Uint8Array, view: DataView, from: number, to: number, count: number): DeltaInput {
-  const input = { bytes, view, to, at: from, miniblocks: 0, miniblockValues: 0, widthsAt: 0, low: 0, high: 0 };
+  const input: DeltaInput = {
+    bytes,
+    view,
+    to,
+    at: from,
+    miniblocks: 0,
+    miniblockValues: 0,
+    widthsAt: 0,
+    deltas: undefined,
+    low: 0,
+    high: 0,
+  };
   const blockValues = getVarint(input);
   input.miniblocks = getVarint(input);
   const total = getVarint(input);
@@ -364,7 +376,7 @@ export function openDelta(bytes: Uint8Array, view: DataView, from: number, to: n
   const sound = blockValues > 0 && blockValues <= BLOCK_VALUES_MAX && input.miniblockValues % 8 === 0;
   if (!sound) throw undecodable(`delta blocks of ${blockValues} values in ${input.miniblocks} miniblocks`);
   if (total !== count) throw undecodable(`${total} deltas where ${count} values belong`);
-  return { ...input, deltas: new Uint32Array(input.miniblockValues) };
+  return input;
 }
 
 export function startBlock(input: DeltaInput): void {
@@ -377,6 +389,7 @@ export function startBlock(input: DeltaInput): void {
 /** The first `n` deltas of the miniblock at hand; a last miniblock may be cut off after its last value. */
 function unpackMiniblock(input: DeltaInput, width: number, n: number): Uint32Array {
   checkMiniblock(input, width, n);
+  input.deltas ??= new Uint32Array(input.miniblockValues);
   const size = (input.miniblockValues / 8) * width;
   if (input.at + size <= input.to) {
     unpackBits(width, input.view, input.at, input.deltas, 0, input.miniblockValues / 8);

@@ -17,7 +17,7 @@ import type { Encoding } from './format.ts';
 import { bitWidth, decodeCodes, decodeLevels, decodeRunsOfCodes, type Runs } from './hybrid.ts';
 import { type PageHeader, parsePageHeader } from './page-header.ts';
 import { decodeByteStreamSplit, decodePlain } from './plain.ts';
-import { CODE_WIDTH_MAX, codesAt, doublesAt, placesOf } from './sparse.ts';
+import { CODE_WIDTH_MAX, type PickedValues, placesOf } from './sparse.ts';
 
 /** A decoded data page. Arrays may be longer than their count says when a scratch was given. */
 export interface DecodedPage {
@@ -36,8 +36,6 @@ export interface DecodedPage {
   distances: Distances | undefined;
   /** A dictionary index a value. Check them against the dictionary's count before use. */
   codes: Uint32Array | undefined;
-  /** The rows of the values, where only those of `DecodeOptions.wanted` are here; there are no levels then. */
-  at: Uint32Array | undefined;
 }
 
 /** 64-bit integers near one another; what comes behind the last value means nothing. */
@@ -47,7 +45,7 @@ export interface Distances {
 }
 
 /** A dictionary-coded page as runs of equal codes: run i covers values [starts[i], starts[i + 1]). */
-export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'distances' | 'codes' | 'at'> {
+export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'distances' | 'codes'> {
   runs: number;
   /** `runs` + 1 numbers: the last is `count`. */
   starts: Uint32Array;
@@ -75,8 +73,6 @@ export interface DecodeOptions {
   verifyChecksum?: boolean;
   /** What `Checks` says of the page; compared, its header included, where `verifyChecksum` is set. */
   check?: number;
-  /** Ascending rows whose values alone are wanted: the others are left out where that is quicker (`DecodedPage.at`). */
-  wanted?: Uint32Array;
   /** int64 may come as `DecodedPage.distances`, which takes a fraction of the time where they are stored as differences. */
   distances?: boolean;
   /** The most that a page may take decompressed, or its values decoded; 256 MiB by default. */
@@ -131,10 +127,7 @@ export function decodePage(
   options: DecodeOptions = {},
 ): DecodedPage {
   return explain('page', column, options, () => {
-    const { header, body } = openPage(bytes, options);
-    const few = options.wanted && wantedPage(header, body, column, into, options.wanted);
-    if (few !== undefined) return few;
-    const data = openDataOf(header, body, column, into);
+    const data = openData(bytes, column, into, options);
     const { rows, entries, definition, repetition, count } = data;
     const page: DecodedPage = {
       rows,
@@ -145,7 +138,6 @@ export function decodePage(
       values: undefined,
       distances: undefined,
       codes: undefined,
-      at: undefined,
     };
     if (isDictionary(data.encoding)) {
       page.codes = into === undefined ? new Uint32Array(count) : (into.codes = atLeast(into.codes, count));
@@ -214,6 +206,62 @@ export function flagRows(
     if (!any || !hasNulls) return;
     const { definition } = 'levelBytes' in data ? levelsOfV2(header, body, column, into) : data;
     spreadBits(into.hits, definition!, column.maxDefinition, entries, out, at);
+  });
+}
+
+/**
+ * Adds the values of some rows of a page of a flat column, without decoding the others: of rows[from, to), which ascend and lie in
+ * the page, whose first row is `firstRow`. False where its encoding does not allow that; nothing is added then.
+ * @throws VivaceError `undecodable`
+ */
+export function pickRows(
+  bytes: Uint8Array,
+  column: PageColumn,
+  into: PageScratch,
+  options: DecodeOptions,
+  picked: PickedValues,
+  rows: Uint32Array,
+  from: number,
+  to: number,
+  firstRow: number,
+): boolean {
+  return explain('page', column, options, () => {
+    const { header, body } = openPage(bytes, options);
+    const { type, maxRepetition, maxDefinition } = column;
+    const { encoding } = header;
+    const isCoded = isDictionary(encoding);
+    const isPickable =
+      isCoded ||
+      (encoding === 'DELTA_BINARY_PACKED' && type === 'int64') ||
+      (encoding === 'PLAIN' && (type === 'double' || type === 'fixed'));
+    if (header.type !== 'data-v2' || maxRepetition > 0 || maxDefinition > 1 || !isPickable) return false;
+    const { plain, to: end, entries, count, levelBytes } = valuesOfV2(header, body, column, into);
+    const wanted = to - from;
+    if (wanted > 0 && rows[to - 1] - firstRow >= entries) throw undecodable(`it has only ${entries} rows`);
+    const { ofPage, places } = picked;
+    for (let i = 0; i < wanted; i++) ofPage[i] = places[i] = rows[from + i] - firstRow;
+    let found = wanted;
+    if (count < entries) {
+      found = placesOf(body, header.repetitionBytes, levelBytes, entries, ofPage, wanted, places);
+      if (found > 0 && places[found - 1] >= count) throw undecodable(`it has only ${count} values`);
+    }
+    if (found === 0) return true;
+    if (isCoded) {
+      if (end === 0) throw undecodable('the codes are missing');
+      if (plain[0] > CODE_WIDTH_MAX) return false;
+      picked.takeCodes(plain, 1, end, plain[0], found);
+    } else if (type === 'int64') {
+      const { wordsOut } = picked;
+      if (!decodeDeltaInt64At(plain, viewOf(plain), 0, end, count, places, found, wordsOut, picked.count)) return false;
+    } else {
+      const width = type === 'double' ? 8 : column.width;
+      if (count * width > end) throw undecodable(`${end} bytes for ${count} values of type ${type}`);
+      if (type === 'double') picked.takeDoubles(viewOf(plain), found);
+      else picked.takeBytes(plain, width, found);
+    }
+    for (let i = 0; i < found; i++) picked.rows[picked.count + i] = firstRow + ofPage[i];
+    picked.count += found;
+    return true;
   });
 }
 
@@ -356,72 +404,6 @@ function readLevels(
     if (count === entries) definition = undefined;
   }
   return { rows, entries, definition, repetition, count };
-}
-
-/** A page of a flat column with the wanted values alone, where its encoding makes that quicker than all of them. */
-function wantedPage(
-  header: PageHeader,
-  body: Uint8Array,
-  column: PageColumn,
-  into: PageScratch | undefined,
-  wanted: Uint32Array,
-): DecodedPage | undefined {
-  const { type, maxRepetition, maxDefinition } = column;
-  const { encoding } = header;
-  const isCoded = isDictionary(encoding);
-  const isSparse =
-    isCoded ||
-    (encoding === 'DELTA_BINARY_PACKED' && type === 'int64') ||
-    (encoding === 'PLAIN' && (type === 'double' || type === 'fixed'));
-  if (header.type !== 'data-v2' || maxRepetition > 0 || maxDefinition > 1 || !isSparse) return undefined;
-  const { plain, to, entries, count, levelBytes } = valuesOfV2(header, body, column, into);
-  if (wanted.length > 0 && wanted[wanted.length - 1] >= entries) throw undecodable(`it has only ${entries} rows`);
-  const page: DecodedPage = {
-    rows: header.rows,
-    entries,
-    definition: undefined,
-    repetition: undefined,
-    count: wanted.length,
-    values: undefined,
-    distances: undefined,
-    codes: undefined,
-    at: wanted,
-  };
-  let places = wanted;
-  if (count < entries) {
-    const rows = new Uint32Array(wanted.length);
-    places = new Uint32Array(wanted.length);
-    page.count = placesOf(body, header.repetitionBytes, levelBytes, entries, wanted, rows, places);
-    page.at = rows.subarray(0, page.count);
-    if (page.count > 0 && places[page.count - 1] >= count) throw undecodable(`it has only ${count} values`);
-  }
-  const found = page.count;
-  const view = viewOf(plain);
-  if (isCoded) {
-    const width = to > 0 ? plain[0] : 0;
-    if (width > CODE_WIDTH_MAX) return undefined;
-    if (found > 0 && to === 0) throw undecodable('the codes are missing');
-    page.codes = into === undefined ? new Uint32Array(found) : (into.codes = atLeast(into.codes, found));
-    codesAt(plain, 1, to, width, places, found, page.codes);
-  } else if (type === 'int64') {
-    const words = into === undefined ? new Int32Array(2 * found) : (into.numbers = atLeast(into.numbers, 2 * found));
-    if (found > 0 && !decodeDeltaInt64At(plain, view, 0, to, count, places.subarray(0, found), words)) return undefined;
-    page.values = { type, words, count: found };
-  } else {
-    const width = type === 'double' ? 8 : column.width;
-    if (count * width > to) throw undecodable(`${to} bytes for ${count} values of type ${type}`);
-    if (type === 'double') {
-      const values = new Float64Array(found);
-      doublesAt(view, 0, places, found, values);
-      page.values = { type, values, count: found };
-    } else {
-      const bytes = new Uint8Array(found * width);
-      for (let i = 0; i < found; i++)
-        for (let byte = 0; byte < width; byte++) bytes[i * width + byte] = plain[places[i] * width + byte];
-      page.values = { type: 'fixed', bytes, width, count: found };
-    }
-  }
-  return page;
 }
 
 function distancesOf(data: DataPage, { type }: PageColumn, into: PageScratch | undefined): Distances | undefined {

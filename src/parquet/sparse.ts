@@ -16,9 +16,9 @@ const ONES = Uint8Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * Which of the ascending rows have a value, and its place among the values. Levels are 0 or 1, one an entry, hybrid-encoded in
+ * Which of `count` ascending rows have a value, and its place among the values. Levels are 0 or 1, one an entry, hybrid-encoded in
  * bytes[from, to).
- * @returns how many rows have one; `rowsOut` and `places` are filled that far
+ * @returns how many rows have one; those rows are then the first of `rows`, and `places` is filled that far
  * @throws VivaceError `undecodable` when the bytes end first
  */
 export function placesOf(
@@ -27,7 +27,7 @@ export function placesOf(
   to: number,
   entries: number,
   rows: Uint32Array,
-  rowsOut: Uint32Array,
+  count: number,
   places: Uint32Array,
 ): number {
   let at = from;
@@ -35,7 +35,7 @@ export function placesOf(
   let before = 0;
   let next = 0;
   let found = 0;
-  while (next < rows.length && done < entries) {
+  while (next < count && done < entries) {
     let header = 0;
     let byte = 0x80;
     for (let shift = 0; byte > 0x7f; shift += 7) {
@@ -49,9 +49,9 @@ export function placesOf(
       const end = Math.min(entries, done + length);
       if (at >= to) throw undecodable('levels', done, entries);
       const level = bytes[at++];
-      for (; next < rows.length && rows[next] < end; next++)
+      for (; next < count && rows[next] < end; next++)
         if (level === 1) {
-          rowsOut[found] = rows[next];
+          rows[found] = rows[next];
           places[found++] = before + rows[next] - done;
         }
       if (level === 1) before += end - done;
@@ -62,16 +62,16 @@ export function placesOf(
     if (at + ((end - done + 7) >>> 3) > to) throw undecodable('levels', done, entries);
     let counted = at;
     let ones = before;
-    for (; next < rows.length && rows[next] < end; next++) {
+    for (; next < count && rows[next] < end; next++) {
       const bit = rows[next] - done;
       const place = at + (bit >>> 3);
       while (counted < place) ones += ONES[bytes[counted++]];
       const level = bytes[place];
       if (((level >>> (bit & 7)) & 1) === 0) continue;
-      rowsOut[found] = rows[next];
+      rows[found] = rows[next];
       places[found++] = ones + ONES[level & ((1 << (bit & 7)) - 1)];
     }
-    if (next < rows.length) {
+    if (next < count) {
       const last = at + ((end - done) >>> 3);
       while (counted < last) ones += ONES[bytes[counted++]];
       if (((end - done) & 7) > 0) ones += ONES[bytes[last] & ((1 << ((end - done) & 7)) - 1)];
@@ -84,7 +84,8 @@ export function placesOf(
 }
 
 /**
- * The codes of `width` bits (at most CODE_WIDTH_MAX) at `count` ascending places, of hybrid-encoded ones in bytes[from, to).
+ * The codes of `width` bits (at most CODE_WIDTH_MAX) at `count` ascending places, of hybrid-encoded ones in bytes[from, to), into
+ * `out` from `outAt`.
  * @throws VivaceError `undecodable` when the bytes end first
  */
 export function codesAt(
@@ -95,6 +96,7 @@ export function codesAt(
   places: Uint32Array,
   count: number,
   out: Uint32Array,
+  outAt: number,
 ): void {
   const mask = 2 ** width - 1;
   const valueBytes = (width + 7) >> 3;
@@ -116,7 +118,7 @@ export function codesAt(
       let code = 0;
       for (let i = 0; i < valueBytes; i++) code |= bytes[at++] << (i * 8);
       done += length;
-      for (; next < count && places[next] < done; next++) out[next] = code;
+      for (; next < count && places[next] < done; next++) out[outAt + next] = code;
       continue;
     }
     const end = done + length * 8;
@@ -125,16 +127,63 @@ export function codesAt(
       const place = at + (bit >>> 3);
       if (at + ((bit + width + 7) >>> 3) > to) throw undecodable('codes', done, places[count - 1] + 1);
       const four = bytes[place] | (bytes[place + 1] << 8) | (bytes[place + 2] << 16) | (bytes[place + 3] << 24);
-      out[next] = (four >>> (bit & 7)) & mask;
+      out[outAt + next] = (four >>> (bit & 7)) & mask;
     }
     at = Math.min(to, at + length * width);
     done = end;
   }
 }
 
-/** Doubles at `count` places of PLAIN ones from bytes[from] on; the caller has checked that they are there. */
-export function doublesAt(view: DataView, from: number, places: Uint32Array, count: number, out: Float64Array): void {
-  for (let i = 0; i < count; i++) out[i] = view.getFloat64(from + 8 * places[i], true);
+/**
+ * Values of some rows of one page after another, gathered; of them there is only the array that the column's type has, or codes of
+ * its dictionary.
+ */
+export class PickedValues {
+  readonly #countMax: number;
+  /** Rows of the row group. */
+  readonly rows: Uint32Array<ArrayBuffer>;
+  count = 0;
+  codes: Uint32Array | undefined;
+  words: Int32Array | undefined;
+  doubles: Float64Array | undefined;
+  bytes: Uint8Array | undefined;
+  /** Of the page at hand: its wanted rows, and the places of their values. */
+  readonly ofPage: Uint32Array;
+  readonly places: Uint32Array;
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+    this.rows = new Uint32Array(countMax);
+    this.ofPage = new Uint32Array(countMax);
+    this.places = new Uint32Array(countMax);
+  }
+
+  hasRoomFor(count: number): boolean {
+    return this.count + count <= this.#countMax;
+  }
+
+  /** Codes of the first `found` places, from bytes[from, to). */
+  takeCodes(bytes: Uint8Array, from: number, to: number, width: number, found: number): void {
+    this.codes ??= new Uint32Array(this.#countMax);
+    codesAt(bytes, from, to, width, this.places, found, this.codes, this.count);
+  }
+
+  takeDoubles(view: DataView, found: number): void {
+    this.doubles ??= new Float64Array(this.#countMax);
+    for (let i = 0; i < found; i++) this.doubles[this.count + i] = view.getFloat64(8 * this.places[i], true);
+  }
+
+  takeBytes(plain: Uint8Array, width: number, found: number): void {
+    this.bytes ??= new Uint8Array(this.#countMax * width);
+    for (let i = 0, out = this.count * width; i < found; i++)
+      for (let byte = 0, at = this.places[i] * width; byte < width; byte++) this.bytes[out++] = plain[at++];
+  }
+
+  /** Room for words of numbers, from `count` on. */
+  get wordsOut(): Int32Array {
+    this.words ??= new Int32Array(2 * this.#countMax);
+    return this.words;
+  }
 }
 
 function undecodable(what: string, done: number, count: number): VivaceError {

@@ -111,7 +111,8 @@ export async function attributeRows(
 ): Promise<void> {
   for (const type of segment.typesOf(space, key)) {
     if (!mayMatch(type, test)) continue;
-    const options = type === 'string' && test.string?.only !== undefined ? { equals: test.string.only } : {};
+    const equals = type === 'string' ? test.string?.only : undefined;
+    const options = { ...(equals && { equals }), distances: test.int !== undefined };
     const column = await segment.column({ of: 'attribute', space, key, type }, undefined, options);
     if (column !== undefined) matchColumn(column, test, rows);
   }
@@ -215,7 +216,8 @@ async function intrinsicRows(
     }
     case 'duration': {
       const test = numberTest(op, value);
-      const column = await segment.column({ of: 'fixed', field: 'duration' });
+      const options = { distances: test.int !== undefined };
+      const column = await segment.column({ of: 'fixed', field: 'duration' }, undefined, options);
       matchColumn(column!, test, rows);
       return;
     }

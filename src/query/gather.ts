@@ -81,10 +81,13 @@ export function eachValue(
     while (slot < rows.length && rows[slot] < part.first) slot++;
     if (slot === rows.length) return;
     if (part.at !== undefined) {
-      // Both ascend; the column may be much longer than the rows, so it is searched.
+      // Both ascend. Mostly the next one is it; but the column may be much longer than the rows, so it is searched.
       let from = 0;
       for (; slot < rows.length && rows[slot] < end; slot++) {
-        from = lowerBound(part.at, from, part.count, rows[slot]);
+        if (from < part.count && part.at[from] < rows[slot]) from++;
+        if (from < part.count && part.at[from] < rows[slot])
+          from = lowerBound(part.at, from + 1, part.count, rows[slot]);
+        // A row may be asked for twice, and may have several values.
         for (let i = from; i < part.count && part.at[i] === rows[slot]; i++) each(slot, part, i);
       }
     } else if (part.present !== undefined) {
