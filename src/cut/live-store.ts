@@ -18,7 +18,9 @@ import { randomBytes } from 'node:crypto';
 import type { TraceIds } from '../block/trace-ids.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { Appender, type Appended } from './append.ts';
-import { LiveColumns, type Mark } from './columns.ts';
+import { ColumnLeases } from './column-leases.ts';
+import { LiveColumns } from './columns.ts';
+import { Commits, type Unanswered } from './commits.ts';
 import { reached } from '../runtime/reached.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
@@ -28,16 +30,8 @@ import type { LiveStoreOptions } from './live-store-options.ts';
 import { Packs, type PackSnapshot } from './packs.ts';
 import { type AppendLimits, sameLimits, TraceLimits } from './trace-limits.ts';
 
-interface Waiting {
-  tenant: string;
-  body: Uint8Array;
-  reply: (error: VivaceError | undefined, spans: number, body: Uint8Array) => void;
-}
-
-interface Unanswered extends Waiting {
-  appended: Appended;
-  held: Open;
-}
+/** A request that is not in columns yet. */
+type Waiting = Pick<Unanswered, 'tenant' | 'body' | 'reply'>;
 
 /** Segments that may wait for their cut before new requests have to wait too. */
 const SEALED_MAX = 1;
@@ -78,21 +72,9 @@ export class LiveStore {
   #begunMs = 0;
   #queue: Waiting[] = [];
   #queueBytes = 0;
-  #unanswered: Unanswered[] = [];
-  #dirty = new Set<Segment>();
-  #committing: Promise<void> | undefined;
-  /** To be called after the commit that is under way. */
-  #afterCommit: (() => void)[] = [];
-  /** Commits that have ended, and whether one is being written. */
-  #commits = 0;
-  #writing = false;
+  readonly #commits: Commits;
   #cutting: Promise<void> | undefined;
-  #nextLease = 1;
-  readonly #leases = new Map<number, LiveColumns[]>();
-  /** How many leases there are on columns. */
-  readonly #leased = new Map<LiveColumns, number>();
-  /** Columns that were cut while there were leases on them. */
-  readonly #left = new Set<LiveColumns>();
+  readonly #leases = new ColumnLeases();
   #closed = false;
 
   constructor(options: LiveStoreOptions) {
@@ -104,6 +86,10 @@ export class LiveStore {
       onFailed: options.onPackFailed,
     });
     this.#cutter = new HeldCutter(options, this.#packs, this.#seed);
+    this.#commits = new Commits(options.log, {
+      answered: (request) => this.#answer(request),
+      refused: (error, requests, segments) => this.#takeBackAll(error, requests, segments),
+    });
   }
 
   /** Bytes of all live columns and of packed requests. */
@@ -170,16 +156,10 @@ export class LiveStore {
     const all = this.#sealed.filter((held) => held.tenant === tenant);
     const open = this.#open.get(tenant);
     if (open !== undefined) all.push(open);
-    const lease = this.#nextLease++;
     const segments = all.filter((held) => held.columns !== undefined);
-    for (const { columns } of segments) this.#leased.set(columns, (this.#leased.get(columns) ?? 0) + 1);
-    this.#leases.set(
-      lease,
-      segments.map(({ columns }) => columns),
-    );
     const { attributeBytesMax } = this.#options.limits(tenant);
     return {
-      lease,
+      lease: this.#leases.take(segments.map(({ columns }) => columns)),
       segments: segments
         .filter((segment) => segment.durable.rows > 0)
         .map((segment) => segment.columns.snapshot(segment.id, tenant, segment.durable)),
@@ -197,18 +177,7 @@ export class LiveStore {
   }
 
   release(lease: number): void {
-    const all = this.#leases.get(lease);
-    if (all === undefined) return;
-    this.#leases.delete(lease);
-    for (const columns of all) {
-      const leases = this.#leased.get(columns)! - 1;
-      if (leases > 0) {
-        this.#leased.set(columns, leases);
-        continue;
-      }
-      this.#leased.delete(columns);
-      if (this.#left.delete(columns)) this.#recycle(columns);
-    }
+    for (const columns of this.#leases.release(lease)) this.#recycle(columns);
   }
 
   /** Seals what is old or too many bytes; to be called every second or so. */
@@ -234,11 +203,11 @@ export class LiveStore {
 
   /** Cuts everything (of one tenant) to blocks; resolves when it is in blocks. */
   async flush(tenant?: string): Promise<void> {
-    await this.#settled();
+    await this.#commits.settled();
     for (const held of [...this.#open.values()])
       if ((tenant === undefined || held.tenant === tenant) && hasSpans(held)) this.#seal(held);
     while (this.#sealed.length > 0 && this.#cutting !== undefined) await this.#cutting;
-    await this.#settled();
+    await this.#commits.settled();
   }
 
   /** Where what is added now is logged: in this file or an earlier one. */
@@ -267,11 +236,11 @@ export class LiveStore {
 
   /** Begins another file of the log, so that those before it go as soon as what they hold is in blocks. */
   async renewLog(tenant: string): Promise<void> {
-    await this.#settled();
+    await this.#commits.settled();
     this.#options.log.rotate();
     this.#options.log.addCut(tenant, 0);
-    this.#commit();
-    await this.#settled();
+    this.#commits.begin();
+    await this.#commits.settled();
     await this.#releaseLog();
   }
 
@@ -327,8 +296,7 @@ export class LiveStore {
         if (held.firstSequence === 0) held.firstSequence = sequence;
         held.lastSequence = sequence;
         held.unanswered++;
-        this.#unanswered.push({ ...next, appended, held });
-        if (held.columns !== undefined) this.#dirty.add(held);
+        this.#commits.add({ ...next, appended, held });
         began = true;
       } catch (error) {
         next.reply(
@@ -342,7 +310,7 @@ export class LiveStore {
         if (!isLogged && held.columns === undefined) this.#packs.unreserve(next.body.length);
       }
     }
-    if (began) this.#commit();
+    if (began) this.#commits.begin();
   }
 
   #append(held: Open, body: Uint8Array): Appended {
@@ -532,63 +500,23 @@ export class LiveStore {
     this.#cutting ??= this.#cutAll();
   }
 
-  #commit(): void {
-    this.#committing ??= this.#commitAll();
-  }
-
-  async #commitAll(): Promise<void> {
-    // Later than the caller goes on, who keeps the promise.
-    await null;
-    while (this.#options.log.hasPending) {
-      await this.#options.log.gather();
-      const batch = this.#unanswered;
-      this.#unanswered = [];
-      const marks: [Segment, Mark][] = [];
-      for (const segment of this.#dirty) marks.push([segment, segment.columns.mark()]);
-      this.#dirty.clear();
-      this.#writing = true;
-      try {
-        await this.#options.log.commit();
-      } catch (error) {
-        this.#takeBackAll(error as VivaceError, batch, marks);
-        this.#committed();
-        break;
-      }
-      for (const [segment, mark] of marks) segment.durable = mark;
-      for (const { held, tenant, body, appended, reply } of batch) {
-        if (held.columns === undefined) {
-          this.#packs.unreserve(body.length);
-          this.#packs.add(held.pack, body);
-        }
-        held.unanswered--;
-        this.#options.onAppended(tenant, appended, body.length);
-        reply(undefined, appended.spans, body);
-      }
-      this.#committed();
+  #answer({ held, tenant, body, appended, reply }: Unanswered): void {
+    if (held.columns === undefined) {
+      this.#packs.unreserve(body.length);
+      this.#packs.add(held.pack, body);
     }
-    this.#committing = undefined;
-    for (const resolve of this.#afterCommit.splice(0)) resolve();
-    if (this.#options.log.hasPending) this.#commit();
+    held.unanswered--;
+    this.#options.onAppended(tenant, appended, body.length);
+    reply(undefined, appended.spans, body);
   }
 
-  #committed(): void {
-    this.#writing = false;
-    this.#commits++;
-    for (const resolve of this.#afterCommit.splice(0)) resolve();
-  }
-
-  /** The log could not be written: nothing that is not on disk may stay in memory, nor be answered. */
-  #takeBackAll(error: VivaceError, batch: Unanswered[], marks: [Segment, Mark][]): void {
-    const refused = [...batch, ...this.#unanswered];
-    this.#unanswered = [];
-    this.#options.log.discardPending();
-    for (const segment of new Set([...marks.map(([segment]) => segment), ...this.#dirty])) {
+  #takeBackAll(error: VivaceError, refused: readonly Unanswered[], segments: ReadonlySet<Segment>): void {
+    for (const segment of segments) {
       const bytes = segment.columns.bytes;
       segment.columns.takeBack(segment.durable);
       segment.appender.reset();
       if (this.#segments.has(segment)) this.#openBytes += segment.columns.bytes - bytes;
     }
-    this.#dirty.clear();
     for (const { held, tenant, body, reply } of refused) {
       if (held.columns === undefined) this.#packs.unreserve(body.length);
       held.unanswered--;
@@ -596,13 +524,6 @@ export class LiveStore {
       this.#limits.get(tenant)?.clear();
       reply(error, 0, body);
     }
-  }
-
-  /** Resolves when all that is queued for the log now is in it or refused; not when nothing is queued, which under load is never. */
-  async #settled(): Promise<void> {
-    const last = this.#commits + (this.#writing ? 2 : 1);
-    while (this.#committing !== undefined && this.#commits < last)
-      await new Promise<void>((resolve) => this.#afterCommit.push(resolve));
   }
 
   async #cutAll(): Promise<void> {
@@ -645,19 +566,18 @@ export class LiveStore {
 
   /** Makes a block of what is sealed, and forgets it. */
   async #finish(held: Open): Promise<void> {
-    while (held.unanswered > 0) await new Promise<void>((resolve) => this.#afterCommit.push(resolve));
+    while (held.unanswered > 0) await this.#commits.next();
     if (hasDurable(held)) {
       await this.#cutter.cut(held, this.logFiles);
       this.#options.log.addCut(held.tenant, held.lastSequence);
-      this.#commit();
+      this.#commits.begin();
       reached('cut noted');
     }
     this.#sealed.splice(this.#sealed.indexOf(held), 1);
     if (held.columns === undefined) {
       if (held.hasDeleted) await this.#packs.erase(held.pack).catch(this.#options.onPackFailed);
       this.#packs.drop(held.pack);
-    } else if (this.#leased.has(held.columns)) this.#left.add(held.columns);
-    else this.#recycle(held.columns);
+    } else if (this.#leases.leave(held.columns)) this.#recycle(held.columns);
   }
 
   /** Deletes log segments that hold nothing but what is in blocks. */
