@@ -8,7 +8,6 @@ import { Checks } from '../parquet/checks.ts';
 import type { CodeFlags } from '../parquet/code-flags.ts';
 import type { Values } from '../parquet/column.ts';
 import type { ChunkMetadata, RowGroupMetadata } from '../parquet/footer.ts';
-import { type OffsetIndex, parseOffsetIndex } from '../parquet/indexes.ts';
 import {
   createPageScratch,
   type DecodedPage,
@@ -21,6 +20,7 @@ import { VivaceError } from '../runtime/errors.ts';
 import { arrayParts } from './array-values.ts';
 import type { BlockRef } from './catalog.ts';
 import type { BlockCaches } from './open.ts';
+import { PagePlaces } from './page-places.ts';
 import type { RowGroupPlace } from './row-group-places.ts';
 import { RowGroupColumns } from './row-group-columns.ts';
 import {
@@ -64,9 +64,6 @@ export interface StoredColumn {
   pages: Iterable<{ first: number; page: DecodedPage }>;
 }
 
-/** With fewer rows than this share of a page, only their values are decoded. */
-const SPARSE_SHARE = 8;
-
 /** Pages are read together up to this many bytes. */
 const READ_BYTES = 256 * 1024;
 
@@ -87,12 +84,9 @@ export class RowGroup implements Segment {
   readonly #pageRows: number;
   readonly #place: RowGroupPlace;
   readonly #columns: RowGroupColumns;
-  readonly #indexes = new Map<number, OffsetIndex>();
+  readonly #pages: PagePlaces;
   /** Pages of each column whose checksum was right. */
   readonly #verified = new Map<number, Uint8Array>();
-  /** The page locations of all columns, and before them the checks, as they stand in the file; undefined before they are read. */
-  #indexBytes: Uint8Array | undefined;
-  readonly #indexRange: ByteRange;
   /** Of what the pages' own checksums leave out; undefined where there are none, and before they are read. */
   #checks: Checks | undefined;
   #bloom: BloomFilter | undefined;
@@ -120,8 +114,8 @@ export class RowGroup implements Segment {
     const { columns } = metadata;
     this.rows = metadata.rows;
     this.#columns = new RowGroupColumns(uses, columns);
-    this.#indexRange = place.checks ?? indexRange(columns);
-    const { offset, length } = this.#indexRange;
+    this.#pages = new PagePlaces(columns, metadata.rows, place.checks);
+    const { offset, length } = this.#pages.range;
     if (offset >= tailAt) this.#takeIndexes(this.#take(tail, { offset, length }));
     const { bloomOffset = 0, bloomLength } = this.#chunk(COLUMN_TRACE_ID);
     // From far away the filter has often come along.
@@ -138,15 +132,15 @@ export class RowGroup implements Segment {
     }
     const indexes = this.#columns.indexesOf(what);
     if (indexes.length === 0) return;
-    if (this.#indexBytes === undefined) warm([this.#indexRange]);
-    else warm(indexes.flatMap((index) => this.#rangesOf(index, this.#pages(index, undefined))));
+    if (!this.#pages.isKnown) warm([this.#pages.range]);
+    else warm(indexes.flatMap((index) => this.#rangesOf(index, this.#pages.holding(index, undefined))));
   }
 
   async prepare(range: RowRange): Promise<void> {
     if (this.#source.prepare === undefined) return;
     await this.#readIndexes();
     await this.#source.prepare(
-      this.#metadata.columns.flatMap((_, index) => this.#rangesOf(index, this.#pages(index, range))),
+      this.#metadata.columns.flatMap((_, index) => this.#rangesOf(index, this.#pages.holding(index, range))),
     );
   }
 
@@ -184,10 +178,10 @@ export class RowGroup implements Segment {
     const { bloomOffset: offset, bloomLength: length } = this.#chunk(index);
     if (offset === undefined) return undefined;
     const range = { offset, length };
-    const wanted = this.#indexBytes === undefined ? [range, this.#indexRange] : [range];
+    const wanted = !this.#pages.isKnown ? [range, this.#pages.range] : [range];
     const read = await this.#source.fetch(wanted);
     // Among them is its checksum.
-    if (this.#indexBytes === undefined) this.#takeIndexes(this.#take(read, this.#indexRange));
+    if (!this.#pages.isKnown) this.#takeIndexes(this.#take(read, this.#pages.range));
     return this.#parseFilter(index, this.#take(read, range));
   }
 
@@ -295,9 +289,9 @@ export class RowGroup implements Segment {
   async stored(index: number, range: RowRange): Promise<StoredColumn> {
     await this.#readIndexes();
     const chunk = this.#chunk(index);
-    const pages = this.#pages(index, range);
+    const pages = this.#pages.holding(index, range);
     const [dictionaryRange] = this.#dictionaryRange(index);
-    const ranges = this.#pageRanges(index, pages);
+    const ranges = this.#pages.ranges(index, pages);
     const read = await this.#source.fetch(dictionaryRange === undefined ? ranges : [dictionaryRange, ...ranges]);
     const dictionary = dictionaryRange && this.#decodeDictionary(index, read, dictionaryRange);
     return { chunk, dictionary, pages: { [Symbol.iterator]: () => this.#decodePages(index, pages, read) } };
@@ -328,14 +322,14 @@ export class RowGroup implements Segment {
     const index = this.#columns.childIndex(space);
     if (index === undefined) return undefined;
     await this.#readIndexes();
-    const pages = this.#pages(index, range);
-    const read = await this.#source.fetch(this.#pageRanges(index, pages));
+    const pages = this.#pages.holding(index, range);
+    const read = await this.#source.fetch(this.#pages.ranges(index, pages));
     const rows: number[] = [];
     let first = 0;
     if (pages.length > 0) first = await this.#childrenBefore(space, index, pages[0]);
     for (const page of pages) {
       const decoded = this.#page(index, page, read);
-      let row = this.#offsets(index).firstRows[page] - 1;
+      let row = this.#pages.of(index).firstRows[page] - 1;
       for (let entry = 0; entry < decoded.entries; entry++) {
         if (decoded.repetition === undefined || decoded.repetition[entry] === 0) row++;
         if (decoded.definition === undefined || decoded.definition[entry] >= 2) rows.push(row);
@@ -355,14 +349,14 @@ export class RowGroup implements Segment {
   async #load(index: number, range: RowRange | undefined, options: ColumnOptions = {}): Promise<Column> {
     const kind = this.#columns.kindOf(index);
     const chunk = this.#chunk(index);
-    const pages = this.#pages(index, range, chunk.maxRepetition > 0 ? undefined : options.rows);
+    const pages = this.#pages.holding(index, range, chunk.maxRepetition > 0 ? undefined : options.rows);
     const known = this.#knownValues(index);
     const read = await this.#source.fetch(this.#rangesOf(index, pages));
     const values = known ?? this.#values(index, read);
     const dictionary = values !== undefined && (kind === 'string' || kind === 'any') ? dictionaryOf(values) : undefined;
     const before = chunk.maxRepetition > 0 && pages.length > 0 ? await this.#childrenBeforeColumn(index, pages[0]) : 0;
     const parts = { [Symbol.iterator]: () => this.#decode(index, pages, before, read, values, options) };
-    const column: Column = { kind, parts, ...(dictionary && { dictionary }), pages: this.#offsets(index).pages };
+    const column: Column = { kind, parts, ...(dictionary && { dictionary }), pages: this.#pages.of(index).pages };
     // With a dictionary, all pages have codes.
     if (values === undefined || chunk.maxRepetition > 0 || options.rows !== undefined) return column;
     column.flag = (wanted, into, check) => this.#flag(index, pages, read, wanted, into, check);
@@ -373,11 +367,11 @@ export class RowGroup implements Segment {
 
   /** Columns of arrays, and of what is no array, as one of any values. */
   async #loadArrays(indexes: number[], range: RowRange | undefined, rows: Uint32Array | undefined): Promise<Column> {
-    const pages = this.#pages(indexes[0], range, rows);
+    const pages = this.#pages.holding(indexes[0], range, rows);
     const read = await this.#source.fetch(indexes.flatMap((index) => this.#rangesOf(index, pages)));
     const columns = indexes.map((index) => ({ index, values: this.#knownValues(index) ?? this.#values(index, read) }));
     const parts = { [Symbol.iterator]: () => this.#decodeArrays(columns, pages, read, rows) };
-    return { kind: 'any', parts, pages: this.#offsets(indexes[0]).pages };
+    return { kind: 'any', parts, pages: this.#pages.of(indexes[0]).pages };
   }
 
   *#decodeArrays(
@@ -386,8 +380,8 @@ export class RowGroup implements Segment {
     read: ReadBytes,
     rows: Uint32Array | undefined,
   ): Generator<Part> {
-    const { firstRows } = this.#offsets(columns[0].index);
-    const wantedOf = rows && this.#rowsIn(columns[0].index, rows);
+    const { firstRows } = this.#pages.of(columns[0].index);
+    const wantedOf = rows && this.#pages.rowsIn(columns[0].index, rows);
     // Page after page of all of them: page numbers mean the same rows.
     const decoded = columns.map(({ index }) => this.#decodePages(index, pages, read));
     try {
@@ -439,7 +433,7 @@ export class RowGroup implements Segment {
   }
 
   #someRows(index: number, rows: Uint32Array, values: Values | undefined, scratch: DecodeScratch): SomeRows {
-    const { firstRows } = this.#offsets(index);
+    const { firstRows } = this.#pages.of(index);
     const kind = this.#columns.kindOf(index);
     const isText = kind === 'string' || kind === 'any';
     return new SomeRows(this.#chunk(index), firstRows, this.rows, rows, isText ? undefined : values, scratch);
@@ -455,7 +449,7 @@ export class RowGroup implements Segment {
     check?: () => void,
   ): void {
     const chunk = this.#chunk(index);
-    const { firstRows } = this.#offsets(index);
+    const { firstRows } = this.#pages.of(index);
     const bits = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
     const scratch = this.#takeScratch();
     try {
@@ -485,7 +479,7 @@ export class RowGroup implements Segment {
     read: ReadBytes,
     scratch: DecodeScratch,
   ): Generator<{ number: number; bytes: Uint8Array; options: DecodeOptions }> {
-    const { offsets, bytes: lengths } = this.#offsets(index);
+    const { offsets, bytes: lengths } = this.#pages.of(index);
     const verified = this.#verifiedPages(index);
     for (let from = 0; from < pages.length; ) {
       let to = from + 1;
@@ -516,7 +510,7 @@ export class RowGroup implements Segment {
     read: ReadBytes,
   ): Generator<{ first: number; page: DecodedPage }, undefined> {
     const chunk = this.#chunk(index);
-    const { firstRows } = this.#offsets(index);
+    const { firstRows } = this.#pages.of(index);
     const scratch = this.#takeScratch();
     try {
       for (const { number, bytes, options } of this.#bytesOfPages(index, pages, read, scratch))
@@ -526,38 +520,18 @@ export class RowGroup implements Segment {
     }
   }
 
-  /** A function that gives, page after page, which of its rows are among the ascending `rows`; undefined where many are. */
-  #rowsIn(index: number, rows: Uint32Array): (page: number) => Uint32Array | undefined {
-    const { firstRows, pages } = this.#offsets(index);
-    let known = -1;
-    let wanted: Uint32Array | undefined;
-    let next = 0;
-    return (page) => {
-      if (page === known) return wanted;
-      const end = page + 1 < pages ? firstRows[page + 1] : this.rows;
-      while (next < rows.length && rows[next] < firstRows[page]) next++;
-      const from = next;
-      while (next < rows.length && rows[next] < end) next++;
-      known = page;
-      wanted = undefined;
-      if ((next - from) * SPARSE_SHARE < end - firstRows[page])
-        wanted = rows.subarray(from, next).map((row) => row - firstRows[page]);
-      return wanted;
-    };
-  }
-
   /** The pages of a column whose checksum was right: it is compared once, since bytes do not rot between two queries. */
   #verifiedPages(index: number): Uint8Array {
     let verified = this.#verified.get(index);
     if (verified === undefined) {
-      verified = new Uint8Array(this.#offsets(index).pages);
+      verified = new Uint8Array(this.#pages.of(index).pages);
       this.#verified.set(index, verified);
     }
     return verified;
   }
 
   #page(index: number, page: number, read: ReadBytes): DecodedPage {
-    const offsets = this.#offsets(index);
+    const offsets = this.#pages.of(index);
     const bytes = this.#take(read, { offset: offsets.offsets[page], length: offsets.bytes[page] });
     return decodePage(bytes, this.#chunk(index), undefined, {
       offset: offsets.offsets[page],
@@ -575,7 +549,7 @@ export class RowGroup implements Segment {
     dictionary: Values | undefined,
   ): Part {
     const list = this.#chunk(index).maxRepetition > 0;
-    const first = list ? childrenBefore : this.#offsets(index).firstRows[page];
+    const first = list ? childrenBefore : this.#pages.of(index).firstRows[page];
     let rows = decoded.rows;
     let present = decoded.definition;
     if (list) ({ rows, present } = childLevels(decoded));
@@ -603,8 +577,8 @@ export class RowGroup implements Segment {
   /** How many events or links stand before a page. */
   async #childrenBefore(space: 'event' | 'link', index: number, page: number): Promise<number> {
     const starts = await this.#cached(`children ${space}`, async () => {
-      const offsets = this.#offsets(index);
-      const read = await this.#source.fetch(this.#pageRanges(index, this.#pages(index, undefined)));
+      const offsets = this.#pages.of(index);
+      const read = await this.#source.fetch(this.#pages.ranges(index, this.#pages.holding(index, undefined)));
       const starts = new Uint32Array(offsets.pages + 1);
       for (let each = 0; each < offsets.pages; each++)
         starts[each + 1] = starts[each] + childLevels(this.#page(index, each, read)).rows;
@@ -618,38 +592,9 @@ export class RowGroup implements Segment {
     return this.#childrenBefore(space, this.#columns.childIndex(space)!, page);
   }
 
-  #pages(index: number, range: RowRange | undefined, rows?: Uint32Array): number[] {
-    const { pages, firstRows } = this.#offsets(index);
-    const wanted: number[] = [];
-    let next = 0;
-    for (let page = 0; page < pages; page++) {
-      const end = page + 1 < pages ? firstRows[page + 1] : this.rows;
-      if (range !== undefined && (firstRows[page] >= range.to || end <= range.from)) continue;
-      if (rows !== undefined) {
-        while (next < rows.length && rows[next] < firstRows[page]) next++;
-        if (next === rows.length || rows[next] >= end) continue;
-      }
-      wanted.push(page);
-    }
-    return wanted;
-  }
-
-  /** Where pages stand; neighbours as one. */
-  #pageRanges(index: number, pages: number[]): ByteRange[] {
-    const offsets = this.#offsets(index);
-    const ranges: ByteRange[] = [];
-    for (const page of pages) {
-      const offset = offsets.offsets[page];
-      const last = ranges.at(-1);
-      if (last !== undefined && last.offset + last.length === offset) last.length += offsets.bytes[page];
-      else ranges.push({ offset, length: offsets.bytes[page] });
-    }
-    return ranges;
-  }
-
-  /** The same with the column's dictionary, unless that is known. */
+  /** Where pages stand, and the column's dictionary, unless that is known. */
   #rangesOf(index: number, pages: number[]): ByteRange[] {
-    const ranges = this.#pageRanges(index, pages);
+    const ranges = this.#pages.ranges(index, pages);
     return this.#knownValues(index) === undefined ? [...this.#dictionaryRange(index), ...ranges] : ranges;
   }
 
@@ -702,9 +647,9 @@ export class RowGroup implements Segment {
 
   /** Where pages stand is read before any page is looked for. */
   async #readIndexes(): Promise<void> {
-    if (this.#indexBytes !== undefined) return;
-    const read = await this.#source.fetch([this.#indexRange]);
-    if (this.#indexBytes === undefined) this.#takeIndexes(this.#take(read, this.#indexRange));
+    if (this.#pages.isKnown) return;
+    const read = await this.#source.fetch([this.#pages.range]);
+    if (!this.#pages.isKnown) this.#takeIndexes(this.#take(read, this.#pages.range));
   }
 
   #takeIndexes(bytes: Uint8Array): void {
@@ -713,23 +658,12 @@ export class RowGroup implements Segment {
       if (crc32(bytes) !== checks.crc) throw this.#damaged('the checksum of its page locations differs');
       this.#checks = new Checks(this.#metadata, this.#pageRows, bytes);
     }
-    this.#indexBytes = bytes;
+    this.#pages.take(bytes);
   }
 
   #damaged(why: string): VivaceError {
     const { id, tenant } = this.#ref;
     return new VivaceError('undecodable', `cannot read block ${id} of tenant ${tenant}: ${why}`);
-  }
-
-  #offsets(index: number): OffsetIndex {
-    let offsets = this.#indexes.get(index);
-    if (offsets === undefined) {
-      const chunk = this.#chunk(index);
-      const at = chunk.offsetIndexOffset! - this.#indexRange.offset;
-      offsets = parseOffsetIndex(this.#indexBytes!.subarray(at, at + chunk.offsetIndexLength));
-      this.#indexes.set(index, offsets);
-    }
-    return offsets;
   }
 
   async #cached<V>(what: string, make: () => Promise<{ value: V; bytes: number }>): Promise<V> {
@@ -746,17 +680,4 @@ export class RowGroup implements Segment {
     this.bytesRead += length;
     return read(offset, length, into);
   }
-}
-
-/** Where the page locations of all columns stand, one after the other. */
-function indexRange(columns: readonly ChunkMetadata[]): ByteRange {
-  let offset = Number.POSITIVE_INFINITY;
-  let end = 0;
-  for (const { offsetIndexOffset, offsetIndexLength, name } of columns) {
-    if (offsetIndexOffset === undefined)
-      throw new VivaceError('undecodable', `cannot read column ${name}: where its pages stand is not said`);
-    offset = Math.min(offset, offsetIndexOffset);
-    end = Math.max(end, offsetIndexOffset + offsetIndexLength);
-  }
-  return { offset, length: end - offset };
 }
