@@ -19,8 +19,16 @@
 import { type Bucket, isNotFound, isPrecondition, type ListedObject } from '../store/bucket.ts';
 import { eachOf } from '../runtime/each-of.ts';
 import { messageOf } from '../runtime/errors.ts';
-import { type BlockMeta, readMeta } from './meta.ts';
-import { BLOCK_ID, COMPACTED_META_FILE, FILTERS_FILE, LEASE_FILE, META_FILE, objectKey } from './objects.ts';
+import { type BlockMeta, parseMeta, readMeta } from './meta.ts';
+import {
+  BLOCK_ID,
+  COMPACTED_META_FILE,
+  DAMAGED_META_FILE,
+  FILTERS_FILE,
+  LEASE_FILE,
+  META_FILE,
+  objectKey,
+} from './objects.ts';
 import { INDEX_FILE, readTenantIndex, renderTenantIndex, type TenantIndex } from './tenant-index.ts';
 
 export interface BucketListOptions {
@@ -48,7 +56,15 @@ export interface BucketListOptions {
   /** Done before a tenant is looked at in each poll, which fails with it. */
   beforeTenant?: (tenant: string, signal?: AbortSignal) => Promise<void>;
   onChange: (tenant: string, added: BlockMeta[], removed: string[]) => void;
+  /** All blocks of the tenant that are in no list because they are damaged; told before they leave the list, and after they come back. */
+  onDamaged?: (tenant: string, blocks: ReadonlyMap<string, DamagedObject>) => void;
   onProblem: (tenant: string, kind: 'poll' | 'index', text: string) => void;
+}
+
+/** A block in quarantine: its meta, if that can be read, and when it was found damaged. */
+export interface DamagedObject {
+  meta: BlockMeta | undefined;
+  ms: number;
 }
 
 export interface TenantState {
@@ -57,6 +73,7 @@ export interface TenantState {
   replaced: Map<string, BlockMeta>;
   /** Metas of merged blocks, and when they were merged; undefined when the meta was not read. */
   compacted: Map<string, { meta: BlockMeta | undefined; ms: number }>;
+  damaged: ReadonlyMap<string, DamagedObject>;
   /** Blocks in formats that we cannot read. */
   foreign: Set<string>;
   /** What was there before that moment and is not in the list has gone. */
@@ -68,6 +85,14 @@ export interface TenantState {
   /** Whether the last poll wrote the index, and how old the index was. */
   built: boolean;
   indexAgeMs: number;
+}
+
+/** Ids by the meta that stands there. */
+interface Listing {
+  live: Set<string>;
+  /** And since when. */
+  compacted: Map<string, number>;
+  damaged: Map<string, number>;
 }
 
 const META_BYTES_MAX = 1 << 20;
@@ -85,6 +110,8 @@ export class BucketList {
   readonly #options: BucketListOptions;
   /** When this process uploaded a block, as long as a poll may not know of it. */
   readonly #uploaded = new Map<string, number>();
+  /** Blocks that this process has found damaged, and whose meta.json may still be there. */
+  readonly #condemned = new Set<string>();
   /** Listings of a tenant that are under way: an older one must not undo what a newer one found. */
   readonly #turns = new Map<string, Promise<void>>();
   /** The same as `asOfMs` of a tenant, of those that have nothing in the bucket. */
@@ -119,6 +146,22 @@ export class BucketList {
   /** Nothing is left of a block that was merged or too old. */
   forgetCompacted(tenant: string, id: string): void {
     this.tenants.get(tenant)?.compacted.delete(id);
+  }
+
+  /** A block was found damaged: it is not read any more, whatever its meta says. */
+  condemn(tenant: string, id: string): void {
+    const state = this.#of(tenant);
+    const meta = state.live.get(id);
+    if (meta === undefined) return;
+    this.#condemned.add(id);
+    this.#update(tenant, state, [], [id], new Map([...state.damaged, [id, { meta, ms: this.#options.now() }]]));
+  }
+
+  /** Nothing is left of a damaged block. */
+  forgetDamaged(tenant: string, id: string): void {
+    const state = this.#of(tenant);
+    const damaged = new Map(state.damaged);
+    if (damaged.delete(id)) this.#update(tenant, state, [], [], damaged);
   }
 
   /** Lists a tenant now, without a look at its index: what is in the bucket when this is called is in the list afterwards. */
@@ -211,9 +254,12 @@ export class BucketList {
     index: TenantIndex,
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    const indexed = new Set(index.live.map(({ blockID }) => blockID));
+    // It is in quarantine, or gone.
+    for (const id of state.damaged.keys()) if (!indexed.has(id) || index.damaged?.has(id)) this.#condemned.delete(id);
     const known = index.bare.filter((id) => knows(state, id));
     const metas = [
-      ...index.live,
+      ...index.live.filter(({ blockID }) => !this.#condemned.has(blockID)),
       ...(await this.#metas(
         tenant,
         index.bare.filter((id) => !knows(state, id)),
@@ -231,7 +277,11 @@ export class BucketList {
     );
     state.isFromIndex = true;
     state.asOfMs = index.createdMs - this.#lagMs;
-    this.#change(tenant, state, metas, this.#missed(state, present, state.asOfMs));
+    const damaged = new Map(index.damaged ?? state.damaged);
+    for (const [id, object] of state.damaged) if (this.#condemned.has(id)) damaged.set(id, object);
+    const missed = this.#missed(state, present, state.asOfMs);
+    const gone = [...damaged.keys()].filter((id) => !missed.includes(id) && knows(state, id));
+    this.#update(tenant, state, metas, [...missed, ...gone], damaged);
   }
 
   async #list(
@@ -247,6 +297,11 @@ export class BucketList {
     const unknown = new Set(
       [...found.live].filter((id) => !knows(state, id) && !state.foreign.has(id) && !found.compacted.has(id)),
     );
+    const damaged = await this.#damaged(tenant, state, found, signal);
+    for (const id of damaged.keys()) {
+      found.live.delete(id);
+      unknown.delete(id);
+    }
     const metas = indexed.filter(({ blockID }) => unknown.delete(blockID));
     metas.push(...(await this.#metas(tenant, [...unknown], signal, (id) => state.foreign.add(id))));
     for (const id of found.compacted.keys()) found.live.delete(id);
@@ -262,28 +317,60 @@ export class BucketList {
     const missed = this.#missed(state, found.live, state.asOfMs);
     const gone = isLong ? missed.filter((id) => state.missed.has(id)) : missed;
     state.missed = new Set(isLong ? missed : []);
-    this.#change(tenant, state, metas, gone);
+    const replaced = [...damaged.keys()].filter((id) => !gone.includes(id) && knows(state, id));
+    this.#update(tenant, state, metas, [...gone, ...replaced], damaged);
   }
 
-  /** Ids by the meta that stands there. */
-  async #listed(
+  /** The blocks in quarantine: those that the listing says, and those that this process is about to put there. */
+  async #damaged(
     tenant: string,
-    blocksExpected: number,
+    state: TenantState,
+    { live, compacted, damaged }: Listing,
     signal: AbortSignal | undefined,
-  ): Promise<{ live: Set<string>; compacted: Map<string, number> }> {
+  ): Promise<Map<string, DamagedObject>> {
+    const all = new Map<string, DamagedObject>();
+    for (const [id, ms] of damaged) {
+      if (compacted.has(id)) continue;
+      this.#condemned.delete(id);
+      const known = state.damaged.get(id)?.meta ?? state.live.get(id) ?? state.replaced.get(id);
+      all.set(id, { meta: known ?? (await this.#damagedMeta(tenant, id, signal)), ms });
+    }
+    for (const id of this.#condemned) {
+      const known = state.damaged.get(id);
+      if (known === undefined) continue;
+      if (live.has(id)) all.set(id, known);
+      else this.#condemned.delete(id);
+    }
+    return all;
+  }
+
+  async #damagedMeta(tenant: string, id: string, signal: AbortSignal | undefined): Promise<BlockMeta | undefined> {
+    try {
+      const key = objectKey(tenant, id, DAMAGED_META_FILE);
+      const { bytes } = await this.#bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
+      return parseMeta(Buffer.from(bytes).toString());
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #listed(tenant: string, blocksExpected: number, signal: AbortSignal | undefined): Promise<Listing> {
     const live = new Set<string>();
     const compacted = new Map<string, number>();
+    const damaged = new Map<string, number>();
     const take = ({ key, modifiedMs }: ListedObject): void => {
       const [id, name] = key.slice(tenant.length + 1).split('/');
       if (!BLOCK_ID.test(id)) return;
       if (name === META_FILE) live.add(id);
       else if (name === COMPACTED_META_FILE) compacted.set(id, modifiedMs);
+      else if (name === DAMAGED_META_FILE) damaged.set(id, modifiedMs);
     };
     const shards = blocksExpected < SHARDED_BLOCKS_MIN ? 1 : Math.max(1, this.#options.listConcurrency);
     await eachOf(shardsOf(tenant, shards), shards, async (range) => {
       for await (const object of this.#bucket.list(`${tenant}/`, { ...range, signal })) take(object);
     });
-    return { live, compacted };
+    return { live, compacted, damaged };
   }
 
   /** A block whose meta has gone meanwhile is left out. */
@@ -307,6 +394,22 @@ export class BucketList {
       }
     });
     return metas;
+  }
+
+  /** The same with the damaged blocks: at no moment one of them is neither in the list nor told of. */
+  #update(
+    tenant: string,
+    state: TenantState,
+    metas: BlockMeta[],
+    gone: string[],
+    damaged: ReadonlyMap<string, DamagedObject>,
+  ): void {
+    const before = state.damaged;
+    state.damaged = damaged;
+    const { onDamaged } = this.#options;
+    if ([...damaged.keys()].some((id) => !before.has(id))) onDamaged?.(tenant, new Map([...before, ...damaged]));
+    this.#change(tenant, state, metas, gone);
+    if ([...before.keys()].some((id) => !damaged.has(id))) onDamaged?.(tenant, damaged);
   }
 
   /** Takes these into the state, and those out of it; tells what this changes in the list. */
@@ -358,7 +461,7 @@ export class BucketList {
     const key = `${tenant}/${INDEX_FILE}`;
     try {
       const metas = [...state.live.values(), ...state.replaced.values()];
-      if (metas.length === 0 && state.compacted.size === 0 && state.foreign.size === 0) {
+      if (metas.length + state.compacted.size + state.foreign.size + state.damaged.size === 0) {
         // The index last: as long as it is there, the next poll knows what to do.
         if (version !== undefined)
           for (const each of [`${tenant}/${LEASE_FILE}`, `${tenant}/${FILTERS_FILE}`, key])
@@ -367,7 +470,7 @@ export class BucketList {
         const compacted = [...state.compacted.values()].flatMap(({ meta, ms }) =>
           meta === undefined ? [] : [[meta, ms] as const],
         );
-        await this.#bucket.put(key, renderTenantIndex(createdMs, metas, compacted), {
+        await this.#bucket.put(key, renderTenantIndex(createdMs, metas, compacted, state.damaged), {
           signal,
           only: version === undefined ? 'absent' : { version },
         });
@@ -387,6 +490,7 @@ export class BucketList {
         live: new Map(),
         replaced: new Map(),
         compacted: new Map(),
+        damaged: new Map(),
         foreign: new Set(),
         asOfMs: 0,
         isFromIndex: false,

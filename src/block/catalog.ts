@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { DELETED_FOLDER, listDeleted } from './deleted-traces.ts';
-import { type BlockMeta, type MetaProblem, readMeta } from './meta.ts';
+import { type BlockMeta, type MetaProblem, parseMeta, readMeta } from './meta.ts';
 import { BLOCK_ID, DAMAGED_META_FILE, FLUSHED_FILE, META_FILE } from './objects.ts';
 import { NO_TRACE_IDS, TraceIds } from './trace-ids.ts';
 
@@ -26,10 +26,11 @@ export interface LocalBlockRef extends BlockRef {
   directory: string;
 }
 
-/** A block of the folder that is there and cannot be read: answers about its range say that it is missing. */
+/** A block that is there and cannot be read: answers about its range say that it is missing. */
 export interface DamagedBlock {
   id: string;
-  directory: string;
+  /** undefined: in the bucket. */
+  directory: string | undefined;
   why: string;
   /** Everything, when its meta does not say. */
   startSeconds: number;
@@ -51,6 +52,7 @@ interface TenantBlocks {
   deleted: { hidden: TraceIds; pending: string[] };
   deletedChangedMs: number;
   damaged: Map<string, DamagedBlock>;
+  damagedRemote: DamagedBlock[];
 }
 
 const REFRESHED_AT_ONCE = 200;
@@ -103,11 +105,17 @@ export class BlockCatalog {
     return path.join(this.root, tenant, DELETED_FOLDER);
   }
 
-  /** Blocks of the folder that answers lack, because they are damaged. */
+  /** Blocks that answers lack, because they are damaged. */
   damaged(tenant: string): DamagedBlock[] {
-    const { damaged, remote } = this.#tenants.get(tenant) ?? {};
+    const { damaged, remote, damagedRemote = [] } = this.#tenants.get(tenant) ?? {};
     // What the bucket has is read from there.
-    return [...(damaged?.values() ?? [])].filter(({ id }) => !remote?.has(id));
+    return [...[...(damaged?.values() ?? [])].filter(({ id }) => !remote?.has(id)), ...damagedRemote];
+  }
+
+  /** All blocks of the bucket that are damaged. */
+  changeDamagedRemote(tenant: string, blocks: { id: string; meta: BlockMeta | undefined }[]): void {
+    this.#of(tenant).damagedRemote = blocks.map(({ id, meta }) => quarantined(id, undefined, meta));
+    this.version++;
   }
 
   tenants(): string[] {
@@ -214,7 +222,7 @@ export class BlockCatalog {
       known = {
         ...{ blocks: new Map(), changedMs: -1, remote: new Map(), removed: new Set(), replaced: new Set() },
         ...{ replacedRemote: new Set(), deleted: { hidden: NO_TRACE_IDS, pending: [] }, deletedChangedMs: -1 },
-        damaged: new Map(),
+        ...{ damaged: new Map(), damagedRemote: [] },
       };
       this.#tenants.set(tenant, known);
     }
@@ -293,21 +301,23 @@ function notReadable(directory: string, problem: MetaProblem): string {
   return `cannot read block ${directory}: ${why}`;
 }
 
+const EVER = { startSeconds: 0, endSeconds: Number.POSITIVE_INFINITY };
 const QUARANTINED = 'it was found damaged and is in quarantine';
 
 /** The block whose meta is damaged, or that is in quarantine; undefined when it is neither. */
 function damagedBlock(directory: string, id: string, problem: 'damaged' | undefined): DamagedBlock | undefined {
-  const ever = { startSeconds: 0, endSeconds: Number.POSITIVE_INFINITY };
-  if (problem === 'damaged') return { id, directory, why: 'its meta.json is damaged', ...ever };
+  if (problem === 'damaged') return { id, directory, why: 'its meta.json is damaged', ...EVER };
   let text: string;
   try {
     text = fs.readFileSync(path.join(directory, DAMAGED_META_FILE), 'utf8');
   } catch {
     return undefined;
   }
-  const meta = readMeta(text);
-  if (typeof meta === 'string') return { id, directory, why: QUARANTINED, ...ever };
-  const { startSeconds, endSeconds } = blockRef(meta, '', directory);
+  return quarantined(id, directory, parseMeta(text));
+}
+
+function quarantined(id: string, directory: string | undefined, meta: BlockMeta | undefined): DamagedBlock {
+  const { startSeconds, endSeconds } = meta === undefined ? EVER : blockRef(meta, '', directory);
   return { id, directory, why: QUARANTINED, startSeconds, endSeconds };
 }
 

@@ -36,6 +36,7 @@ export async function quarantineIfDamaged(
 
 /** Whether a damaged block may hold the trace: its list of traces has a checksum of its own and is mostly whole. */
 export async function damagedMayHold({ directory }: DamagedBlock, traceId: Uint8Array): Promise<boolean> {
+  if (directory === undefined) return true;
   try {
     const parts = tracesParts(await fs.promises.readFile(path.join(directory, TRACES_FILE)));
     return parts.some((part) => findTrace(readTraces(part).ids, traceId) >= 0);

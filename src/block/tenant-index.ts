@@ -5,6 +5,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { messageOf } from '../runtime/errors.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
+import type { DamagedObject } from './bucket-list.ts';
 import { type BlockMeta, checkedMeta } from './meta.ts';
 
 export const INDEX_FILE = 'index.json.gz';
@@ -23,6 +24,8 @@ export interface TenantIndex {
   foreign: string[];
   /** Ids of our blocks of which the index does not say all, because another program wrote it. */
   bare: string[];
+  /** Blocks in quarantine; undefined when the index says nothing of that, because another program wrote it. */
+  damaged: Map<string, DamagedObject> | undefined;
 }
 
 /** undefined when there is none; `damage` in the place of the index when it cannot be understood. */
@@ -47,8 +50,9 @@ export async function readTenantIndex(
 
 export function parseTenantIndex(bytes: Uint8Array): TenantIndex {
   const text = gunzipSync(bytes, { maxOutputLength: INDEX_RAW_BYTES_MAX }).toString();
-  const { created_at, meta, compacted } = JSON.parse(text) as {
+  const { created_at, meta, compacted, damaged } = JSON.parse(text) as {
     created_at: string;
+    damaged?: { blockID: string; damagedTime: string; meta?: unknown }[];
     meta: unknown[] | null;
     compacted: { blockID: string }[] | null;
   };
@@ -61,7 +65,15 @@ export function parseTenantIndex(bytes: Uint8Array): TenantIndex {
     else if (checked === 'damaged') index.bare.push((each as BlockMeta).blockID);
     else index.live.push(checked);
   }
-  return { ...index, compacted: (compacted ?? []).map(({ blockID }) => blockID) };
+  const quarantined = damaged?.map(({ blockID, damagedTime, meta: of }) => {
+    const checked = checkedMeta(of);
+    return [blockID, { meta: typeof checked === 'string' ? undefined : checked, ms: Date.parse(damagedTime) }] as const;
+  });
+  return {
+    ...index,
+    damaged: quarantined && new Map(quarantined),
+    compacted: (compacted ?? []).map(({ blockID }) => blockID),
+  };
 }
 
 /** `compacted` as pairs of meta and the time when the block was merged. */
@@ -69,11 +81,17 @@ export function renderTenantIndex(
   createdMs: number,
   live: Iterable<BlockMeta>,
   compacted: Iterable<readonly [BlockMeta, number]>,
+  damaged: ReadonlyMap<string, DamagedObject>,
 ): Uint8Array {
   const rendered = JSON.stringify({
     created_at: new Date(createdMs).toISOString(),
     meta: [...live],
     compacted: [...compacted].map(([meta, ms]) => ({ ...meta, compactedTime: new Date(ms).toISOString() })),
+    damaged: [...damaged].map(([blockID, { meta, ms }]) => ({
+      blockID,
+      damagedTime: new Date(ms).toISOString(),
+      meta,
+    })),
   });
   return gzipSync(rendered, { level: 1 });
 }

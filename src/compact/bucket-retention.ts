@@ -4,7 +4,14 @@
  */
 import type { BucketList } from '../block/bucket-list.ts';
 import { parseMeta } from '../block/meta.ts';
-import { COMPACTED_META_FILE, DATA_FILE, META_FILE, objectKey, TRACES_FILE } from '../block/objects.ts';
+import {
+  COMPACTED_META_FILE,
+  DAMAGED_META_FILE,
+  DATA_FILE,
+  META_FILE,
+  objectKey,
+  TRACES_FILE,
+} from '../block/objects.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { eachOf } from '../runtime/each-of.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
@@ -39,7 +46,7 @@ export async function retainBucket(
       await step().catch((error: unknown) => done.errors.push(`cannot ${what}: ${messageOf(error)}`));
     });
   };
-  for (const [tenant, { live, replaced, compacted }] of list.tenants) {
+  for (const [tenant, { live, replaced, compacted, damaged }] of list.tenants) {
     const retentionMs = ofTenant(options.retentions, tenant);
     // Those that are replaced first, as they must not come back when what replaces them has gone.
     for (const id of [...replaced.keys(), ...live.keys()]) {
@@ -50,6 +57,15 @@ export async function retainBucket(
         done.marked++;
       });
     }
+    // What its meta says of its age may be wrong; how long it has been damaged says enough.
+    for (const [id, { ms }] of damaged)
+      if (ms < nowMs - retentionMs)
+        attempt(`remove the damaged block ${id} of tenant ${tenant}`, async () => {
+          for (const name of [DATA_FILE, TRACES_FILE, META_FILE, DAMAGED_META_FILE])
+            await bucket.delete(objectKey(tenant, id, name), { signal });
+          list.forgetDamaged(tenant, id);
+          done.deleted++;
+        });
     for (const [id, { meta, ms }] of compacted)
       if (ms < nowMs - options.compactedMs)
         attempt(`remove block ${id} of tenant ${tenant}`, async () => {

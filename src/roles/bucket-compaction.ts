@@ -20,6 +20,8 @@ export interface BucketCompactionOptions {
   leases: Leases;
   /** Traces of a tenant that nobody may see. */
   deleted: (tenant: string) => readonly string[];
+  /** A block could not be merged and may be damaged. */
+  onSuspect: (tenant: string, block: string) => void;
   reached: (point: BucketMergePoint | 'marked') => void;
 }
 
@@ -140,7 +142,9 @@ export class BucketCompaction {
       onMerged: (merged) => this.#done.merged.push(merged),
       onLeft: ({ ids, failed, message }) => {
         for (const id of ids) this.#left.set(id, failed ? performance.now() + FAILED_MS : Number.POSITIVE_INFINITY);
-        if (failed) this.#done.errors.push(message);
+        if (!failed) return;
+        this.#done.errors.push(message);
+        for (const id of ids) this.#options.onSuspect(tenant, id);
       },
     });
   }

@@ -38,7 +38,7 @@ export interface RewriteOptions {
   deleted: readonly string[];
   reached: (point: BucketMergePoint) => void;
   /** What was made of them is in the bucket. */
-  onMerged: (merged: MergedBlock) => void;
+  onMerged: (merged: MergedBlock, meta: BlockMeta) => void;
   onLeft: (left: Extract<FromCompactor, { type: 'left' }>) => void;
   /** No trace of these blocks is to stay. They do. */
   onEmptied?: (ids: string[]) => void;
@@ -95,8 +95,7 @@ export async function rewriteInBucket(
       const directory = path.join(scratch, tenant, merged.id);
       const ref = readBlockRef(directory, tenant);
       if (typeof ref !== 'object') throw new Error(`there is no merged block in ${directory}`);
-      await putMerged(bucket, list, lease, ref, { signal, reached });
-      options.onMerged(merged);
+      options.onMerged(merged, await putMerged(bucket, list, lease, ref, { signal, reached }));
       fs.rmSync(directory, { recursive: true, force: true });
     });
   } finally {

@@ -20,7 +20,10 @@ const BUILDERS = new Set([
 
 export function bucketSettings(
   config: Configuration,
-  own: Pick<BucketSettings, 'instance' | 'walDirectory' | 'blocksDirectory' | 'retention' | 'work' | 'compaction'>,
+  own: Pick<
+    BucketSettings,
+    'instance' | 'walDirectory' | 'blocksDirectory' | 'retention' | 'rules' | 'work' | 'compaction'
+  >,
 ): BucketSettings {
   const { trace } = config.storage;
   const { backend, s3, gcs, azure } = trace;
@@ -34,6 +37,7 @@ export function bucketSettings(
     checkMs: config.live.flushCheckMs,
     uploadsAtOnce: UPLOADS_AT_ONCE,
     deletedKeptMs: config.vivace.deletedTracesKeptMs,
+    rulesCycleMs: Math.max(100, config.backendWorker.compaction.compactionCycleMs),
     leaseMs: Math.max(LEASE_MS_MIN, config.vivace.compactionLeaseMs),
     cacheBytes: config.vivace.bucketCacheBytes,
     filterBytes: config.vivace.bucketFilterBytes,

@@ -20,7 +20,7 @@ import { type BlockSource, fetchingSource } from '../block/source.ts';
 import { TraceFilters } from '../block/trace-filters.ts';
 import { Leases } from '../compact/bucket-lease.ts';
 import { retainBucket } from '../compact/bucket-retention.ts';
-import type { RetentionDone, ByTenant } from '../compact/retention.ts';
+import { type ByTenant, ofTenant, type RetentionDone } from '../compact/retention.ts';
 import { LOG_FOLDER } from '../log/object-log.ts';
 import { INSTANCE, isOwned } from '../log/ownership.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
@@ -34,12 +34,16 @@ import { type CacheSettings, openRemoteCaches, type RemoteCache } from '../store
 import { openBucket, type StorageSettings } from '../store/open.ts';
 import { BucketCompaction } from './bucket-compaction.ts';
 import { BucketDeletionsWork } from './bucket-deletions.ts';
+import { BucketQuarantine } from './bucket-quarantine.ts';
+import { BucketRules } from './bucket-rules.ts';
 import { type BucketWork, markAfterMs, removeOldScratch } from './bucket-rewrite.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
-import type { DeletionsDone, DeletionState } from './deletions.ts';
+import type { DeletionsDone } from './deletions.ts';
 import { answerLogQuestion, type LogQuestion } from './log-objects.ts';
 import { LocalBlocks } from './local-blocks.ts';
+import type { LateRetentionDone } from './late-retention.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
+import type { RulesByTenant } from './retention-rules.ts';
 
 export interface BucketSettings {
   storage: StorageSettings;
@@ -63,6 +67,9 @@ export interface BucketSettings {
   retention: RetentionSettings | undefined;
   /** What blocks are written with that are written again. */
   work: BucketWork['work'];
+  /** undefined: this process looks for no traces that were kept long enough. */
+  rules: RulesByTenant | undefined;
+  rulesCycleMs: number;
   /** undefined: this process merges no blocks. */
   compaction: CompactionSettings | undefined;
   /** How long a trace stays hidden of which nothing is left. */
@@ -86,10 +93,14 @@ export interface BucketSettings {
 export type ToBucket =
   | { type: 'writer'; port: MessagePort }
   | { type: 'reader'; port: MessagePort }
-  | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant }
+  | { type: 'lifetimes'; retentions: ByTenant; windows: ByTenant; rules: RulesByTenant }
+  /** Somebody could not read this block. */
+  | { type: 'suspect'; tenant: string; block: string }
   | { type: 'delete'; id: number; tenant: string; trace: string }
   /** Asks what became of deleted traces: of all of the tenant without `trace`. */
   | { type: 'deletions'; id: number; tenant: string; trace?: string }
+  /** What rules come to: the tenant's, or these. */
+  | { type: 'preview'; id: number; tenant: string; rules: string[] }
   /** Upload what is left until then, and end; whether all that was taken is in blocks. */
   | { type: 'close'; msMax: number; isCut: boolean; removeLog: boolean };
 
@@ -99,7 +110,8 @@ export type FromBucket =
   | { type: 'listed' }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, string | number> }
   | { type: 'stats'; stats: BucketStats }
-  | { type: 'deletions'; id: number; states: DeletionState[]; error?: ToldError }
+  /** To a question of that number. */
+  | { type: 'answer'; id: number; value?: unknown; error?: ToldError }
   /** Blocks that are still only on this machine. */
   | { type: 'closed'; left: number };
 
@@ -124,9 +136,12 @@ export interface BucketStats {
     dropped: Map<string, number>;
     refused: Map<string, number>;
   };
+  /** Blocks that were put into quarantine, by tenant. */
+  quarantined: Map<string, number>;
   retention: RetentionDone[];
   compaction: CompactionDone | undefined;
   deletions: DeletionsDone | undefined;
+  lateRetention: LateRetentionDone | undefined;
   /** Deleted traces of which something may be left. */
   pendingDeletions: Map<string, number>;
   /** By tenant: whether this process builds the index, and the index's age. */
@@ -149,6 +164,13 @@ export interface HiddenTraces {
   tenant: string;
   traces: { id: string; deletedMs: number }[];
   readMs: number;
+}
+/** All damaged blocks of a tenant; `known` is the answer likewise. */
+export interface DamagedBlocks {
+  type: 'damaged';
+  id: number;
+  tenant: string;
+  blocks: { id: string; meta: BlockMeta | undefined }[];
 }
 export type FromWriterToBucket =
   | { type: 'known'; id: number; error?: string }
@@ -201,6 +223,10 @@ let list: BucketList;
 let local: LocalBlocks | undefined;
 let compaction: BucketCompaction | undefined;
 let deletions: BucketDeletionsWork | undefined;
+let rules: BucketRules | undefined;
+let quarantine: BucketQuarantine | undefined;
+/** Of blocks in quarantine, by tenant. */
+const damagedIds = new Map<string, string[]>();
 /** Ends when nobody writes blocks again any more. */
 let rewriting: Promise<void> = Promise.resolve();
 let writer: MessagePort | undefined;
@@ -210,7 +236,7 @@ const unknown = new Map<number, (error?: string) => void>();
 let heard: Promise<void> = Promise.resolve();
 let nextChange = 1;
 /** Changes that were found before the writer thread was there. */
-const early: (ChangedBlocks | HiddenTraces)[] = [];
+const early: (ChangedBlocks | HiddenTraces | DamagedBlocks)[] = [];
 /** What reader threads read from. */
 let readable: Bucket;
 let remote: RemoteCache | undefined;
@@ -271,9 +297,20 @@ async function start(): Promise<void> {
         local?.remove({ tenant, id });
         ranges.forget(objectKey(tenant, id, ''), deletions!.deleted(tenant).length > 0);
       }
-      filters.remove(removed);
+      const { damaged } = list.tenants.get(tenant)!;
+      filters.remove(removed.filter((id) => !damaged.has(id)));
       filters.add(added.map((meta) => blockRef(meta, tenant, undefined)));
       heard = tellWriter(tenant, added, removed);
+    },
+    onDamaged(tenant, damaged) {
+      const blocks = [...damaged].map(([id, { meta }]) => ({ id, meta }));
+      const { live } = list.tenants.get(tenant)!;
+      const known = damagedIds.get(tenant) ?? [];
+      filters.remove(known.filter((id) => !damaged.has(id) && !live.has(id)));
+      damagedIds.set(tenant, [...damaged.keys()]);
+      // A trace that is not in a damaged block is not missed.
+      filters.add(blocks.flatMap(({ meta }) => (meta === undefined ? [] : [blockRef(meta, tenant, undefined)])));
+      if (!stopping.signal.aborted) void told({ type: 'damaged', id: nextChange++, tenant, blocks });
     },
     onProblem(tenant, kind, text) {
       (kind === 'poll' ? stats.pollErrors : stats.indexErrors).push(tenant);
@@ -290,6 +327,22 @@ async function start(): Promise<void> {
     hide,
     holding: (blocks, traceId) => filters.holding(blocks, traceId),
     reached: (point) => reached(`bucket erasing ${point}`),
+    onProblem: (message) => tell('error', message, {}),
+  });
+  rules = new BucketRules(bucketWork, {
+    rules: settings.rules ?? { base: undefined, own: new Map() },
+    ...{ leases, deleted: (tenant) => deletions!.deleted(tenant), connect: answerReader },
+    reached: (point) => reached(`bucket rules ${point}`),
+  });
+  quarantine = new BucketQuarantine(bucket, list, {
+    leases: new Leases(bucket, { owner: randomUUID(), leaseMs, nowMs: () => performance.now() }),
+    signal: stopping.signal,
+    onSound: (tenant, block) => ranges.forget(objectKey(tenant, block, ''), false),
+    onQuarantined(tenant, block, problems) {
+      count(stats.quarantined, tenant);
+      const text = `block ${block} of tenant ${tenant} is damaged and was put into quarantine: ${problems.join('; ')}`;
+      tell('error', `${text}; vivace-cli fsck shows more`, { block, tenant });
+    },
     onProblem: (message) => tell('error', message, {}),
   });
   started.resolve();
@@ -420,16 +473,23 @@ async function rewritingLoop(work: BucketWork, leases: Leases): Promise<void> {
   if (own !== undefined)
     compaction = new BucketCompaction(work, {
       ...{ settings: own, leases, deleted: (tenant) => deletions!.deleted(tenant) },
+      onSuspect: (tenant, block) => quarantine!.suspect(tenant, block),
       reached: (point) => reached(`bucket compaction ${point}`),
     });
-  const cycleMs = own?.cycleMs ?? Number.POSITIVE_INFINITY;
-  for (let lastMs = performance.now(); ; ) {
-    await sleep(Math.min(cycleMs, ERASING_CYCLE_MS), undefined, { signal: stopping.signal }).catch(() => {});
-    if (stopping.signal.aborted) return;
-    await deletions!.cycle(stopping.signal);
-    if (performance.now() - lastMs < cycleMs) continue;
-    await compaction?.cycle(stopping.signal);
-    lastMs = performance.now();
+  const turns = [
+    { cycleMs: ERASING_CYCLE_MS, run: () => deletions!.cycle(stopping.signal) },
+    { cycleMs: settings.rulesCycleMs, run: async () => settings.rules && rules!.cycle(stopping.signal) },
+    { cycleMs: own?.cycleMs ?? Number.POSITIVE_INFINITY, run: async () => compaction?.cycle(stopping.signal) },
+  ].map((turn) => ({ ...turn, lastMs: performance.now() }));
+  const pauseMs = Math.min(...turns.map(({ cycleMs }) => cycleMs));
+  for (;;) {
+    await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {});
+    for (const turn of turns) {
+      if (stopping.signal.aborted) return;
+      if (performance.now() - turn.lastMs < turn.cycleMs) continue;
+      await turn.run();
+      turn.lastMs = performance.now();
+    }
   }
 }
 
@@ -438,6 +498,7 @@ main.on('message', (message: ToBucket) => {
     case 'lifetimes':
       retentions = message.retentions;
       if (compaction !== undefined) compaction.windows = message.windows;
+      if (settings.rules !== undefined && rules !== undefined) rules.rules = message.rules;
       break;
     case 'writer':
       writer = message.port;
@@ -451,26 +512,27 @@ main.on('message', (message: ToBucket) => {
       for (const change of early.splice(0)) writer.postMessage(change);
       break;
     case 'reader':
-      message.port.on('message', (asked: ReaderAsksBucket) => {
-        if (asked.type === 'range') return void answerRange(message.port, asked);
-        if (asked.type === 'warm') {
-          const { tenant, block, name, size, offset, length } = asked;
-          return ranges.warm(objectKey(tenant, block, name), size, offset, length);
-        }
-        const answer: BucketAnswer = { id: asked.id, blocks: filters.holding(asked.blocks, asked.traceId) };
-        message.port.postMessage(answer);
-      });
+      answerReader(message.port);
       break;
+    case 'suspect':
+      quarantine?.suspect(message.tenant, message.block);
+      break;
+    case 'preview': {
+      const { id, tenant, rules: texts } = message;
+      const restMs = retentions === undefined ? Number.POSITIVE_INFINITY : ofTenant(retentions, tenant);
+      void answer(id, 'try retention rules', () => rules!.preview(tenant, texts, restMs, Date.now()));
+      break;
+    }
     case 'delete': {
       const { tenant, trace } = message;
       const signal = AbortSignal.timeout(DELETION_MS_MAX);
-      void answerDeletions(message.id, async () => [await deletions!.delete(tenant, trace, signal)]);
+      void answer(message.id, 'delete a trace', async () => [await deletions!.delete(tenant, trace, signal)]);
       break;
     }
     case 'deletions': {
       const { tenant, trace } = message;
       const signal = AbortSignal.timeout(DELETION_MS_MAX);
-      void answerDeletions(message.id, () => deletions!.states(tenant, trace, signal));
+      void answer(message.id, 'say what became of deleted traces', () => deletions!.states(tenant, trace, signal));
       break;
     }
     case 'close':
@@ -497,19 +559,14 @@ async function tellHoldings({
   deletions!.setHoldings(tenant, holdings);
 }
 
-async function answerDeletions(id: number, work: () => Promise<DeletionState[]>): Promise<void> {
+async function answer(id: number, action: string, work: () => Promise<unknown>): Promise<void> {
   try {
     await started.promise;
-    send({ type: 'deletions', id, states: await work() });
+    send({ type: 'answer', id, value: await work() });
   } catch (error) {
     const { code, message, retryAfterMs } =
-      error instanceof VivaceError ? error : new VivaceError('internal', `cannot delete a trace: ${messageOf(error)}`);
-    send({
-      type: 'deletions',
-      id,
-      states: [],
-      error: { code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) },
-    });
+      error instanceof VivaceError ? error : new VivaceError('internal', `cannot ${action}: ${messageOf(error)}`);
+    send({ type: 'answer', id, error: { code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) } });
   }
 }
 
@@ -522,7 +579,7 @@ async function hide(tenant: string, traces: HiddenTraces['traces'], readMs: numb
 }
 
 /** Resolves when the writer thread has taken it in, with what went wrong. */
-function told(change: ChangedBlocks | HiddenTraces): Promise<string | undefined> {
+function told(change: ChangedBlocks | HiddenTraces | DamagedBlocks): Promise<string | undefined> {
   const known = new Promise<string | undefined>((resolve) => unknown.set(change.id, resolve));
   if (writer === undefined) early.push(change);
   else writer.postMessage(change);
@@ -534,6 +591,18 @@ async function tellWriter(tenant: string, added: BlockMeta[], removed: string[])
   if (stopping.signal.aborted) return;
   const asOfMs = list.tenants.get(tenant)?.asOfMs ?? 0;
   await told({ id: nextChange++, tenant, added, removed, asOfMs });
+}
+
+function answerReader(port: MessagePort): void {
+  port.on('message', (asked: ReaderAsksBucket) => {
+    if (asked.type === 'range') return void answerRange(port, asked);
+    if (asked.type === 'warm') {
+      const { tenant, block, name, size, offset, length } = asked;
+      return ranges.warm(objectKey(tenant, block, name), size, offset, length);
+    }
+    const answer: BucketAnswer = { id: asked.id, blocks: filters.holding(asked.blocks, asked.traceId) };
+    port.postMessage(answer);
+  });
 }
 
 async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> {
@@ -572,6 +641,7 @@ async function rangeOf({ tenant, block, name, size, offset, length }: RangeAsked
 async function close({ msMax, isCut, removeLog }: Extract<ToBucket, { type: 'close' }>): Promise<number> {
   stopping.abort();
   wake?.();
+  await rules?.close();
   // The writer thread has ended before.
   for (const known of unknown.values()) known();
   unknown.clear();
@@ -619,6 +689,7 @@ function sendStats(): void {
       stats.indexes.set(tenant, { builder: built, ageSeconds: indexAgeMs / 1000 });
   stats.compaction = compaction?.take();
   stats.deletions = deletions?.take();
+  stats.lateRetention = rules?.take();
   stats.pendingDeletions = deletions?.pending ?? new Map();
   send({ type: 'stats', stats });
   stats = emptyStats();
@@ -633,9 +704,11 @@ function emptyStats(): BucketStats {
     failedUploads: 0,
     hedges: 0,
     caches: { calls: [], dropped: new Map(), refused: new Map() },
+    quarantined: new Map(),
     retention: [],
     compaction: undefined,
     deletions: undefined,
+    lateRetention: undefined,
     pendingDeletions: new Map(),
     indexes: new Map(),
   };

@@ -13,7 +13,9 @@ import type {
   ToBucket,
 } from './bucket-thread.ts';
 import type { DeletionState } from './deletions.ts';
+import type { RetentionPreview } from './late-retention.ts';
 import type { ToReader } from './reader-thread.ts';
+import type { RulesByTenant } from './retention-rules.ts';
 
 export interface BucketEvents {
   onStats(stats: BucketStats): void;
@@ -28,7 +30,11 @@ export interface BucketSide {
   /** A port for the writer thread, which hears of blocks that come and go. */
   writerPort(): MessagePort;
   /** How long blocks are kept from now on, and the windows of time whose blocks are merged. */
-  retain(retentions: ByTenant, windows: ByTenant): void;
+  retain(retentions: ByTenant, windows: ByTenant, rules: RulesByTenant): void;
+  /** What rules of retention come to, with the blocks as they are: those of the tenant, or these. */
+  previewRetention(tenant: string, rules: string[]): Promise<RetentionPreview>;
+  /** Has a block looked through that could not be read. */
+  suspect(tenant: string, block: string): void;
   /** Hides a trace in all processes that share the bucket, and has it erased. Resolves when it stays hidden whatever happens. */
   deleteTrace(tenant: string, trace: string): Promise<DeletionState>;
   /** What became of deleted traces that are not forgotten: of one, or of all of a tenant. */
@@ -44,7 +50,7 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
   const worker = new Worker(new URL('./bucket-thread.ts', import.meta.url), { workerData: settings });
   let closing = false;
   let onClosed: ((left: number) => void) | undefined;
-  const asked = new Map<number, PromiseWithResolvers<DeletionState[]>>();
+  const asked = new Map<number, PromiseWithResolvers<unknown>>();
   let next = 1;
   const post = (message: ToBucket, transfer: MessagePort[] = []): void => worker.postMessage(message, transfer);
   const listed = new Promise<void>((resolve) => {
@@ -62,11 +68,11 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
         case 'stats':
           events.onStats(message.stats);
           break;
-        case 'deletions': {
-          const { id, states, error } = message;
+        case 'answer': {
+          const { id, value, error } = message;
           const waiting = asked.get(id);
           asked.delete(id);
-          if (error === undefined) waiting?.resolve(states);
+          if (error === undefined) waiting?.resolve(value);
           else waiting?.reject(new VivaceError(error.code, error.message, { retryAfterMs: error.retryAfterMs }));
           break;
         }
@@ -87,19 +93,22 @@ export function startBucket(settings: BucketSettings, events: BucketEvents): Buc
     post({ type, port: port1 }, [port1]);
     return port2;
   };
-  const ask = (question: (id: number) => ToBucket): Promise<DeletionState[]> => {
-    const waiting = Promise.withResolvers<DeletionState[]>();
+  const ask = <A>(question: (id: number) => ToBucket): Promise<A> => {
+    const waiting = Promise.withResolvers<unknown>();
     asked.set(next, waiting);
     post(question(next++));
-    return waiting.promise;
+    return waiting.promise as Promise<A>;
   };
   return {
     listed,
-    deleteTrace: async (tenant, trace) => (await ask((id) => ({ type: 'delete', id, tenant, trace })))[0],
+    suspect: (tenant, block) => post({ type: 'suspect', tenant, block }),
+    deleteTrace: async (tenant, trace) =>
+      (await ask<DeletionState[]>((id) => ({ type: 'delete', id, tenant, trace })))[0],
     deletedTraces: (tenant, trace) =>
       ask((id) => ({ type: 'deletions', id, tenant, ...(trace !== undefined && { trace }) })),
     writerPort: () => port('writer'),
-    retain: (retentions, windows) => post({ type: 'lifetimes', retentions, windows }),
+    retain: (retentions, windows, rules) => post({ type: 'lifetimes', retentions, windows, rules }),
+    previewRetention: (tenant, rules) => ask((id) => ({ type: 'preview', id, tenant, rules })),
     connect(reader) {
       const asks = port('reader');
       const hello: ToReader = { type: 'bucket', port: asks };

@@ -1,14 +1,14 @@
 /**
- * Late-decided retention as the writer thread runs it: a block is looked at whenever it has become so old that a rule may keep
- * traces in it no longer, and written again without them.
+ * Late-decided retention as the writer thread runs it, and for a bucket the bucket thread (bucket-rules.ts): a block is looked at
+ * whenever it has become so old that a rule may keep traces in it no longer, and written again without them.
  */
-import { Worker } from 'node:worker_threads';
-import type { BlockCatalog, LocalBlockRef } from '../block/catalog.ts';
+import { type MessagePort, Worker } from 'node:worker_threads';
+import type { BlockCatalog, BlockRef } from '../block/catalog.ts';
 import { ageMs } from '../compact/retention.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { FolderWork } from './background.ts';
 import { type RulesByTenant, rulesOfTenant, type TenantRules, tenantRules } from './retention-rules.ts';
-import type { FromRetention, RetentionWork, RuleCounts } from './retention-thread.ts';
+import type { FromRetention, RetentionQuestion, RetentionWork, RuleCounts } from './retention-thread.ts';
 
 /** Since the last time it was asked for. */
 export interface LateRetentionDone {
@@ -21,7 +21,7 @@ export interface LateRetentionDone {
 /** What rules come to now, with the blocks as they are. */
 export interface RetentionPreview {
   blocks: number;
-  /** Blocks that could not be read. */
+  /** Blocks that could not be read, or were replaced again and again meanwhile. */
   missing: string[];
   /** The last one is the rest. */
   rules: (RuleCounts & { rule: string })[];
@@ -33,10 +33,31 @@ const BLOCKS_MAX = 16;
 const FAILED_MS = 10 * 60_000;
 export const REST = 'block_retention';
 
+/** A preview is begun anew so often when blocks were replaced while it read them. */
+const PREVIEWS_MAX = 5;
+
+/** The blocks that rules are applied to. */
+export interface RuledBlocks {
+  tenants(): Iterable<string>;
+  /** All of a tenant. */
+  blocks(tenant: string): BlockRef[];
+  /** Looks again which there are. */
+  refresh(tenant: string): Promise<void>;
+  /** What a thread needs to get at them, and what to hand over to it. */
+  from(): { from: RetentionWork['from']; transfer?: MessagePort[] };
+  /** A block was written again. */
+  onRewritten(ref: BlockRef, by: string | null): void;
+}
+
+export interface DueBlocks {
+  rules: TenantRules;
+  due: BlockRef[];
+  all: BlockRef[];
+}
+
 export class LateRetention {
   rules: RulesByTenant;
-  readonly #catalog: BlockCatalog;
-  readonly #work: FolderWork;
+  readonly #blocks: RuledBlocks;
   /** How many deadlines had passed when a block was last looked at, by which rules. */
   readonly #looked = new Map<string, { rules: TenantRules; deadlines: number }>();
   readonly #failed = new Map<string, number>();
@@ -44,31 +65,61 @@ export class LateRetention {
   #isPreviewing = false;
   #done = nothingDone();
 
-  constructor(catalog: BlockCatalog, rules: RulesByTenant, work: FolderWork) {
-    this.#catalog = catalog;
+  constructor(blocks: RuledBlocks, rules: RulesByTenant) {
+    this.#blocks = blocks;
     this.rules = rules;
-    this.#work = work;
   }
 
-  /** Looks at what is due, unless that is going on. */
+  /** Looks at what is due in a folder, unless that is going on. */
   cycle(nowMs: number): void {
     if (this.#worker !== undefined) return;
-    this.#forget();
-    for (const tenant of this.#catalog.tenants()) {
-      const rules = rulesOfTenant(this.rules, tenant);
-      if (rules === undefined) continue;
-      const all = this.#blocks(tenant);
-      const due = all.filter((ref) => this.#isDue(ref, rules, nowMs)).slice(-BLOCKS_MAX);
-      if (due.length === 0) continue;
-      this.#worker = this.#start({ ...this.#work, rules, due, all, nowMs, dryRun: false }, (message) =>
-        this.#take(message, rules, due, nowMs),
-      );
-      this.#worker.on('error', (error) => this.#done.errors.push(`cannot apply retention rules: ${messageOf(error)}`));
-      this.#worker.on('exit', () => {
-        this.#worker = undefined;
-      });
+    this.forget();
+    for (const tenant of this.#blocks.tenants()) {
+      const found = this.due(tenant, nowMs);
+      if (found === undefined) continue;
+      void this.look(found, nowMs);
       return;
     }
+  }
+
+  /** The tenant's blocks that are to be looked at; undefined: none is. */
+  due(tenant: string, nowMs: number): DueBlocks | undefined {
+    const rules = rulesOfTenant(this.rules, tenant);
+    if (rules === undefined) return undefined;
+    const all = this.#blocks.blocks(tenant);
+    const due = all.filter((ref) => this.#isDue(ref, rules, nowMs)).slice(-BLOCKS_MAX);
+    return due.length === 0 ? undefined : { rules, due, all };
+  }
+
+  /**
+   * Has a thread look at the blocks. `rewrite` is called for those that it does not write again itself; it resolves with what took
+   * the block's place, and with undefined when nothing could be done yet. Never rejects.
+   */
+  async look(
+    { rules, due, all }: DueBlocks,
+    nowMs: number,
+    rewrite?: (ref: BlockRef, gone: string[]) => Promise<string | null | undefined>,
+  ): Promise<void> {
+    let last = Promise.resolve();
+    const worker = this.#start({ rules, due, all, nowMs, dryRun: false }, (message) => {
+      last = last
+        .then(async () => {
+          if (message.type !== 'looked' || message.gone === undefined || rewrite === undefined)
+            return this.#take(message, rules, due, nowMs);
+          const ref = due.find(({ id }) => id === message.block)!;
+          const rewritten = await rewrite(ref, message.gone);
+          if (rewritten !== undefined) this.#take({ ...message, rewritten }, rules, due, nowMs);
+        })
+        .catch((error: unknown) => {
+          const { block = '' } = message as { block?: string };
+          this.#take({ type: 'failed', block, message: messageOf(error) }, rules, due, nowMs);
+        });
+    });
+    this.#worker = worker;
+    worker.on('error', (error) => this.#done.errors.push(`cannot apply retention rules: ${messageOf(error)}`));
+    await new Promise((resolve) => worker.on('exit', resolve));
+    await last;
+    this.#worker = undefined;
   }
 
   /** What these rules (or the tenant's) come to. Rejects with `invalid`, `exhausted`. */
@@ -86,24 +137,40 @@ export class LateRetention {
       });
     this.#isPreviewing = true;
     try {
-      const all = this.#blocks(tenant);
-      const preview: RetentionPreview = {
-        ...{ blocks: all.length, missing: [] },
-        rules: [...rules.texts, REST].map((rule) => ({ rule, ...noCounts() })),
-      };
-      const worker = this.#start({ ...this.#work, rules, due: all, all, nowMs, dryRun: true }, (message) => {
-        if (message.type === 'failed') preview.missing.push(message.block);
-        else if (message.type === 'looked')
-          for (const [i, counts] of message.counts.entries()) add(preview.rules[i], counts);
-      });
-      await new Promise<void>((resolve, reject) => {
-        worker.on('error', reject);
-        worker.on('exit', () => resolve());
-      });
-      return preview;
+      for (let tries = 1; ; tries++) {
+        const { preview, replaced } = await this.#try(tenant, rules, nowMs);
+        if (replaced.length === 0) return preview;
+        if (tries === PREVIEWS_MAX) return { ...preview, missing: [...preview.missing, ...replaced] };
+        await this.#blocks.refresh(tenant);
+      }
     } finally {
       this.#isPreviewing = false;
     }
+  }
+
+  /** `replaced`: blocks of which nothing could be said, because others have taken their place. */
+  async #try(
+    tenant: string,
+    rules: TenantRules,
+    nowMs: number,
+  ): Promise<{ preview: RetentionPreview; replaced: string[] }> {
+    const all = this.#blocks.blocks(tenant);
+    const replaced: string[] = [];
+    const preview: RetentionPreview = {
+      ...{ blocks: all.length, missing: [] },
+      rules: [...rules.texts, REST].map((rule) => ({ rule, ...noCounts() })),
+    };
+    const worker = this.#start({ rules, due: all, all, nowMs, dryRun: true }, (message) => {
+      if (message.type === 'failed') preview.missing.push(message.block);
+      else if (message.type === 'replaced') replaced.push(message.block);
+      else if (message.type === 'looked')
+        for (const [i, counts] of message.counts.entries()) add(preview.rules[i], counts);
+    });
+    await new Promise<void>((resolve, reject) => {
+      worker.on('error', reject);
+      worker.on('exit', () => resolve());
+    });
+    return { preview, replaced };
   }
 
   /** What was done since the last call. */
@@ -117,14 +184,19 @@ export class LateRetention {
     await this.#worker?.terminate();
   }
 
-  #start(workerData: RetentionWork, onMessage: (message: FromRetention) => void): Worker {
-    const worker = new Worker(new URL('./retention-thread.ts', import.meta.url), { workerData });
+  #start(question: RetentionQuestion, onMessage: (message: FromRetention) => void): Worker {
+    const { from, transfer = [] } = this.#blocks.from();
+    const worker = new Worker(new URL('./retention-thread.ts', import.meta.url), {
+      workerData: { ...question, from } satisfies RetentionWork,
+      transferList: transfer,
+    });
     worker.on('message', onMessage);
     return worker;
   }
 
-  #take(message: FromRetention, rules: TenantRules, due: LocalBlockRef[], nowMs: number): void {
-    if (message.type === 'busy') return;
+  #take(message: FromRetention, rules: TenantRules, due: BlockRef[], nowMs: number): void {
+    // Both are looked at again in the next cycle, with a new list of blocks.
+    if (message.type === 'busy' || message.type === 'replaced') return;
     const { block } = message;
     if (message.type === 'failed') {
       this.#failed.set(block, nowMs + FAILED_MS);
@@ -135,9 +207,8 @@ export class LateRetention {
     const looked = { rules, deadlines: passed(ref, rules, nowMs) };
     this.#looked.set(block, looked);
     if (message.rewritten === undefined) return;
-    this.#catalog.refresh();
-    if (message.rewritten === null) this.#catalog.remove(ref.tenant, block);
-    else this.#looked.set(message.rewritten, looked);
+    this.#blocks.onRewritten(ref, message.rewritten);
+    if (message.rewritten !== null) this.#looked.set(message.rewritten, looked);
     this.#done.blocksRewritten++;
     message.counts.forEach(({ droppedTraces, droppedSpans, droppedBytes }, i) => {
       if (droppedTraces === 0) return;
@@ -150,7 +221,7 @@ export class LateRetention {
     });
   }
 
-  #isDue(ref: LocalBlockRef, rules: TenantRules, nowMs: number): boolean {
+  #isDue(ref: BlockRef, rules: TenantRules, nowMs: number): boolean {
     if ((this.#failed.get(ref.id) ?? 0) > nowMs) return false;
     const looked = this.#looked.get(ref.id);
     const deadlines = passed(ref, rules, nowMs);
@@ -160,20 +231,34 @@ export class LateRetention {
     return looked === undefined || looked.rules !== rules || looked.deadlines < deadlines;
   }
 
-  #blocks(tenant: string): LocalBlockRef[] {
-    return this.#catalog.blocks(tenant).filter((ref): ref is LocalBlockRef => ref.directory !== undefined);
-  }
-
-  #forget(): void {
+  /** Forgets what was found of blocks that are not there any more. */
+  forget(): void {
     if (this.#looked.size + this.#failed.size === 0) return;
-    const listed = new Set(this.#catalog.tenants().flatMap((tenant) => this.#blocks(tenant).map(({ id }) => id)));
+    const listed = new Set<string>();
+    for (const tenant of this.#blocks.tenants()) for (const { id } of this.#blocks.blocks(tenant)) listed.add(id);
     for (const known of [this.#looked, this.#failed])
       for (const id of known.keys()) if (!listed.has(id)) known.delete(id);
   }
 }
 
+/** Those of a folder. */
+export function ruledFolder(catalog: BlockCatalog, work: FolderWork): RuledBlocks {
+  return {
+    tenants: () => catalog.tenants(),
+    blocks: (tenant) => catalog.blocks(tenant).filter(({ directory }) => directory !== undefined),
+    async refresh() {
+      catalog.refresh();
+    },
+    from: () => ({ from: work }),
+    onRewritten({ tenant, id }, by) {
+      catalog.refresh();
+      if (by === null) catalog.remove(tenant, id);
+    },
+  };
+}
+
 /** How many deadlines of the rules a block has passed. */
-function passed(ref: LocalBlockRef, { deadlinesMs }: TenantRules, nowMs: number): number {
+function passed(ref: BlockRef, { deadlinesMs }: TenantRules, nowMs: number): number {
   const age = ageMs(ref.meta, nowMs);
   return deadlinesMs.filter((deadline) => age >= deadline).length;
 }

@@ -4,7 +4,6 @@ import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import type { Configuration } from '../config/load.ts';
 import type { TenantLimits } from '../config/overrides-file.ts';
 import type { Tenants } from '../limits/tenants.ts';
-import { VivaceError } from '../runtime/errors.ts';
 import type { CompactionSettings } from './compaction.ts';
 import { type RulesByTenant, rulesOfTenant, type TenantRules, tenantRules } from './retention-rules.ts';
 import { tenantsWithOwnLimits } from './tenant-limits.ts';
@@ -120,17 +119,12 @@ function retentionMsOf(config: Configuration, { compaction }: TenantLimits): num
   return retentionMs > 0 ? retentionMs : Number.POSITIVE_INFINITY;
 }
 
-/** The rules of late-decided retention. Throws `invalid` for one that cannot be used, or used with a bucket. */
+/** The rules of late-decided retention. Throws `invalid` for one that cannot be used. */
 export function rulesOf(config: Configuration, tenants: Tenants): RulesByTenant {
   const of = (limits: TenantLimits): TenantRules | undefined => {
     const { retentionRules, compactionDisabled } = limits.compaction;
     const texts = retentionRules.length > 0 ? retentionRules : config.vivace.retentionRules;
     if (texts.length === 0 || compactionDisabled) return undefined;
-    if (config.storage.trace.backend !== 'local')
-      throw new VivaceError(
-        'invalid',
-        'cannot use vivace.retention_rules with a bucket: only blocks on a local disk are looked through; leave them out',
-      );
     return tenantRules(texts, retentionMsOf(config, limits));
   };
   const own = tenantsWithOwnLimits(tenants).map((tenant) => [tenant, of(tenants.of(tenant))] as const);

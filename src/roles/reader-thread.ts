@@ -248,7 +248,7 @@ async function attempt(
     const lost = lease.blocks === undefined ? known!.damaged : lease.damaged;
     keepBlockList(tenant, { version: lease.version, blocks, hidden, damaged: lost });
     for (const block of inRange(question, lost))
-      if (question.op !== 'trace' || (await work.outside(damagedMayHold(block, question.request.id))))
+      if (question.op !== 'trace' || (await work.outside(lostMayHold(block, question.request.id))))
         missing.set(block.id, block.why);
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? (await liveSegments(lease, work)).reverse() : [];
@@ -458,6 +458,13 @@ async function holding({ op, request }: Question, wanted: BlockRef[], work: Work
     if (ref.directory === undefined && ref.meta.totalRecords === 1 && !caches.blocks.has(ref.id))
       remote.open(ref).warmTraces?.({ offset: 0, length: ref.meta.vivace.tracesBytes });
   return held;
+}
+
+/** Whether a block in quarantine may hold the trace. */
+async function lostMayHold(block: DamagedBlock, id: Uint8Array): Promise<boolean> {
+  if (block.directory === undefined && remote !== undefined)
+    return (await remote.holding([block.id], id)).has(block.id);
+  return damagedMayHold(block, id);
 }
 
 /** Opens what can be opened, into `held`; the others are put into `missing` or end the attempt. */

@@ -1,10 +1,10 @@
 /**
- * The retention thread: finds the traces of blocks of a folder that no rule keeps any longer, writes the blocks again without
- * them, and ends; or only says what would go.
+ * The retention thread: finds the traces of blocks that no rule keeps any longer, and ends. Blocks of a folder it writes again
+ * without them; of those of a bucket, which it reads through the bucket thread, it only says which they are.
  */
 import path from 'node:path';
-import { parentPort, workerData } from 'node:worker_threads';
-import type { LocalBlockRef } from '../block/catalog.ts';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { BlockRef, LocalBlockRef } from '../block/catalog.ts';
 import { type BlockCaches, createBlockCaches, OpenBlock } from '../block/open.ts';
 import { FolderLock, LOCK_FILE } from '../compact/folder-lock.ts';
 import { mergeBlocks, NothingStays, retireBlocks } from '../compact/merge-blocks.ts';
@@ -12,19 +12,25 @@ import type { Drops } from '../compact/row-group-plan.ts';
 import { ageMs } from '../compact/retention.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
 import { type KeepRule, type KeptTraces, keptTraces } from '../query/kept-traces.ts';
-import { messageOf } from '../runtime/errors.ts';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { checkSpace, type FolderWork, LEASE_MS, lowerPriority, pauses, REWRITE_BOUNDS } from './background.ts';
+import { remoteBlocks } from './bucket.ts';
 import { parseRule, type TenantRules } from './retention-rules.ts';
 
-export interface RetentionWork extends FolderWork {
+export interface RetentionQuestion {
   rules: TenantRules;
   /** Blocks that are looked at, and all of the tenant, which may have parts of the same traces. */
-  due: LocalBlockRef[];
-  all: LocalBlockRef[];
+  due: BlockRef[];
+  all: BlockRef[];
   nowMs: number;
   /** Nothing is changed. */
   dryRun: boolean;
+}
+
+export interface RetentionWork extends RetentionQuestion {
+  /** Of the bucket thread, or where the blocks are. */
+  from: { port: MessagePort } | FolderWork;
 }
 
 /** What a rule comes to, or for the last one the rest. */
@@ -40,8 +46,10 @@ export interface RuleCounts {
 
 export type FromRetention =
   /** `rewritten`: the block that took its place; undefined when it stays, null when nothing of it does. */
-  | { type: 'looked'; block: string; rewritten?: string | null; counts: RuleCounts[] }
+  | { type: 'looked'; block: string; rewritten?: string | null; counts: RuleCounts[]; gone?: string[] }
   | { type: 'failed'; block: string; message: string }
+  /** Another one is there in the place of one of the blocks that had to be read: nothing can be said. */
+  | { type: 'replaced'; block: string; by: string }
   | { type: 'busy' };
 
 const CACHE_BYTES = 16 * 1024 * 1024;
@@ -50,40 +58,48 @@ const work = workerData as RetentionWork;
 const rules = work.rules.texts.map(parseRule);
 const pause = pauses();
 
-if (work.dryRun) await lookAtAll(undefined);
-else {
-  const lock = await FolderLock.take(path.join(work.blocksDirectory, LOCK_FILE), LEASE_MS);
+const { from } = work;
+const remote = 'port' in from ? remoteBlocks(from.port).open : undefined;
+if (work.dryRun || 'port' in from) {
+  if (!work.dryRun) lowerPriority();
+  await lookAtAll();
+  if ('port' in from) from.port.close();
+} else {
+  const lock = await FolderLock.take(path.join(from.blocksDirectory, LOCK_FILE), LEASE_MS);
   if (lock === undefined) send({ type: 'busy' });
   else
     try {
       lowerPriority();
-      await lookAtAll(lock);
+      await lookAtAll({ lock, folder: from });
     } finally {
       await lock.release();
     }
 }
 
-async function lookAtAll(lock: FolderLock | undefined): Promise<void> {
+interface Rewriting {
+  lock: FolderLock;
+  folder: FolderWork;
+}
+
+async function lookAtAll(rewriting?: Rewriting): Promise<void> {
   for (const ref of work.due)
     try {
-      await look(ref, lock);
+      await look(ref, rewriting);
     } catch (error) {
-      send({ type: 'failed', block: ref.id, message: messageOf(error) });
+      if (error instanceof Replaced) send({ type: 'replaced', block: ref.id, by: error.message });
+      else send({ type: 'failed', block: ref.id, message: messageOf(error) });
     }
 }
 
-async function look(ref: LocalBlockRef, lock: FolderLock | undefined): Promise<void> {
+async function look(ref: BlockRef, rewriting: Rewriting | undefined): Promise<void> {
   const overlapping = work.all.filter(
     (other) => other.id !== ref.id && other.startSeconds <= ref.endSeconds && other.endSeconds >= ref.startSeconds,
   );
-  const caches = createBlockCaches(CACHE_BYTES);
+  const caches: BlockCaches = { ...createBlockCaches(CACHE_BYTES), ...(remote && { remote }) };
   const opened: OpenBlock[] = [];
   let kept: KeptTraces;
   try {
-    for (const each of [ref, ...overlapping]) {
-      const block = await openedOf(each, caches, each !== ref);
-      if (block !== undefined) opened.push(block);
-    }
+    for (const each of [ref, ...overlapping]) opened.push(await open(each, caches));
     const [own, ...others] = opened.map((block) => ({
       segments: block.rowGroups,
       ageMs: ageMs(block.ref.meta, work.nowMs),
@@ -93,30 +109,37 @@ async function look(ref: LocalBlockRef, lock: FolderLock | undefined): Promise<v
     for (const block of opened) block.close();
   }
   const { counts, gone } = counted(kept, ref, rules);
-  if (lock === undefined || gone.size === 0) return send({ type: 'looked', block: ref.id, counts });
-  await checkSpace(work.blocksDirectory, [ref]);
+  if (rewriting === undefined || gone.size === 0) {
+    const ids = work.dryRun ? [] : [...gone].map((id) => Buffer.from(id, 'latin1').toString('hex'));
+    return send({ type: 'looked', block: ref.id, counts, ...(ids.length > 0 && { gone: ids }) });
+  }
+  const { lock, folder } = rewriting;
+  const local = ref as LocalBlockRef;
+  await checkSpace(folder.blocksDirectory, [local]);
   const drops: Drops = (ids, at) => gone.has(Buffer.from(ids.buffer, ids.byteOffset + at, 16).toString('latin1'));
   const options = {
-    ...work,
+    ...folder,
     ...{ nowMs: Date.now(), bounds: REWRITE_BOUNDS, pause, drops, checkLock: () => lock.check() },
     reached: (point: string) => reached(`rules ${point}`),
   };
   try {
-    const { block } = await mergeBlocks([ref], options);
+    const { block } = await mergeBlocks([local], options);
     send({ type: 'looked', block: ref.id, rewritten: block.id, counts });
   } catch (error) {
     if (!(error instanceof NothingStays)) throw error;
-    await retireBlocks([ref], options);
+    await retireBlocks([local], options);
     send({ type: 'looked', block: ref.id, rewritten: null, counts });
   }
 }
 
-/** undefined for one of the others that has gone meanwhile. */
-async function openedOf(ref: LocalBlockRef, caches: BlockCaches, isOther: boolean): Promise<OpenBlock | undefined> {
+/** A block has gone since it was listed: its spans are in another one, or too old. */
+class Replaced extends Error {}
+
+async function open(ref: BlockRef, caches: BlockCaches): Promise<OpenBlock> {
   try {
     return await OpenBlock.open(ref, caches);
   } catch (error) {
-    if (isOther) return undefined;
+    if (error instanceof VivaceError && error.code === 'not-found') throw new Replaced(ref.id);
     throw error;
   }
 }
@@ -124,7 +147,7 @@ async function openedOf(ref: LocalBlockRef, caches: BlockCaches, isOther: boolea
 /** What each rule comes to, and the ids of the traces that are to go. */
 function counted(
   { ids, rules: ruleOf, agesMs, spans }: KeptTraces,
-  { meta }: LocalBlockRef,
+  { meta }: BlockRef,
   keepRules: readonly KeepRule[],
 ): { counts: RuleCounts[]; gone: Set<string> } {
   const none = { traces: 0, spans: 0, bytes: 0, droppedTraces: 0, droppedSpans: 0, droppedBytes: 0 };

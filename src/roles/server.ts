@@ -180,14 +180,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ? startBucket(
         bucketSettings(config, {
           ...{ instance, walDirectory: wal, blocksDirectory: blocks, retention },
+          rules: retention === undefined ? undefined : rules,
           ...{ work: { pageRows: PAGE_ROWS, createdBy }, compaction },
         }),
         {
           onStats(stats) {
             metrics.bucket(stats);
+            for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);
             for (const done of stats.retention) countRetention(done);
             if (stats.compaction !== undefined) countCompaction(stats.compaction);
             if (stats.deletions !== undefined) countDeletions(stats.deletions);
+            if (stats.lateRetention !== undefined) countLateRetention(stats.lateRetention);
             lastOfBucket = stats;
           },
           onLog: (level, message, fields) => log.log(level, message, fields),
@@ -208,7 +211,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const retentions = retentionsOf(config, tenants, rules);
     const windows = windowsOf(config, tenants);
     writer.retain(retentions, windows, rules);
-    bucket?.retain(retentions, windows);
+    bucket?.retain(retentions, windows, rules);
   });
   const nowListed = (): void => {
     listed = true;
@@ -240,6 +243,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         log.log('error', `block ${block} cannot be read and is left out of answers: ${message}`, { block, tenant });
         metrics.unreadableBlock(tenant);
         writer.suspect(tenant, block);
+        bucket?.suspect(tenant, block);
       },
     },
   );
@@ -336,7 +340,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
           },
     metrics: () => metrics.text(),
     flush: (tenant) => writer.flush(tenant),
-    previewRetention: writer.previewRetention,
+    previewRetention: (bucket ?? writer).previewRetention,
     shutdown: () => options.onStop(0),
     buildInfo: { ...version, buildUser: '', buildDate: '', goVersion: `node${process.versions.node}` },
     configYaml: (mode) => renderConfiguration(config, mode === 'full' ? undefined : mode),

@@ -29,8 +29,8 @@ import { eachPush } from './pushes.ts';
 import { ReceivedCounts } from './received-counts.ts';
 import { Compaction } from './compaction.ts';
 import { Deletions, type DeletionState } from './deletions.ts';
-import { LateRetention } from './late-retention.ts';
-import type { ChangedBlocks, FromWriterToBucket, HiddenTraces } from './bucket-thread.ts';
+import { LateRetention, ruledFolder } from './late-retention.ts';
+import type { ChangedBlocks, DamagedBlocks, FromWriterToBucket, HiddenTraces } from './bucket-thread.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
 import type {
@@ -71,9 +71,10 @@ const deletions = new Deletions(catalog, {
   forget,
   onProblem: (message) => log('error', message, {}),
 });
-const late = new LateRetention(catalog, settings.rules ?? { base: undefined, own: new Map() }, {
-  ...{ pageRows, createdBy, fsync, blocksDirectory },
-});
+const late = new LateRetention(
+  ruledFolder(catalog, { pageRows, createdBy, fsync, blocksDirectory }),
+  settings.rules ?? { base: undefined, own: new Map() },
+);
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
 /** The bucket as the log has it, once its thread is connected. */
@@ -268,8 +269,13 @@ async function openObjectLog(instance: string, directory: string): Promise<Objec
 /** Takes in which blocks come and go in the bucket. */
 function serveBucket(port: MessagePort): void {
   const objects = askLogObjects(port);
-  port.on('message', (message: ChangedBlocks | HiddenTraces | LogAnswer) => {
-    if ('type' in message) return message.type === 'hide' ? void hide(message) : objects.onAnswer(message);
+  port.on('message', (message: ChangedBlocks | HiddenTraces | DamagedBlocks | LogAnswer) => {
+    if ('type' in message) {
+      if (message.type === 'answer') return objects.onAnswer(message);
+      if (message.type === 'hide') return void hide(message);
+      catalog.changeDamagedRemote(message.tenant, message.blocks);
+      return tellBucket({ type: 'known', id: message.id });
+    }
     const { id, tenant, added, removed, asOfMs } = message;
     for (const { blockID } of added) objectLogs?.uploaded(blockID);
     catalog.changeRemote(tenant, added, removed, asOfMs);
