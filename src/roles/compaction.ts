@@ -1,5 +1,4 @@
 /** Compaction as the writer thread runs it: chooses blocks in every cycle and has a thread merge them, if there are any. */
-import { Worker } from 'node:worker_threads';
 import type { BlockCatalog, LocalBlockRef } from '../block/catalog.ts';
 import { type ChooseOptions, chooseMerges } from '../compact/choose.ts';
 import { finishMerges } from '../compact/merge-blocks.ts';
@@ -7,7 +6,8 @@ import { type ByTenant, ofTenant } from '../compact/retention.ts';
 import type { RowGroupBounds } from '../compact/row-group-plan.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { FolderWork } from './background.ts';
-import type { CompactorWork, FromCompactor, MergedBlock } from './compactor-thread.ts';
+import { Compactor } from './compactor.ts';
+import type { FromCompactor, MergedBlock } from './compactor-thread.ts';
 
 export interface CompactionSettings {
   /** Milliseconds, by tenant; 0: its blocks are not merged. */
@@ -31,7 +31,7 @@ export interface CompactionDone {
 
 /** Blocks that could not be merged are left alone for so long. */
 const FAILED_MS = 10 * 60_000;
-/** A thread that merges is started for so many merges at most. */
+/** The thread is told of so many merges at a time. */
 const MERGES_MAX = 16;
 
 export class Compaction {
@@ -42,7 +42,9 @@ export class Compaction {
   readonly #onSuspect: (tenant: string, block: string) => void;
   /** Blocks that stay as they are, and until when. */
   readonly #left = new Map<string, number>();
-  #worker: Worker | undefined;
+  readonly #compactor = new Compactor();
+  #isMerging = false;
+  #isClosed = false;
   #isFinished = false;
   #done: CompactionDone = { merged: [], errors: [], outstanding: new Map() };
 
@@ -62,46 +64,37 @@ export class Compaction {
 
   /** Chooses, and starts merging unless that is going on. */
   async cycle(nowMs: number): Promise<void> {
-    if (this.#worker !== undefined) return;
+    if (this.#isMerging) return;
     if (!this.#isFinished) {
       await finishMerges(this.#catalog, nowMs);
       this.#isFinished = true;
     }
     const merges = this.#choose(nowMs).slice(0, MERGES_MAX);
     if (merges.length === 0 || process.memoryUsage.rss() > this.#settings.rssMax) return;
-    const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), {
-      workerData: {
-        ...this.#work,
-        merges,
-        rowGroups: this.#settings.rowGroups,
-        deleted: this.#deleted(merges),
-      } satisfies CompactorWork,
-    });
-    this.#worker = worker;
-    worker.on('message', (message: FromCompactor) => {
-      if (message.type === 'merged') {
-        this.#done.merged.push(message.merged);
-        this.#catalog.refresh();
-        return;
-      }
-      if (message.type === 'gone') {
-        this.#catalog.refresh();
-        return;
-      }
-      if (message.type === 'emptied') return;
-      const untilMs = message.failed ? Date.now() + FAILED_MS : Number.POSITIVE_INFINITY;
-      for (const id of message.ids) this.#left.set(id, untilMs);
-      if (message.failed) {
-        this.#done.errors.push(message.message);
-        for (const id of message.ids) this.#onSuspect(message.tenant, id);
-      }
-      this.#isFinished = false;
-    });
-    worker.on('error', (error) => this.#done.errors.push(`cannot merge blocks: ${messageOf(error)}`));
-    worker.on('exit', (code) => {
-      this.#worker = undefined;
-      if (code !== 0) this.#isFinished = false;
-    });
+    this.#isMerging = true;
+    const work = { ...this.#work, merges, rowGroups: this.#settings.rowGroups, deleted: this.#deleted(merges) };
+    this.#compactor
+      .run(work, (message) => this.#note(message))
+      .catch((error: unknown) => {
+        this.#isFinished = false;
+        if (!this.#isClosed) this.#done.errors.push(`cannot merge blocks: ${messageOf(error)}`);
+      })
+      .finally(() => {
+        this.#isMerging = false;
+      });
+  }
+
+  #note(message: FromCompactor): void {
+    if (message.type === 'merged') this.#done.merged.push(message.merged);
+    if (message.type === 'merged' || message.type === 'gone') this.#catalog.refresh();
+    if (message.type !== 'left') return;
+    const untilMs = message.failed ? Date.now() + FAILED_MS : Number.POSITIVE_INFINITY;
+    for (const id of message.ids) this.#left.set(id, untilMs);
+    if (message.failed) {
+      this.#done.errors.push(message.message);
+      for (const id of message.ids) this.#onSuspect(message.tenant, id);
+    }
+    this.#isFinished = false;
   }
 
   /** What was done since the last call. */
@@ -113,7 +106,8 @@ export class Compaction {
 
   /** A merge that is going on is given up; the blocks stay as they are. */
   async close(): Promise<void> {
-    await this.#worker?.terminate();
+    this.#isClosed = true;
+    await this.#compactor.stop();
   }
 
   #deleted(merges: LocalBlockRef[][]): Map<string, readonly string[]> {

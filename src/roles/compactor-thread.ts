@@ -1,6 +1,6 @@
 /**
- * The compactor thread: merges the blocks that the writer thread has chosen, and ends. It gives way to everybody else: it works
- * half of the time at most, and at a low priority where the system has one for threads.
+ * The compactor thread: merges the blocks that it is told (roles/compactor.ts). It gives way to everybody else: it works half of the
+ * time at most, and at a low priority where the system has one for threads.
  */
 import path from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -30,6 +30,11 @@ export type FromCompactor =
   | { type: 'emptied'; ids: string[] }
   | { type: 'left'; tenant: string; ids: string[]; failed: boolean; message: string };
 
+/** After all of the others. */
+export interface CompactorDone {
+  type: 'done';
+}
+
 export interface MergedBlock {
   id: string;
   level: number;
@@ -44,24 +49,31 @@ export interface MergedBlock {
 
 const COLUMNS_MAX = 512;
 
-const work = workerData as CompactorWork;
 const pause = pauses();
+lowerPriority();
 
-await run();
+// In a bucket there is a thread for every batch.
+if (workerData) await run(workerData as CompactorWork);
+else
+  parentPort!.on('message', async (work: CompactorWork) => {
+    await run(work);
+    // Arrays of the last row group need not stay while there is nothing to do.
+    globalThis.gc?.({ type: 'major', execution: 'sync' });
+    parentPort!.postMessage({ type: 'done' } satisfies CompactorDone);
+  });
 
-async function run(): Promise<void> {
+async function run(work: CompactorWork): Promise<void> {
   const lock = await FolderLock.take(path.join(work.blocksDirectory, LOCK_FILE), LEASE_MS);
   // Another process is at it; what it leaves is chosen again.
   if (lock === undefined) return;
   try {
-    lowerPriority();
-    for (const refs of work.merges) await merge(refs, lock);
+    for (const refs of work.merges) await merge(refs, work, lock);
   } finally {
     await lock.release();
   }
 }
 
-async function merge(refs: LocalBlockRef[], lock: FolderLock): Promise<void> {
+async function merge(refs: LocalBlockRef[], work: CompactorWork, lock: FolderLock): Promise<void> {
   const began = performance.now();
   try {
     await checkSpace(work.blocksDirectory, refs);
