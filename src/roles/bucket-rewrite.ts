@@ -8,7 +8,6 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { BucketList, TenantState } from '../block/bucket-list.ts';
 import { type BlockRef, type LocalBlockRef, readBlockRef } from '../block/catalog.ts';
 import type { BlockMeta } from '../block/meta.ts';
@@ -16,11 +15,13 @@ import type { BucketLease } from '../compact/bucket-lease.ts';
 import { type BucketMergePoint, fetchBlock, putMerged } from '../compact/bucket-merge.ts';
 import { markInBucket } from '../compact/bucket-retention.ts';
 import type { Bucket } from '../store/bucket.ts';
+import type { Compactor } from './compactor.ts';
 import type { CompactorWork, FromCompactor, MergedBlock } from './compactor-thread.ts';
 
 export interface BucketWork {
   bucket: Bucket;
   list: BucketList;
+  compactor: Compactor;
   /** What blocks are written with. */
   work: Pick<CompactorWork, 'pageRows' | 'createdBy'>;
   /** Holds the scratch folders. */
@@ -66,7 +67,7 @@ export function settledMs(pollMs: number): number {
 
 /** Replaces each group of blocks of one tenant by one block. Rejects with the first failure; what was put by then stays. */
 export async function rewriteInBucket(
-  { bucket, list, work, walDirectory, blocksDirectory }: BucketWork,
+  { bucket, list, compactor, work, walDirectory, blocksDirectory }: BucketWork,
   groups: BlockRef[][],
   options: RewriteOptions,
 ): Promise<void> {
@@ -91,7 +92,8 @@ export async function rewriteInBucket(
     const { tenant } = groups[0][0];
     const { rowGroups, deleted } = options;
     const own = { merges: fetched, rowGroups, blocksDirectory: scratch, fsync: 'never' } as const;
-    await inThread({ ...work, ...own, deleted: new Map([[tenant, deleted]]) }, options, async (merged) => {
+    const all = { ...work, ...own, deleted: new Map([[tenant, deleted]]) };
+    await inThread(compactor, all, options, async (merged) => {
       const directory = path.join(scratch, tenant, merged.id);
       const ref = readBlockRef(directory, tenant);
       if (typeof ref !== 'object') throw new Error(`there is no merged block in ${directory}`);
@@ -105,30 +107,31 @@ export async function rewriteInBucket(
 
 /** Has a thread merge the blocks of a scratch folder; rejects with the first failure. */
 async function inThread(
-  workerData: CompactorWork,
+  compactor: Compactor,
+  work: CompactorWork,
   { signal, onLeft, onEmptied }: RewriteOptions,
   onMerged: (merged: MergedBlock) => Promise<void>,
 ): Promise<void> {
-  const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), { workerData });
-  const stop = (): void => void worker.terminate();
+  const stop = (): void => void compactor.stop();
   signal.addEventListener('abort', stop);
   let failure: unknown;
   let last: Promise<void> = Promise.resolve();
-  worker.on('message', (message: FromCompactor) => {
-    if (message.type === 'gone') return;
-    if (message.type === 'left') return onLeft(message);
-    if (message.type === 'emptied') return onEmptied?.(message.ids);
+  const note = (message: FromCompactor): void => {
+    if (message.type === 'left') onLeft(message);
+    if (message.type === 'emptied') onEmptied?.(message.ids);
+    if (message.type !== 'merged') return;
     last = last
       .then(() => onMerged(message.merged))
       .catch((error: unknown) => {
         failure ??= error;
         stop();
       });
-  });
-  worker.on('error', (error) => {
+  };
+  try {
+    await compactor.run(work, note);
+  } catch (error) {
     failure ??= error;
-  });
-  await new Promise((resolve) => worker.on('exit', resolve));
+  }
   await last;
   signal.removeEventListener('abort', stop);
   signal.throwIfAborted();

@@ -37,6 +37,7 @@ import { BucketDeletionsWork } from './bucket-deletions.ts';
 import { BucketQuarantine } from './bucket-quarantine.ts';
 import { BucketRules } from './bucket-rules.ts';
 import { type BucketWork, markAfterMs, removeOldScratch } from './bucket-rewrite.ts';
+import { Compactor } from './compactor.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
 import type { DeletionsDone } from './deletions.ts';
 import { answerLogQuestion, type LogQuestion } from './log-objects.ts';
@@ -318,7 +319,8 @@ async function start(): Promise<void> {
     },
   });
   const { walDirectory, blocksDirectory, work, instance, leaseMs } = settings;
-  const bucketWork: BucketWork = { bucket, list, work, walDirectory, blocksDirectory, pollMs: periodMs };
+  const compactor = new Compactor();
+  const bucketWork: BucketWork = { bucket, list, compactor, work, walDirectory, blocksDirectory, pollMs: periodMs };
   const leases = new Leases(bucket, { owner: randomUUID(), leaseMs, nowMs: () => performance.now() });
   deletions = new BucketDeletionsWork(bucketWork, {
     folder: instance === undefined ? undefined : folderId(walDirectory),

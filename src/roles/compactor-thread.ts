@@ -3,7 +3,7 @@
  * time at most, and at a low priority where the system has one for threads.
  */
 import path from 'node:path';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type { LocalBlockRef } from '../block/catalog.ts';
 import { TraceIds } from '../block/trace-ids.ts';
 import { FolderLock, LOCK_FILE } from '../compact/folder-lock.ts';
@@ -52,15 +52,12 @@ const COLUMNS_MAX = 512;
 const pause = pauses();
 lowerPriority();
 
-// In a bucket there is a thread for every batch.
-if (workerData) await run(workerData as CompactorWork);
-else
-  parentPort!.on('message', async (work: CompactorWork) => {
-    await run(work);
-    // Arrays of the last row group need not stay while there is nothing to do.
-    globalThis.gc?.({ type: 'major', execution: 'sync' });
-    parentPort!.postMessage({ type: 'done' } satisfies CompactorDone);
-  });
+parentPort!.on('message', async (work: CompactorWork) => {
+  await run(work);
+  // Arrays of the last row group need not stay while there is nothing to do.
+  globalThis.gc?.({ type: 'major', execution: 'sync' });
+  parentPort!.postMessage({ type: 'done' } satisfies CompactorDone);
+});
 
 async function run(work: CompactorWork): Promise<void> {
   const lock = await FolderLock.take(path.join(work.blocksDirectory, LOCK_FILE), LEASE_MS);

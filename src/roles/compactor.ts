@@ -39,7 +39,11 @@ export class Compactor {
   /** Ends the thread; what it is at is given up, and the blocks stay as they are. */
   async stop(): Promise<void> {
     clearTimeout(this.#idle);
-    await this.#worker?.terminate();
+    const worker = this.#worker;
+    const run = this.#run;
+    this.#worker = undefined;
+    await worker?.terminate();
+    run?.reject(new Error('the thread that merges was ended'));
   }
 
   #start(): Worker {
