@@ -70,7 +70,8 @@ export type BucketFailure = 'not-found' | 'precondition' | 'unavailable' | 'canc
 /** `cannot read a/b of S3 bucket traces: reason`. */
 export function bucketError(code: BucketFailure, action: string, bucket: string, cause: unknown): VivaceError {
   const reason = typeof cause === 'string' ? cause : messageOf(cause);
-  return new VivaceError(code, `cannot ${action} of ${bucket}: ${reason}`, { cause });
+  const what = action === 'list ' ? 'list the objects' : action;
+  return new VivaceError(code, `cannot ${what} of ${bucket}: ${reason}`, { cause });
 }
 
 /** Whether an error says that the object is not there. */

@@ -308,6 +308,11 @@ function reasonOf(error: unknown): string {
   const status = error instanceof S3ServiceException ? error.$metadata?.httpStatusCode : undefined;
   const said = message && message !== name ? `${name}: ${message}` : name;
   if (name === 'NoSuchBucket') return 'the bucket does not exist; make it, or correct storage.trace.s3.bucket';
+  if (name === 'InvalidBucketName') return `${said}; correct storage.trace.s3.bucket`;
+  // The client tells it in the words of its own settings.
+  const silent = name === 'TimeoutError' && /(\d+) ms of inactivity/.exec(message);
+  if (silent)
+    return `nothing came for ${silent[1]} ms; look after the server and the way to it, or raise vivace.bucket_timeout`;
   if (status === 403 || status === 401 || name === 'XAdminUserNotFound')
     return `access denied (${said}); check storage.trace.s3.access_key, the credentials of this process and the policy of the bucket`;
   if (name === 'CredentialsProviderError')

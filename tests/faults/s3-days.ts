@@ -94,7 +94,7 @@ const DAYS: Day[] = [
       proxy.decide = () => 'stall';
     },
     end: calm,
-    told: /S3 bucket .*: (?:TimeoutError: .*|.* within the required \d+ ms)/,
+    told: /cannot list the objects of S3 bucket day-\d+: nothing came for 1000 ms; .* raise vivace\.bucket_timeout/,
   },
   {
     name: 'answers name wrong ETags',
