@@ -28,6 +28,7 @@ import { reached } from '../runtime/reached.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
 import { withBreaker } from '../store/breaker.ts';
 import { counted } from '../store/counted.ts';
+import { withDeadline } from '../store/deadline.ts';
 import { hedged } from '../store/hedged.ts';
 import { RangeCache, type SharedChunks } from '../store/range-cache.ts';
 import { type CacheSettings, openRemoteCaches, type RemoteCache } from '../store/remote-cache.ts';
@@ -204,6 +205,8 @@ export type BucketAnswer =
 
 const FILTERS_AT_ONCE = 8;
 const PACK_HEAD_BYTES_MAX = 1 << 20;
+/** A read for a query is given up after so many times the silence after which a request is asked again. */
+const READ_TIMEOUTS = 2;
 /** After so many failed reads in a row all fail, without being tried, for so long. */
 const FAILURES_MAX = 4;
 const FAILING_MS = 2000;
@@ -271,7 +274,7 @@ async function start(): Promise<void> {
     stats.operations.push({ operation, status, seconds }),
   );
   bucket = hedged(opened, { ...settings.hedge, onHedge: () => stats.hedges++ });
-  readable = withBreaker(bucket, {
+  readable = withBreaker(withDeadline(bucket, READ_TIMEOUTS * settings.silentMs), {
     ...{ failuresMax: FAILURES_MAX, pauseMs: FAILING_MS, nowMs: () => performance.now() },
     onPause: ({ message }) =>
       tell('error', `${bucket.name} cannot be read: answers lack what is only there`, { reason: message }),

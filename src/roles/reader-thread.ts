@@ -209,6 +209,7 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<Att
       if (!(error instanceof SegmentFailure)) throw error;
       const { block, message } = error;
       if (error.isUnreachable) {
+        work.forgive();
         outages.push(error);
         missing.set(block, message);
         damaged.set(block, { why: message, untilMs: Date.now() + MISHAP_MS, outage: error });

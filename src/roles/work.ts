@@ -102,6 +102,13 @@ export class Work implements Watch {
     this.#spans = 0;
   }
 
+  /** What was done so far was waiting in vain, not computing. */
+  forgive(): void {
+    this.#usedMs = 0;
+    this.#since = performance.now();
+    this.#phaseSinceMs = 0;
+  }
+
   /** The segment under this work's watch. */
   watch(segment: Segment, onRead?: OnRead): Segment {
     const { segment: seen, reads } = watched(segment, this, onRead);

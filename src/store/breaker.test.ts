@@ -44,3 +44,39 @@ test('reads fail at once while the bucket cannot be reached, and are tried again
     await read();
   }
 });
+
+test('while one read tries whether the bucket can be reached again, the others fail at once', async () => {
+  let nowMs = 0;
+  const answers: PromiseWithResolvers<Uint8Array<ArrayBuffer>>[] = [];
+  const bucket = withBreaker(
+    {
+      ...memoryBucket(),
+      range() {
+        const answer = Promise.withResolvers<Uint8Array<ArrayBuffer>>();
+        answers.push(answer);
+        return answer.promise;
+      },
+    },
+    { failuresMax: 2, pauseMs: 1000, nowMs: () => nowMs, onPause() {} },
+  );
+  const read = () => bucket.range('a', 0, 1);
+  const fail = (at: number) => answers[at].reject(new VivaceError('unavailable', `no answer ${at}`));
+  const first = [read(), read()];
+  fail(0);
+  fail(1);
+  for (const each of first) await assert.rejects(each, isUnavailable);
+  nowMs += 1000;
+  const trial = read();
+  await assert.rejects(read(), /no answer 1/);
+  fail(2);
+  await assert.rejects(trial, /no answer 2/);
+  nowMs += 1000;
+  const another = read();
+  assert.equal(answers.length, 4);
+  answers[3].resolve(new Uint8Array(1));
+  await another;
+  const next = [read(), read()];
+  assert.equal(answers.length, 6);
+  for (const at of [4, 5]) answers[at].resolve(new Uint8Array(1));
+  await Promise.all(next);
+});

@@ -1,6 +1,7 @@
 /**
  * Reads of a bucket that cannot be reached fail at once for a while, instead of each waiting its time in vain: a question about
- * many blocks is then answered from what can be read.
+ * many blocks is then answered from what can be read. Afterwards one read tries whether it can be reached again, and the others
+ * do not wait for that.
  */
 import type { VivaceError } from '../runtime/errors.ts';
 import { type Bucket, isUnavailable } from './bucket.ts';
@@ -15,10 +16,13 @@ export interface BreakerOptions {
 
 export function withBreaker(bucket: Bucket, { failuresMax, pauseMs, nowMs, onPause }: BreakerOptions): Bucket {
   let failures = 0;
+  let trying = false;
   let last: VivaceError | undefined;
   let untilMs = Number.NEGATIVE_INFINITY;
   const tried = async <A>(read: () => Promise<A>): Promise<A> => {
-    if (last !== undefined && nowMs() < untilMs) throw last;
+    const isTrial = failures >= failuresMax;
+    if (last !== undefined && (nowMs() < untilMs || (isTrial && trying))) throw last;
+    if (isTrial) trying = true;
     try {
       const answer = await read();
       failures = 0;
@@ -31,6 +35,8 @@ export function withBreaker(bucket: Bucket, { failuresMax, pauseMs, nowMs, onPau
         untilMs = nowMs() + pauseMs;
       }
       throw error;
+    } finally {
+      if (isTrial) trying = false;
     }
   };
   return {
