@@ -17,8 +17,7 @@ import { renderConfiguration, renderLimits, renderSaid } from '../config/render.
 import { hasLivingPeer } from '../log/ownership.ts';
 import type { Accept, ReceiveHooks } from '../receive/accept.ts';
 import { admitted } from '../receive/admit.ts';
-import { type ForwarderSettings, forwarders } from '../receive/forward.ts';
-import { type ForwardConditions, type ForwardFilter, forwardFilter } from '../receive/forward-filter.ts';
+import { forwarders } from '../receive/forward.ts';
 import { type KafkaReceiver, kafkaReceiver } from '../receive/kafka.ts';
 import { logSpans } from '../receive/log-spans.ts';
 import { countNames } from '../receive/span-names.ts';
@@ -45,6 +44,7 @@ import { answerPeers, withPeers } from './peers.ts';
 import type { DeletionsDone } from './deletions.ts';
 import { eachTenant, type TenantCounts } from './received-counts.ts';
 import { receiversAt } from './receivers.ts';
+import { forwarderSettings } from './forwarder-settings.ts';
 import { openGuard } from './guard.ts';
 import type { LateRetentionDone } from './late-retention.ts';
 import type { ReaderSettings } from './reader-thread.ts';
@@ -639,29 +639,6 @@ function invalidIds(error: unknown): string | undefined {
   if (!(error instanceof VivaceError) || error.code !== 'invalid') return undefined;
   if (error.message.startsWith('trace ids ')) return 'invalid_trace_id';
   return error.message.startsWith('span ids ') ? 'invalid_span_id' : undefined;
-}
-
-/** Throws `invalid` for what is not supported, because spans would go where they should not. */
-function forwarderSettings({ distributor }: Configuration): ForwarderSettings[] {
-  return distributor.forwarders.map(({ name, backend, otlpgrpc, filter }) => {
-    const refuse = (why: string): never => {
-      throw new VivaceError('invalid', `invalid configuration: distributor.forwarders ${JSON.stringify(name)}: ${why}`);
-    };
-    if (backend !== 'otlpgrpc') refuse(`unknown backend ${JSON.stringify(backend)}; the only one is otlpgrpc`);
-    const { insecure, certFile } = otlpgrpc.tls;
-    if (!insecure && certFile === '') refuse('otlpgrpc.tls needs cert_file, or insecure: true');
-    const ca = insecure ? undefined : fs.readFileSync(certFile);
-    const kept = filterOf(filter.traces, refuse);
-    return { name, endpoints: otlpgrpc.endpoints, insecure, ...(ca && { ca }), ...(kept && { filter: kept }) };
-  });
-}
-
-function filterOf(conditions: ForwardConditions, refuse: (why: string) => never): ForwardFilter | undefined {
-  try {
-    return forwardFilter(conditions);
-  } catch (error) {
-    return refuse(`filter.traces: ${messageOf(error)}`);
-  }
 }
 
 function makeDirectory(directory: string): void {
