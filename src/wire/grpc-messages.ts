@@ -2,6 +2,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { VivaceError } from '../runtime/errors.ts';
 import { BodyBuffer, type BodyBudget } from './body.ts';
+import type { Http2Buffers } from './http2-buffers.ts';
 import { GRPC_RESOURCE_EXHAUSTED, GRPC_UNKNOWN, RpcFailure } from './rpc-status.ts';
 
 /** One message as it was sent. */
@@ -16,6 +17,8 @@ export interface GrpcMessagesOptions {
   readonly unary: boolean;
   readonly idleMsMax: number;
   readonly budget: BodyBudget;
+  /** Told of each piece that was copied. */
+  readonly buffers: Http2Buffers;
   /** Throws if a message may not have this flag byte. */
   readonly checkFlag: (flag: number) => void;
 }
@@ -82,12 +85,12 @@ export class GrpcMessages {
   }
 
   #data(chunk: Buffer): void {
-    if (this.#discard) return;
     try {
       for (let at = 0; at < chunk.length && !this.#discard; ) at = this.#step(chunk, at);
     } catch (error) {
       this.#fail(error as Error);
     }
+    this.#options.buffers.copied(chunk);
   }
 
   /** Consumes a byte of a prefix or all that the chunk has of a message; returns where to go on. */

@@ -14,6 +14,7 @@ import { VivaceError } from '../runtime/errors.ts';
 import { BODY_IDLE_MS_MAX, BodyBudget } from './body.ts';
 import { type Compression, Decompressor } from './decompress.ts';
 import { GrpcMessages } from './grpc-messages.ts';
+import type { Http2Buffers } from './http2-buffers.ts';
 import {
   GRPC_DEADLINE_EXCEEDED,
   GRPC_INTERNAL,
@@ -107,14 +108,16 @@ export function isGrpcContentType(contentType: string | undefined): boolean {
   return contentType?.startsWith('application/grpc') === true;
 }
 
-/** Serves one HTTP/2 request as a call. */
+/** Serves one HTTP/2 request as a call; `buffers` are those of its session. */
 export function serveGrpc(
   router: GrpcRouter,
   settings: GrpcSettings,
+  buffers: Http2Buffers,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   rawHeaders: string[],
 ): void {
+  buffers.add(stream);
   stream.on('error', ignore);
   // Headers and a reset may have come in one packet.
   if (stream.destroyed || stream.closed) return;
@@ -129,7 +132,7 @@ export function serveGrpc(
   }
   const begin = (): void => {
     if (!stream.destroyed && !stream.closed)
-      new Call(stream, headers, rawHeaders, deadlineMs, method as GrpcMethod, settings);
+      new Call(stream, headers, rawHeaders, deadlineMs, method as GrpcMethod, settings, buffers);
   };
   try {
     const authorized = settings.authorize?.(headers[':path'] as string, headers, rawHeaders);
@@ -191,6 +194,7 @@ class Call implements GrpcCall {
     deadlineMs: number | undefined,
     method: GrpcMethod,
     settings: GrpcSettings,
+    buffers: Http2Buffers,
   ) {
     this.metadata = headers;
     this.rawMetadata = rawHeaders;
@@ -204,6 +208,7 @@ class Call implements GrpcCall {
       unary: method.kind !== 'bidi',
       idleMsMax: settings.idleMsMax,
       budget: settings.budget,
+      buffers,
       // Known before the message is read, so that its bytes are not collected in vain.
       checkFlag: (flag) => this.#checkFlag(flag),
     });

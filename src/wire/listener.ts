@@ -26,6 +26,7 @@ import {
   isGrpcContentType,
   serveGrpc,
 } from './grpc.ts';
+import { Http2Buffers } from './http2-buffers.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 export interface ListenOptions {
@@ -303,15 +304,17 @@ function http2Server(options: ListenOptions, sessions: Set<ServerHttp2Session>):
     session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     expectSettings(session, headerMsMax);
     limitPings(session);
-  });
-  server.on('stream', (stream, headers, _flags, rawHeaders) => {
-    const http = options.http;
-    if (http === undefined || isGrpcContentType(headers['content-type']) || router.has(headers[':path'] as string))
-      return serveGrpc(router, settings, stream, headers, rawHeaders);
-    stream.on('error', ignore);
-    const req = new http2.Http2ServerRequest(stream, headers, {}, rawHeaders);
-    const res = new http2.Http2ServerResponse(stream);
-    http(req as unknown as IncomingMessage, res as unknown as ServerResponse);
+    const buffers = new Http2Buffers();
+    session.on('stream', (stream, headers, _flags, rawHeaders) => {
+      const http = options.http;
+      if (http === undefined || isGrpcContentType(headers['content-type']) || router.has(headers[':path'] as string))
+        return serveGrpc(router, settings, buffers, stream, headers, rawHeaders);
+      buffers.share();
+      stream.on('error', ignore);
+      const req = new http2.Http2ServerRequest(stream, headers, {}, rawHeaders);
+      const res = new http2.Http2ServerResponse(stream);
+      http(req as unknown as IncomingMessage, res as unknown as ServerResponse);
+    });
   });
   return server;
 }
