@@ -3,7 +3,7 @@
  *
  * A server of its own with two tenants: `quiet` sends 50 small requests a second and waits for each, `loud` may send 1 MB/s and
  * sends 10, from four connections, without heeding Retry-After. Phases alternate between quiet alone and both; what counts
- * is the ratio of the 99th percentiles of quiet's acknowledgements, each the median of its phases.
+ * is the ratio of the 99th percentiles of quiet's acknowledgements, each the median of its phases. The last line is a verdict.
  */
 import fs from 'node:fs';
 import http from 'node:http';
@@ -43,6 +43,8 @@ try {
       refused,
     }),
   );
+  // Tempo's users do not wait longer because somebody else sends too much: the wish is at most half as long again.
+  console.log(ratio <= 1.5 ? 'HOLDS' : `FAILS: ${ratio.toFixed(2)} times, wanted at most 1.5`);
 } finally {
   agent.destroy();
   for (const work of works.reverse()) await work();

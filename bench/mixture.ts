@@ -4,8 +4,8 @@
  *
  * A server of its own is loaded and everything cut into blocks. Then the clients ask, each again as soon as it has its answer, the
  * questions of bench/query.mjs and traces by their ids in an order drawn by lot, while spans come at a rate. Printed: times of the
- * answers, of all and by question, times of the acknowledgements, and the most memory the process had, while it was loaded
- * and while it was asked. Linux only.
+ * answers, of all and by question, times of the acknowledgements, the most memory the process had, while it was loaded
+ * and while it was asked, and a verdict. Linux only.
  */
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
@@ -27,6 +27,10 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 /** Questions that go on after the end of the load wait for nothing that is measured. */
 const LOAD_LASTS_LONGER_S = 2;
+const QUERY_P99_MS_MAX = 1000;
+const ACK_P99_MS_MAX = 100;
+/** The bound and what `vivace.cache_bytes` is by default. */
+const RSS_MIB_MAX = 256 + 16;
 
 const works: (() => void | Promise<void>)[] = [];
 const cleanup = { after: (work: () => void | Promise<void>) => void works.push(work) };
@@ -59,12 +63,21 @@ try {
       rss_mib: memory(server.pid, 'VmRSS'),
     }),
   );
+  const p99Ms = share(all, 0.99);
+  const ackMs = Number(sent?.p99_ms ?? 0);
+  const faults: string[] = [];
+  if (p99Ms > QUERY_P99_MS_MAX) faults.push(`answers ${p99Ms} ms, wanted ${QUERY_P99_MS_MAX}`);
+  if (ackMs > ACK_P99_MS_MAX) faults.push(`acknowledgements ${ackMs} ms, wanted ${ACK_P99_MS_MAX}`);
+  if (askedMiB > RSS_MIB_MAX) faults.push(`${askedMiB} MiB, wanted ${RSS_MIB_MAX}`);
+  if (sent !== undefined && Number(sent.spans_per_s) < 0.95 * rate)
+    faults.push(`${sent.spans_per_s} spans/s of ${rate}`);
+  console.log(faults.length === 0 ? 'HOLDS' : `FAILS: ${faults.join('; ')}`);
 } finally {
   for (const work of works.reverse()) await work();
 }
 
 /** Runs bench/load.mjs; what it saw of the server. */
-async function send(server: Server, flags: string[]): Promise<unknown> {
+async function send(server: Server, flags: string[]): Promise<Record<string, unknown>> {
   const load = path.join(import.meta.dirname, 'load.mjs');
   const { stdout } = await promisify(execFile)(process.execPath, [
     load,

@@ -3,8 +3,8 @@
  *
  * A server of its own gets requests of one trace of about ten spans (or of several) from one tenant after the other, over connections that are kept, without
  * waiting for answers; when answers are late, no more than a second's requests are under way. Every ten seconds it says
- * what the server takes and holds, in the end the percentiles of the acknowledgements. At ten spans a second and
- * tenant, as many requests a second as there are tenants.
+ * what the server takes and holds, in the end the percentiles of the acknowledgements, CPU by thread, and a verdict. At ten spans a
+ * second and tenant, as many requests a second as there are tenants.
  */
 import fs from 'node:fs';
 import net from 'node:net';
@@ -15,6 +15,7 @@ import { type Batch, freshen, makeBatches, rng } from './workload.mjs';
 const CONNECTIONS = 16;
 const REPORT_MS = 10_000;
 const TICK_MS = 20;
+const RSS_MIB_MAX = 512;
 
 const [tenants, seconds, perSecond, traces] = [10_000, 120, 10_000, 1].map((otherwise, i) =>
   Number(process.argv[2 + i] ?? otherwise),
@@ -73,9 +74,16 @@ async function send(server: Server): Promise<void> {
       refused: count.refused,
       ack_ms: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
       cpu_s_per_million_spans: +((1e6 * cpuSeconds) / count.spans).toFixed(2),
+      by_thread: cpuByThread(server.pid, count.spans / 1e6),
       rss_peak_mib: peakMiB,
     }),
   );
+  const faults: string[] = [];
+  if (peakMiB > RSS_MIB_MAX) faults.push(`${peakMiB} MiB, wanted at most ${RSS_MIB_MAX}`);
+  if (count.refused > 0) faults.push(`${count.refused} requests refused`);
+  if (count.sent < 0.97 * perSecond * seconds)
+    faults.push(`${Math.round((1000 * count.sent) / tookMs)} requests a second of ${perSecond}`);
+  console.log(faults.length === 0 ? 'HOLDS' : `FAILS: ${faults.join('; ')}`);
 }
 
 function report(server: Server, ms: number, cpuSeconds: number, { rssMiB }: { rssMiB: number }): void {
@@ -138,4 +146,16 @@ function usage(pid: number): { cpuSeconds: number; rssMiB: number; peakMiB: numb
   const mib = (name: string): number =>
     Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024);
   return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, rssMiB: mib('VmRSS'), peakMiB: mib('VmHWM') };
+}
+
+/** CPU seconds of threads by their names, a million spans: `WorkerThread` is mostly the writer, `V8Worker` what compiles and collects. */
+function cpuByThread(pid: number, millions: number): Record<string, number> {
+  const seconds: Record<string, number> = {};
+  for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
+    const stat = fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1');
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    seconds[name] = (seconds[name] ?? 0) + (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+  return Object.fromEntries(Object.entries(seconds).map(([name, used]) => [name, +(used / millions).toFixed(2)]));
 }

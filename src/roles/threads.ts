@@ -179,11 +179,11 @@ export function startWriter(settings: WriterSettings, events: WriterEvents): Wri
 
 const SLOTS = 4096;
 /**
- * Of a reader's young generation: what a query makes lives until it is answered, and one of 1 MB, as bin/vivace sets it for all
+ * Of a reader's young generation: what a query makes lives until it is answered, and a smaller one, as bin/vivace sets it for all
  * threads, would copy it again and again (a search for 3,400 spans collects 8 times instead of 40).
  */
 const READER_SEMI_SPACE_MB = 4;
-const SEMI_SPACE_MB = 1;
+const SEMI_SPACE_MB = 2;
 
 export interface ReaderEvents {
   /** A thread has ended though nobody asked it to. */
