@@ -73,7 +73,7 @@ export function noForeignReceivers(): ForeignReceivers {
 
 export const udpServer = section('udpreceiver.ProtocolUDP', {
   endpoint: active(text('', 'host:port')),
-  queue_size: active(int(1000, 'datagrams that may wait')),
+  queue_size: active(int(10_000, 'datagrams that may wait, of together 16 MiB at most')),
   max_packet_size: active(int(65_000, 'larger datagrams are dropped, bytes')),
   workers: active(int(10, 'batches handed over at once')),
   socket_buffer_size: active(int(0, "the system's buffer, bytes; 0 asks for what it allows")),
@@ -214,7 +214,7 @@ function udpOf(of: { settings: Resolved<typeof udpServer>; address: Address }): 
   const { settings, address } = of;
   return {
     ...address,
-    queueSize: settings.queueSize > 0 ? settings.queueSize : 1000,
+    queueSize: settings.queueSize > 0 ? settings.queueSize : 10_000,
     maxPacketBytes: settings.maxPacketSize > 0 ? settings.maxPacketSize : 65_000,
     workers: settings.workers > 0 ? settings.workers : 10,
     socketBufferBytes: Math.max(0, settings.socketBufferSize),
