@@ -32,6 +32,8 @@ export interface StoredBlocks {
   write(tenant: string, id: string, name: string, text: string): Promise<void>;
   /** What `to` was is lost; `from` may be gone already. */
   rename(tenant: string, id: string, from: string, to: string): Promise<void>;
+  /** Large files whose upload to a bucket was begun and not ended, and how to end it; undefined: that cannot be known. */
+  uploads?(): AsyncIterable<{ key: string; startedMs: number; abort: () => Promise<void> }>;
   /** A block, or a file or folder of the tenant's folder; what is not there counts as removed. */
   remove(tenant: string, name: string): Promise<void>;
 }
@@ -132,6 +134,12 @@ export function bucketBlocks(bucket: Bucket): StoredBlocks {
         if (!isNotFound(error)) throw error;
       }
     },
+    ...(bucket.uploads !== undefined && {
+      async *uploads() {
+        for await (const upload of bucket.uploads!(''))
+          yield { key: upload.key, startedMs: upload.startedMs, abort: () => bucket.abortUpload!(upload) };
+      },
+    }),
     async remove(tenant, name) {
       const keys: string[] = [];
       for await (const { key } of bucket.list(`${tenant}/${name}`))

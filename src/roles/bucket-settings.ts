@@ -1,7 +1,7 @@
 /** What the bucket thread is told of the configuration. */
 import type { Configuration } from '../config/load.ts';
 import type { CacheSettings } from '../store/remote-cache.ts';
-import type { BucketSettings } from './bucket-thread.ts';
+import type { BucketSettings } from './bucket-messages.ts';
 
 const LEASE_MS_MIN = 1000;
 /** Each holds up to three parts in memory. */

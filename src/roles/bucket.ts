@@ -11,7 +11,7 @@ import type {
   FromBucket,
   ReaderAsksBucket,
   ToBucket,
-} from './bucket-thread.ts';
+} from './bucket-messages.ts';
 import type { DeletionState } from './deletions.ts';
 import type { RetentionPreview } from './late-retention.ts';
 import type { ToReader } from './reader-thread.ts';

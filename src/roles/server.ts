@@ -50,7 +50,7 @@ import type { LateRetentionDone } from './late-retention.ts';
 import type { ReaderSettings } from './reader-thread.ts';
 import { limitTable, liveTracesMax, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
-import type { BucketStats } from './bucket-thread.ts';
+import type { BucketStats } from './bucket-messages.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
 import { type ProcessQueries, startReaders, startWriter } from './threads.ts';

@@ -30,7 +30,7 @@ import { ReceivedCounts } from './received-counts.ts';
 import { Compaction } from './compaction.ts';
 import { Deletions, type DeletionState } from './deletions.ts';
 import { LateRetention, ruledFolder } from './late-retention.ts';
-import type { ChangedBlocks, DamagedBlocks, FromWriterToBucket, HiddenTraces } from './bucket-thread.ts';
+import type { ChangedBlocks, DamagedBlocks, FromWriterToBucket, HiddenTraces } from './bucket-messages.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
 import type {

@@ -29,6 +29,13 @@ export interface Bucket {
   list(prefix: string, options?: ListOptions): AsyncIterable<ListedObject>;
   /** Names of the folders directly below `prefix`, which ends with `/` or is empty. */
   folders(prefix: string, options?: CallOptions): Promise<string[]>;
+  /**
+   * Large objects below `prefix` whose upload was begun and not ended: they take space, and no list has them. A store that cannot
+   * say so, or ends them itself, lacks this.
+   */
+  uploads?(prefix: string, options?: CallOptions): AsyncIterable<UnfinishedUpload>;
+  /** Ends one, and frees its space; whoever is at it fails. What is not there counts as ended. */
+  abortUpload?(upload: UnfinishedUpload, options?: CallOptions): Promise<void>;
   /** What is not there counts as deleted. */
   delete(key: string, options?: CallOptions): Promise<void>;
   close(): void;
@@ -58,6 +65,12 @@ export interface StoredObject {
   bytes: Uint8Array<ArrayBuffer>;
   /** Changes with the object's bytes; only good for `put`. */
   version: string;
+}
+export interface UnfinishedUpload {
+  key: string;
+  /** Of several uploads of one key. */
+  id: string;
+  startedMs: number;
 }
 export interface ListedObject {
   key: string;

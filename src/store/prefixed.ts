@@ -22,6 +22,13 @@ export function prefixed(bucket: Bucket, prefix: string): Bucket {
         yield { ...object, key: object.key.slice(root.length) };
     },
     folders: (below, options) => bucket.folders(root + below, options),
+    ...(bucket.uploads !== undefined && {
+      async *uploads(keys, options) {
+        for await (const upload of bucket.uploads!(root + keys, options))
+          yield { ...upload, key: upload.key.slice(root.length) };
+      },
+      abortUpload: (upload, options) => bucket.abortUpload!({ ...upload, key: root + upload.key }, options),
+    }),
     delete: (key, options) => bucket.delete(root + key, options),
     close: () => bucket.close(),
   };

@@ -21,7 +21,14 @@ import {
 } from '@aws-sdk/client-s3';
 import { VivaceError } from '../runtime/errors.ts';
 import { type BodyLimits, readBody } from './body.ts';
-import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
+import {
+  type Bucket,
+  type BucketFailure,
+  bucketError,
+  type CallOptions,
+  checkKey,
+  type UnfinishedUpload,
+} from './bucket.ts';
 import { sendParts } from './parts.ts';
 import { type TlsSettings, tlsOptions } from './tls-options.ts';
 
@@ -199,13 +206,35 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
         client.send(new DeleteObjectCommand({ Bucket, Key: key }), send(options)),
       );
     },
+    uploads: unfinished,
+    async abortUpload({ key, id }, options) {
+      await call(`end an upload of ${key}`, options, () => abort(key, id, options));
+    },
     close: () => client.destroy(),
   };
 
+  async function* unfinished(prefix: string, options?: CallOptions): AsyncGenerator<UnfinishedUpload> {
+    for (let markers = {}; ; ) {
+      const page = await call(`list uploads ${prefix}`, options, () =>
+        client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: prefix, ...markers }), send(options)),
+      );
+      for (const { Key: key = '', UploadId: id = '', Initiated } of page.Uploads ?? [])
+        yield { key, id, startedMs: Initiated?.getTime() ?? 0 };
+      if (!page.IsTruncated || page.NextKeyMarker === undefined) return;
+      markers = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
+    }
+  }
+
+  async function abort(key: string, UploadId: string, options: CallOptions | undefined): Promise<void> {
+    try {
+      await client.send(new AbortMultipartUploadCommand({ Bucket, Key: key, UploadId }), send(options));
+    } catch (error) {
+      if ((error as Error).name !== 'NoSuchUpload') throw error;
+    }
+  }
+
   async function abortOld(key: string, options: CallOptions): Promise<void> {
-    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: key }), send(options));
-    for (const { Key, UploadId } of Uploads)
-      if (Key === key) await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), send(options));
+    for await (const upload of unfinished(key, options)) if (upload.key === key) await abort(key, upload.id, options);
   }
 }
 

@@ -146,6 +146,27 @@ export function bucketContract({ name, open, skip }: BucketUnderTest): void {
       bucket.close();
     });
 
+    test('an upload that has not ended is known, and can be ended', async () => {
+      const { bucket, at } = await fresh();
+      if (bucket.uploads === undefined) return;
+      const found = async () => {
+        const all = [];
+        for await (const upload of bucket.uploads!(`${at}/`)) all.push(upload);
+        return all;
+      };
+      async function* parts(): AsyncGenerator<Uint8Array> {
+        const [upload, ...others] = await found();
+        assert.deepEqual([upload.key, others], [`${at}/large`, []]);
+        assert.ok(Math.abs(Date.now() - upload.startedMs) < 60_000);
+        await bucket.abortUpload!(upload);
+        await bucket.abortUpload!(upload);
+        yield randomBytes(bucket.partBytes);
+      }
+      await assert.rejects(bucket.multipart(`${at}/large`, parts()));
+      assert.deepEqual([await found(), await keys(bucket, at)], [[], []]);
+      bucket.close();
+    });
+
     test('keys are listed in their order, from one to another', async () => {
       const { bucket, at } = await fresh();
       const names = ['a', 'a-b', 'a.b', 'a/b', 'a/c/d', 'aa', 'b/ü', 'c'].map((each) => `${at}/${each}`);

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, it } from 'node:test';
-import { s3Program, startS3Server } from '../contract/s3-server.fixture.ts';
+import { s3Bucket } from '../../src/store/s3.ts';
+import { s3Program, s3Settings, startS3Server } from '../contract/s3-server.fixture.ts';
 import { type Cleanup, ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
 import { ask, assertSpans, type Batch, makeBatch, post, random } from './spans.fixture.ts';
 
@@ -166,4 +167,26 @@ it('fsck of a bucket', { skip: 'missing' in program ? program.missing : undefine
   const after = await fsck(...storage);
   assert.deepEqual([after.code, after.tenants[0].blocks, after.findings.length], [4, 1, 1]);
   assert.match(after.findings[0].text, /^it is in quarantine: data\.parquet/);
+
+  // As a process leaves it that is killed in between.
+  const bucket = s3Bucket(s3Settings(s3));
+  const key = `other/${path.basename(data)}/data.parquet`;
+  const begun = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  async function* parts(): AsyncGenerator<Uint8Array> {
+    begun.resolve();
+    await ended.promise;
+    yield new Uint8Array(bucket.partBytes);
+  }
+  const upload = bucket.multipart(key, parts());
+  upload.catch(() => {});
+  await begun.promise;
+  assert.equal((await fsck(...storage)).problems, 1, 'somebody may be at it');
+  const left = (await fsck('--min-age', '0s', ...storage)).findings.find(({ tenant: of }) => of === 'other');
+  assert.match(left!.text, new RegExp(`^an upload of ${key} was begun at .* and never ended$`));
+  assert.equal((await fsck('--min-age', '0s', '--repair', ...storage)).left, 1);
+  assert.equal((await fsck('--min-age', '0s', ...storage)).problems, 1);
+  ended.resolve();
+  await assert.rejects(upload);
+  bucket.close();
 });

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { type CheckedTenant, checkTenant, type Finding } from '../../block/check-blocks.ts';
+import { BLOCK_ID } from '../../block/objects.ts';
 import { bucketBlocks, folderBlocks, type StoredBlocks } from '../../block/stored-blocks.ts';
 import { parsePromDuration } from '../../config/duration.ts';
 import { isOwned } from '../../log/ownership.ts';
@@ -85,6 +86,27 @@ async function checkBlocks(
     }
   } finally {
     progress.end();
+  }
+  await checkUploads(world, stored, { tenant: only, minAge }, report);
+}
+
+/** Large files whose upload somebody has begun and never ended, also of tenants that have no block. */
+async function checkUploads(
+  world: World,
+  stored: StoredBlocks,
+  { tenant: only, minAge }: Pick<FsckOptions, 'tenant' | 'minAge'>,
+  report: Report,
+): Promise<void> {
+  const beforeMs = world.nowMs() - parsePromDuration(minAge);
+  for await (const { key, startedMs, abort } of stored.uploads?.() ?? []) {
+    const [tenant, id] = key.split('/');
+    if (startedMs > beforeMs || (only !== undefined && tenant !== only)) continue;
+    await report.found(stored.name, {
+      tenant,
+      block: BLOCK_ID.test(id) ? id : undefined,
+      text: `an upload of ${key} was begun at ${new Date(startedMs).toISOString()} and never ended`,
+      repair: { text: 'ended, and its parts removed', run: abort },
+    });
   }
 }
 
