@@ -18,7 +18,7 @@ import {
   META_STATUS,
   META_STATUS_MESSAGE,
   META_TRACE_STATE,
-  ROW_CHUNK,
+  ROW_STRIDE,
   SPACE_EVENT,
   SPACE_LINK,
   SPACE_SPAN,
@@ -261,17 +261,10 @@ export class Appender {
         at = this.#at;
       }
       switch (tag) {
-        case 0x4a: {
-          let length = bytes[at++];
-          if (length > 127 || at > end) {
-            length = this.#varint(at - 1, end);
-            at = this.#at;
-          }
-          if (at + length > end) throw overrun(at);
-          this.#attributes.append(SPACE_SPAN, row, at, at + length);
-          at += length;
+        case 0x4a:
+          if (at >= end) throw overrun(at);
+          at = this.#attributes.appendAll(SPACE_SPAN, row, 0x4a, at, end);
           break;
-        }
         case 0x0a: {
           const length = this.#length(at, end);
           at = this.#at + length;
@@ -381,18 +374,18 @@ export class Appender {
     const address = segment.rows.pushFields();
     const u32 = segment.u32;
     u32[address] = trace;
-    u32[address + ROW_CHUNK] = idLow;
-    u32[address + 2 * ROW_CHUNK] = idHigh;
-    u32[address + 3 * ROW_CHUNK] = parentLow;
-    u32[address + 4 * ROW_CHUNK] = parentHigh;
-    u32[address + 5 * ROW_CHUNK] = startLow;
-    u32[address + 6 * ROW_CHUNK] = startHigh;
-    u32[address + 7 * ROW_CHUNK] = endLow;
-    u32[address + 8 * ROW_CHUNK] = endHigh;
-    u32[address + 9 * ROW_CHUNK] = resource;
-    u32[address + 10 * ROW_CHUNK] = scope;
-    u32[address + 11 * ROW_CHUNK] = name;
-    u32[address + 12 * ROW_CHUNK] = kind | (status << 8);
+    u32[address + ROW_STRIDE] = idLow;
+    u32[address + 2 * ROW_STRIDE] = idHigh;
+    u32[address + 3 * ROW_STRIDE] = parentLow;
+    u32[address + 4 * ROW_STRIDE] = parentHigh;
+    u32[address + 5 * ROW_STRIDE] = startLow;
+    u32[address + 6 * ROW_STRIDE] = startHigh;
+    u32[address + 7 * ROW_STRIDE] = endLow;
+    u32[address + 8 * ROW_STRIDE] = endHigh;
+    u32[address + 9 * ROW_STRIDE] = resource;
+    u32[address + 10 * ROW_STRIDE] = scope;
+    u32[address + 11 * ROW_STRIDE] = name;
+    u32[address + 12 * ROW_STRIDE] = kind | (status << 8);
   }
 
   #event(row: number, from: number, end: number): void {
@@ -418,10 +411,8 @@ export class Appender {
         nameAt = this.#at;
         at = nameAt + nameLength;
       } else if (tag === 0x1a) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        this.#attributes.append(SPACE_EVENT, index, at, at + length);
-        at += length;
+        if (at >= end) throw overrun(at);
+        at = this.#attributes.appendAll(SPACE_EVENT, index, 0x1a, at, end);
       } else if (tag === 0x20) {
         dropped = this.#varint64(at, end);
         at = this.#at;
@@ -469,10 +460,8 @@ export class Appender {
         stateAt = this.#at;
         at = stateAt + stateLength;
       } else if (tag === 0x22) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        this.#attributes.append(SPACE_LINK, index, at, at + length);
-        at += length;
+        if (at >= end) throw overrun(at);
+        at = this.#attributes.appendAll(SPACE_LINK, index, 0x22, at, end);
       } else if (tag === 0x28) {
         dropped = this.#varint64(at, end);
         at = this.#at;

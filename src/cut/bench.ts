@@ -86,7 +86,7 @@ function hashOfRows(): string {
     if (field !== ROW_NAME) fields.push(bytesOf(view.field(field)));
     else for (const code of view.field(field)) fields.push(view.stringBytes(code));
   }
-  return hash(bytesOf(view.traceWords()), ...fields);
+  return hashOf([bytesOf(view.traceWords()), ...fields]);
 }
 
 function print(name: string, nanoseconds: number, hashed: string): void {
@@ -94,6 +94,10 @@ function print(name: string, nanoseconds: number, hashed: string): void {
 }
 
 function hash(...parts: Uint8Array[]): string {
+  return hashOf(parts);
+}
+
+function hashOf(parts: Uint8Array[]): string {
   return parts
     .reduce((crc, part) => crc32(part, crc), 0)
     .toString(16)

@@ -12,15 +12,18 @@ export class ChunkList {
   readonly #shift: number;
   readonly #mask: number;
   readonly #width: number;
+  readonly #stride: number;
   #chunks: Uint32Array = new Uint32Array(8);
   #chunkCount = 0;
 
-  constructor(segment: SegmentMemory, root: number, entries: number, width: number) {
+  /** `stride`: words from one field to the next in a list of one array a field. */
+  constructor(segment: SegmentMemory, root: number, entries: number, width: number, stride = entries) {
     this.#segment = segment;
     this.#root = root;
     this.#shift = Math.log2(entries);
     this.#mask = entries - 1;
     this.#width = width;
+    this.#stride = stride;
   }
 
   /** Adds a record; returns the address of its first word (records of more than one word stand together). */
@@ -36,7 +39,7 @@ export class ChunkList {
     return this.#chunks[index >>> this.#shift] + 1 + (index & this.#mask) * this.#width;
   }
 
-  /** Where field 0 of record `index` stands in a chunk of one array a field; field f is f * chunk length further on. */
+  /** Where field 0 of record `index` stands in a chunk of one array a field; field f is f * stride further on. */
   fieldAddress(index: number): number {
     return this.#chunks[index >>> this.#shift] + 1 + (index & this.#mask);
   }
@@ -59,7 +62,7 @@ export class ChunkList {
   }
 
   #addChunk(): void {
-    const chunk = this.#segment.allocate(1 + (this.#mask + 1) * this.#width);
+    const chunk = this.#segment.allocate(1 + this.#stride * this.#width);
     const previous = this.#chunkCount === 0 ? this.#root : this.#chunks[this.#chunkCount - 1];
     this.#segment.u32[previous] = chunk;
     if (this.#chunkCount === this.#chunks.length) {

@@ -34,6 +34,7 @@ import {
   ROOT_TRACES,
   ROW_CHUNK,
   ROW_FIELDS,
+  ROW_STRIDE,
   type Space,
   STRING_CHUNK,
   TABLE_CHUNK,
@@ -120,7 +121,7 @@ export class LiveColumns {
     this.#capacity = initial >>> 2;
     this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
     this.u8 = new Uint8Array(this.buffer);
-    this.rows = new ChunkList(this, ROOT_ROWS, ROW_CHUNK, ROW_FIELDS);
+    this.rows = new ChunkList(this, ROOT_ROWS, ROW_CHUNK, ROW_FIELDS, ROW_STRIDE);
     this.events = new ChunkList(this, ROOT_EVENTS, EVENT_CHUNK, EVENT_FIELDS);
     this.links = new ChunkList(this, ROOT_LINKS, LINK_CHUNK, LINK_FIELDS);
     this.traces = new ChunkList(this, ROOT_TRACES, TRACE_CHUNK, 4);

@@ -6,7 +6,7 @@
  *
  * ```
  *  header   64 words   roots of the chunk lists below
- *  row chunk           [next] then ROW_FIELDS arrays of ROW_CHUNK words: field f of row r is at chunk + 1 + f*ROW_CHUNK + r%ROW_CHUNK
+ *  row chunk           [next] then ROW_FIELDS arrays of ROW_STRIDE words: field f of row r is at chunk + 1 + f*ROW_STRIDE + r%ROW_CHUNK
  *  event, link chunk   the same with their own fields
  *  trace chunk         [next] then TRACE_CHUNK * 4 words: the 16 bytes of each trace id as they came
  *  resource, scope     [next] then TABLE_CHUNK * 2 words: code of the message's bytes, code of the schema URL
@@ -33,6 +33,8 @@ export const ROOT_COLUMNS = 7;
 export const ROOT_REQUESTS = 8;
 
 export const ROW_CHUNK = 1024;
+/** A line of the cache more, because arrays that are 4 KiB apart have all fields of a row in the same eight places of it (5 % of the pass). */
+export const ROW_STRIDE = ROW_CHUNK + 16;
 export const ROW_FIELDS = 13;
 export const ROW_TRACE = 0;
 export const ROW_SPAN_ID = 1;

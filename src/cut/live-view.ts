@@ -27,6 +27,7 @@ import {
   ROOT_STRINGS,
   ROOT_TRACES,
   ROW_CHUNK,
+  ROW_STRIDE,
   SPACE_EVENT,
   SPACE_LINK,
   type Space,
@@ -71,20 +72,20 @@ export class LiveView {
 
   /** A field of every row (ROW_…). Kept, since several conditions may ask for it. */
   field(field: number): Uint32Array {
-    return this.#kept(ROOT_ROWS, ROW_CHUNK, field, this.snapshot.rows);
+    return this.#kept(ROOT_ROWS, ROW_CHUNK, ROW_STRIDE * field, this.snapshot.rows);
   }
 
   eventField(field: number): Uint32Array {
-    return this.#kept(ROOT_EVENTS, EVENT_CHUNK, field, this.snapshot.events);
+    return this.#kept(ROOT_EVENTS, EVENT_CHUNK, EVENT_CHUNK * field, this.snapshot.events);
   }
 
   linkField(field: number): Uint32Array {
-    return this.#kept(ROOT_LINKS, LINK_CHUNK, field, this.snapshot.links);
+    return this.#kept(ROOT_LINKS, LINK_CHUNK, LINK_CHUNK * field, this.snapshot.links);
   }
 
   /** The same as a copy that is the caller's. */
   copyField(field: number): Uint32Array {
-    return this.#copy(ROOT_ROWS, ROW_CHUNK, field, this.snapshot.rows);
+    return this.#copy(ROOT_ROWS, ROW_CHUNK, ROW_STRIDE * field, this.snapshot.rows);
   }
 
   /** Four words a trace: the bytes of its id. */
@@ -291,22 +292,23 @@ export class LiveView {
     return this.snapshot.rows;
   }
 
-  #kept(root: number, chunkEntries: number, field: number, count: number): Uint32Array {
-    const key = root * 256 + field;
+  #kept(root: number, chunkEntries: number, offset: number, count: number): Uint32Array {
+    const key = root * 65536 + offset;
     let values = this.#fields.get(key);
     if (values === undefined) {
-      values = this.#copy(root, chunkEntries, field, count);
+      values = this.#copy(root, chunkEntries, offset, count);
       this.#fields.set(key, values);
     }
     return values;
   }
 
-  #copy(root: number, chunkEntries: number, field: number, count: number): Uint32Array {
+  /** The array that stands `offset` words behind the head of each chunk. */
+  #copy(root: number, chunkEntries: number, offset: number, count: number): Uint32Array {
     const values = this.arrays.uint32(count);
     const u32 = this.#u32;
     let chunk = u32[root];
     for (let filled = 0; filled < count; filled += chunkEntries, chunk = u32[chunk]) {
-      const from = chunk + 1 + field * chunkEntries;
+      const from = chunk + 1 + offset;
       values.set(u32.subarray(from, from + Math.min(chunkEntries, count - filled)), filled);
     }
     return values;
