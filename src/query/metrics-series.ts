@@ -13,14 +13,16 @@ const VALUES_MAX = 4 * CELLS_MAX;
 /** Series, or comparisons of two, between looks whether somebody still waits. */
 const STOP_EVERY = 1024;
 
-/** The series of a query before second stages, in order. */
-export function seriesOf(run: MetricsRun, stop: () => void): MetricsSeries[] {
-  const series = run.plan.metrics.name === 'quantile_over_time' ? quantileSeries(run, stop) : plainSeries(run, stop);
-  return sortSeries(series, stop);
+/** The series of a query before second stages, in order; the first `countMax` of them at least. */
+export function seriesOf(run: MetricsRun, stop: () => void, countMax: number): MetricsSeries[] {
+  if (run.plan.metrics.name === 'quantile_over_time') return sortSeries(quantileSeries(run, stop), stop);
+  return plainSeries(run, stop, countMax);
 }
 
+type Labeled = Pick<MetricsSeries, 'labels'>;
+
 /** In the order of `compareSeries`. */
-export function sortSeries(series: MetricsSeries[], stop: () => void): MetricsSeries[] {
+export function sortSeries<Series extends Labeled>(series: Series[], stop: () => void): Series[] {
   let compared = 0;
   return series.sort((a, b) => {
     if (++compared % STOP_EVERY === 0) stop();
@@ -29,7 +31,7 @@ export function sortSeries(series: MetricsSeries[], stop: () => void): MetricsSe
 }
 
 /** By number of labels, then label by label: key, value. */
-export function compareSeries(a: MetricsSeries, b: MetricsSeries): number {
+export function compareSeries(a: Labeled, b: Labeled): number {
   if (a.labels.length !== b.labels.length) return a.labels.length - b.labels.length;
   for (let i = 0; i < a.labels.length; i++) {
     const order = compareUtf8(a.labels[i].key, b.labels[i].key) || compareLabels(a.labels[i].value, b.labels[i].value);
@@ -50,30 +52,37 @@ function isNumber(value: FoundValue): value is Extract<FoundValue, { type: 'int'
   return value.type === 'int' || value.type === 'double';
 }
 
-function plainSeries(run: MetricsRun, stop: () => void): MetricsSeries[] {
+/** Values are only made of what is answered: there may be a hundred thousand series. */
+function plainSeries(run: MetricsRun, stop: () => void, countMax: number): MetricsSeries[] {
   const { metrics, unit, intervals } = run.plan;
   const stepSeconds = Number(intervals.stepNs) / 1e9;
   const bySeries = Map.groupBy(run.exemplars.exemplars, ({ series }) => series);
-  return run.usedSeries().map((series, at) => {
+  const labeled = run.usedSeries().map((series, at) => {
     if (at % STOP_EVERY === 0) stop();
-    const cells = run.cells.row(series);
-    let values: Float64Array;
-    if (metrics.name === 'rate') values = cells.map((count) => count / stepSeconds);
-    else if (run.cells.counts !== undefined) {
-      const counts = run.cells.counts.subarray(series * cells.length, (series + 1) * cells.length);
-      values = cells.map((sum, i) => sum / counts[i] / unit.ofCells);
-    } else values = unit.ofCells === 1 ? cells.slice() : cells.map((value) => value / unit.ofCells);
     const labels = groupLabels(run, series);
     if (metrics.name === 'histogram_over_time')
       labels.push({ key: '__bucket', value: double(2 ** run.bucketOf(series) / unit.ofBuckets) });
     else if (metrics.by.length === 0) labels.push({ key: '__name__', value: { type: 'string', value: metrics.name } });
-    const own = metrics.name !== 'histogram_over_time';
-    const exemplars = (bySeries.get(series) ?? []).map((exemplar) => {
-      const value = own ? exemplar.value : undefined;
-      return shownExemplar(exemplar, value === undefined ? values[exemplar.interval] : value / unit.ofCells);
-    });
-    return { labels, values, exemplars: inOrder(exemplars) };
+    return { labels, series };
   });
+  return sortSeries(labeled, stop)
+    .slice(0, countMax)
+    .map(({ labels, series }, at) => {
+      if (at % STOP_EVERY === 0) stop();
+      const cells = run.cells.row(series);
+      let values: Float64Array;
+      if (metrics.name === 'rate') values = cells.map((count) => count / stepSeconds);
+      else if (run.cells.counts !== undefined) {
+        const counts = run.cells.counts.subarray(series * cells.length, (series + 1) * cells.length);
+        values = cells.map((sum, i) => sum / counts[i] / unit.ofCells);
+      } else values = unit.ofCells === 1 ? cells.slice() : cells.map((value) => value / unit.ofCells);
+      const own = metrics.name !== 'histogram_over_time';
+      const exemplars = (bySeries.get(series) ?? []).map((exemplar) => {
+        const value = own ? exemplar.value : undefined;
+        return shownExemplar(exemplar, value === undefined ? values[exemplar.interval] : value / unit.ofCells);
+      });
+      return { labels, values, exemplars: inOrder(exemplars) };
+    });
 }
 
 /** One series a group and quantile. An exemplar goes to the quantile that it is closest to, of all spans together. */

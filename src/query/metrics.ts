@@ -64,8 +64,11 @@ export function beginMetrics(query: Query, options: MetricsOptions): MetricsQuer
     metrics.name === 'compare' ? comparing(metrics, intervals) : accumulating(query, metrics, intervals, exemplars);
   const isFalse = isConstantFalse(query);
   const finish = (stop = () => {}): MetricsOutcome => {
-    const series = intervals.count === 0 ? [] : run.series(stop);
-    return limited(isFalse ? undefined : series, intervals, options.seriesMax, run.roomFor());
+    // Whoever wants no bound gets as much as can be carried.
+    const carried = Math.max(1, Math.floor(ANSWER_CELLS_MAX / Math.max(1, intervals.count)));
+    const seriesMax = options.seriesMax <= 0 ? carried : Math.min(options.seriesMax, carried);
+    const series = intervals.count === 0 ? [] : run.series(stop, seriesMax + 1);
+    return limited(isFalse ? undefined : series, intervals, seriesMax, run.roomFor());
   };
   return {
     async add(segments, joining, { stop, begin }, progress) {
@@ -125,8 +128,8 @@ interface Run {
   add(segment: Segment, rows: Bits | undefined, stop: () => void): Promise<void>;
   merge(partial: MetricsPartial): void;
   partial(): MetricsPartial;
-  /** Second stages applied, in order. */
-  series(stop: () => void): MetricsSeries[];
+  /** Second stages applied, in order; the first `countMax` at least. */
+  series(stop: () => void, countMax: number): MetricsSeries[];
   /** How many series there was room for when some were left out, 0 when none were. */
   roomFor(): number;
 }
@@ -139,7 +142,12 @@ function accumulating(query: Query, metrics: MetricsPlan['metrics'], intervals: 
       if (partial.of === 'cells') run.merge(partial);
     },
     partial: () => run.partial(),
-    series: (stop) => applySecondStages(seriesOf(run, stop), query.secondStages, stop),
+    series(stop, countMax) {
+      const { secondStages } = query;
+      // Which series stay is not known before.
+      const wanted = secondStages.length > 0 ? Number.POSITIVE_INFINITY : countMax;
+      return applySecondStages(seriesOf(run, stop, wanted), secondStages, stop);
+    },
     roomFor: () => (run.limited ? run.cells.seriesMax : 0),
   };
 }
@@ -165,9 +173,6 @@ function limited(
   roomFor: number,
 ): MetricsOutcome {
   const stampsMs = Float64Array.from({ length: intervals.count }, (_, i) => stampMs(intervals, i));
-  // Whoever wants no bound gets as much as can be carried.
-  const carried = Math.max(1, Math.floor(ANSWER_CELLS_MAX / Math.max(1, intervals.count)));
-  if (seriesMax <= 0 || seriesMax > carried) seriesMax = carried;
   const tooMany = series !== undefined && series.length > seriesMax;
   if (!tooMany && roomFor === 0) return { series, stampsMs };
   const limit = tooMany ? seriesMax : roomFor;
