@@ -9,7 +9,7 @@ import path from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { otherSockets, shortSocketPath, socketPath } from '../log/ownership.ts';
 import { mergeTraces } from '../query/merge-traces.ts';
-import { messageOf } from '../runtime/errors.ts';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { joinNames, joinSearches, joinValues } from '../serve/federate.ts';
 import type {
   Listener,
@@ -33,6 +33,8 @@ const QUESTION_BYTES_MAX = 1 << 20;
 /** Traces, and bytes of spans, that one process brings another for a question. */
 const SPLIT_TRACES_MAX = 20_000;
 const BROUGHT_BYTES_MAX = 32 * 1024 * 1024;
+/** A merge takes seconds, asking others milliseconds: it is hardly ever twice that one comes in between. */
+const COUNTED_TIMES_MAX = 3;
 
 /** Listens for the questions of other processes; the socket also shows that this process lives. */
 export async function answerPeers(wal: string, instance: string, queries: ProcessQueries): Promise<{ close(): void }> {
@@ -157,6 +159,25 @@ export function withPeers(own: ProcessQueries, wal: string, instance: string | u
     const counted = others.flatMap(({ from = [] }) => from);
     return { ...bare, others: [...known, ...others], parts: { brought, counted } };
   };
+  /** Counts again when blocks with spans that others had counted were merged with others before they were looked at here. */
+  const metrics = async <A>(
+    request: MetricsRequest,
+    signal: AbortSignal,
+    listener: Listener<A> | undefined,
+    here: (request: MetricsRequest) => Promise<A>,
+  ): Promise<A> => {
+    for (let left = COUNTED_TIMES_MAX; ; left--) {
+      const receipts: Receipt[] = [];
+      const asked = await counted(request, signal, { onReceipt: (receipt) => void receipts.push(receipt) });
+      try {
+        const answer = await here({ ...asked, parts: { ...asked.parts, mayCountTwice: left === 1 } });
+        for (const receipt of receipts) listener?.onReceipt?.(receipt);
+        return answer;
+      } catch (error) {
+        if (!(error instanceof VivaceError && error.code === 'precondition')) throw error;
+      }
+    }
+  };
   return {
     async trace(request, signal, listener) {
       const others =
@@ -203,12 +224,12 @@ export function withPeers(own: ProcessQueries, wal: string, instance: string | u
         (l) => own.tagValues(request, signal, l),
         (answers) => joinValues(answers, request.limit),
       ),
-    metrics: async (request, signal, listener) =>
-      own.metrics(await counted(request, signal, listener), signal, listener),
-    metricsBody: async (request, form, signal, listener) =>
-      own.metricsBody(await counted(request, signal, listener), form, signal, listener),
-    metricsPartial: async (request, signal, listener) =>
-      own.metricsPartial(await counted(request, signal, listener), signal, listener),
+    metrics: (request, signal, listener) =>
+      metrics(request, signal, listener, (asked) => own.metrics(asked, signal, listener)),
+    metricsBody: (request, form, signal, listener) =>
+      metrics(request, signal, listener, (asked) => own.metricsBody(asked, form, signal, listener)),
+    metricsPartial: (request, signal, listener) =>
+      metrics(request, signal, listener, (asked) => own.metricsPartial(asked, signal, listener)),
   };
 }
 

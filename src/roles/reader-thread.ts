@@ -4,7 +4,7 @@
  * work at once, by turns (turns.ts). A block that cannot be read is left out, and the receipt says so.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type LogPlace, logsOf } from '../block/meta.ts';
+import type { BlockMeta, LogPlace } from '../block/meta.ts';
 import type { BlockRef, DamagedBlock } from '../block/catalog.ts';
 import { damagedMayHold } from '../block/quarantine.ts';
 import { closeGone, forgetBlock } from '../block/close-gone.ts';
@@ -50,6 +50,7 @@ import { parseQuery } from '../traceql/parse.ts';
 import { planOf } from '../traceql/plan.ts';
 import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
 import { type RemoteBlocks, remoteBlocks } from './bucket.ts';
+import { countedIn } from './counted-blocks.ts';
 import { answerParts, type PartsRequest } from './split-parts.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
@@ -253,7 +254,7 @@ async function attempt(
         missing.set(block.id, block.why);
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
     const live = withLive ? (await liveSegments(lease, work)).reverse() : [];
-    const wanted = inRange(question, blocks).filter((block) => !wasCounted(question, block));
+    const wanted = inRange(question, blocks).filter((block) => !wasCounted(question, block.meta));
     work.begin('open blocks');
     const may = await holding(question, wanted, work);
     if (outages.length > OUTAGES_MAX)
@@ -334,7 +335,7 @@ async function run(
           : await searchTraces(segments, parsed, { ...request, stop: work.stop, begin: work.begin, progress }, joining);
       const answer = answerOf(found);
       work.begin('render');
-      return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form));
+      return question.form === undefined ? answer : ownBytes(renderSearch(answer, question.form, work.stop));
     }
     case 'tagNames':
     case 'tagValues': {
@@ -434,13 +435,13 @@ function idsIn(ids: Uint8Array): Uint8Array[] {
   return Array.from({ length: ids.length / 16 }, (_, i) => ids.subarray(16 * i, 16 * i + 16));
 }
 
-/** Whether another process has counted the spans of the block, before it wrote it. */
-function wasCounted({ op, request }: Question, { meta }: BlockRef): boolean {
-  const counted = op === 'metrics' ? (request.parts?.counted ?? []) : [];
-  if (counted.length === 0 || meta.compactionLevel > 0) return false;
-  return logsOf(meta).some((log) =>
-    counted.some(({ instance, sequence }) => log.instance === instance && log.sequence >= sequence),
-  );
+/** Whether another process has counted the spans of the block, before it wrote it. Throws 'precondition' if some were and some not. */
+function wasCounted({ op, request }: Question, meta: BlockMeta): boolean {
+  const { counted = [], mayCountTwice = false } = (op === 'metrics' && request.parts) || {};
+  const found = countedIn(meta, counted);
+  if (found === 'some' && !mayCountTwice)
+    throw new VivaceError('precondition', 'blocks were merged while other processes counted what they hold');
+  return found === 'all';
 }
 
 function metricsSeconds({ startNs, endNs }: MetricsRequest): { startSeconds: number; endSeconds: number } {

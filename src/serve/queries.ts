@@ -172,6 +172,8 @@ export interface SplitParts {
   brought?: Uint8Array[];
   /** Blocks of these logs with this record or later ones were counted by others, before they were written. */
   counted?: { instance: string; sequence: number }[];
+  /** The answer is wanted even if some spans of a merged block count twice; otherwise it is an error 'precondition'. */
+  mayCountTwice?: boolean;
 }
 
 export interface SearchAnswer {

@@ -3,7 +3,8 @@ import type { SearchAnswer, SearchForm } from './queries.ts';
 import { searchJson } from './search-json.ts';
 import { searchProtobuf } from './search-protobuf.ts';
 
-export function renderSearch(answer: SearchAnswer, form: SearchForm): Uint8Array {
-  if (form.type === 'protobuf') return searchProtobuf(answer, form.leftPadTraceIds);
-  return searchJson(answer, form.leftPadTraceIds);
+/** `stop` throws when nobody waits any more: an answer may have tens of thousands of traces. */
+export function renderSearch(answer: SearchAnswer, form: SearchForm, stop?: () => void): Uint8Array {
+  if (form.type === 'protobuf') return searchProtobuf(answer, form.leftPadTraceIds, stop);
+  return searchJson(answer, form.leftPadTraceIds, stop);
 }

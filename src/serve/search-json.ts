@@ -14,12 +14,16 @@ import type {
 /** What stands for the service of a trace whose root span is unknown. */
 export const ROOT_UNKNOWN = '<root span not yet received>';
 
-/** Trace ids lose their leading zeros unless `leftPadTraceIds`. */
-export function searchJson(answer: SearchAnswer, leftPadTraceIds: boolean): Uint8Array {
+/** Traces between two looks whether somebody still waits. */
+export const STOP_EVERY = 256;
+
+/** Trace ids lose their leading zeros unless `leftPadTraceIds`. `stop` throws when nobody waits any more. */
+export function searchJson(answer: SearchAnswer, leftPadTraceIds: boolean, stop = () => {}): Uint8Array {
   const json = new JsonBytes(TRACE_BYTES * answer.traces.length + 1024);
   json.ascii('{"traces":[');
   for (let i = 0; i < answer.traces.length; i++) {
     if (i > 0) json.ascii(',');
+    if (i % STOP_EVERY === 0) stop();
     putTrace(json, answer.traces[i], leftPadTraceIds);
   }
   json.ascii(`],"metrics":${searchMetricsJson(answer.metrics)}}`);

@@ -8,12 +8,15 @@ import type {
   SpanSetResult,
   TraceResult,
 } from './queries.ts';
-import { ROOT_UNKNOWN, shownTraceId } from './search-json.ts';
+import { ROOT_UNKNOWN, shownTraceId, STOP_EVERY } from './search-json.ts';
 
 /** Trace ids lose their leading zeros unless `leftPadTraceIds`. */
-export function searchProtobuf(answer: SearchAnswer, leftPadTraceIds: boolean): Uint8Array {
+export function searchProtobuf(answer: SearchAnswer, leftPadTraceIds: boolean, stop = () => {}): Uint8Array {
   const out = new ProtoWriter(1024);
-  for (const trace of answer.traces) nested(out, 1, () => writeTrace(out, trace, leftPadTraceIds));
+  answer.traces.forEach((trace, i) => {
+    if (i % STOP_EVERY === 0) stop();
+    nested(out, 1, () => writeTrace(out, trace, leftPadTraceIds));
+  });
   nested(out, 2, () => writeSearchMetrics(out, answer.metrics));
   return out.finish();
 }
