@@ -104,8 +104,9 @@ export class Packs {
   readonly #packs = new Set<Pack>();
   readonly #lengthBytes = new Uint8Array(4);
   readonly #length = new DataView(this.#lengthBytes.buffer);
-  /** A chunk that is being compressed. */
+  /** A chunk that is being compressed, and frames that are being written. */
   #raw = new Uint8Array(0);
+  #out = new Uint8Array(0);
   #slabs: Uint8Array[] = [];
   #free: number[] = [];
   #pages = 0;
@@ -257,6 +258,7 @@ export class Packs {
       this.#slabs = [];
       this.#free = [];
       this.#pages = 0;
+      if (this.#leaving === undefined) this.#out = new Uint8Array(0);
     }
   }
 
@@ -276,7 +278,7 @@ export class Packs {
     let next = 0;
     while (next < all.length && this.bytes > this.#bytesMax / 2) {
       const packs: Pack[] = [];
-      const frames: Uint8Array[] = [];
+      const stored: number[] = [];
       const raws: number[] = [];
       let bytes = 0;
       const began = performance.now();
@@ -286,17 +288,19 @@ export class Packs {
         if (this.#raw.length < pack.chunk.bytes) this.#raw = new Uint8Array(2 * pack.chunk.bytes);
         const raw = this.#raw.subarray(0, pack.chunk.bytes);
         this.#copy(pack.chunk, raw);
-        const frame = compressZstd(raw, ZSTD_LEVEL).slice();
+        const frame = compressZstd(raw, ZSTD_LEVEL);
+        this.#out = withRoom(this.#out, bytes, frame.length);
+        this.#out.set(frame, bytes);
         pack.leaving = pack.chunk;
         pack.chunk = { pages: [], bytes: 0 };
         packs.push(pack);
-        frames.push(frame);
+        stored.push(frame.length);
         raws.push(raw.length);
         bytes += frame.length;
       }
       if (packs.length === 0) continue;
       try {
-        await this.#write(packs, frames, raws);
+        await this.#write(packs, stored, raws, bytes);
       } catch (error) {
         for (const pack of packs) this.#stay(pack);
         throw error;
@@ -322,20 +326,20 @@ export class Packs {
     return larger;
   }
 
-  async #write(packs: Pack[], frames: Uint8Array[], raws: number[]): Promise<void> {
+  /** Writes what is in `#out`: of each pack a frame of so many bytes. */
+  async #write(packs: Pack[], stored: number[], raws: number[], bytes: number): Promise<void> {
     if (this.#current === undefined || this.#current.bytes > FILE_BYTES) await this.#nextPackFile();
     const file = this.#current!;
-    const all = frames.length === 1 ? frames[0] : Buffer.concat(frames);
-    for (let at = 0; at < all.length; )
-      at += (await file.handle.write(all, at, all.length - at, file.bytes + at)).bytesWritten;
+    for (let at = 0; at < bytes; )
+      at += (await file.handle.write(this.#out, at, bytes - at, file.bytes + at)).bytesWritten;
     for (let i = 0; i < packs.length; i++) {
       const pack = packs[i];
       this.#give(pack.leaving!);
       pack.leaving = undefined;
       file.chunks++;
       if (pack.dropped) this.#forget(file.number);
-      else place(pack, file.number, file.bytes, frames[i].length, raws[i]);
-      file.bytes += frames[i].length;
+      else place(pack, file.number, file.bytes, stored[i], raws[i]);
+      file.bytes += stored[i];
     }
   }
 
@@ -400,6 +404,14 @@ export async function readPack(snapshot: PackSnapshot, each: (body: Uint8Array) 
     await file?.close();
   }
   eachRequest(rest, each);
+}
+
+/** The array, or a larger one that begins with the same `used` bytes, with room for more. */
+function withRoom(bytes: Uint8Array<ArrayBuffer>, used: number, more: number): Uint8Array<ArrayBuffer> {
+  if (used + more <= bytes.length) return bytes;
+  const wider = new Uint8Array(Math.max(WRITE_BYTES, 2 * (used + more)));
+  wider.set(bytes.subarray(0, used));
+  return wider;
 }
 
 /** Bytes of the pages that a request takes at most. */
