@@ -29,7 +29,14 @@ import {
   META_FILE,
   objectKey,
 } from './objects.ts';
-import { INDEX_FILE, readTenantIndex, renderTenantIndex, type TenantIndex } from './tenant-index.ts';
+import {
+  INDEX_FILE,
+  INDEX_FILE_PROTOBUF,
+  readTenantIndex,
+  renderTenantIndex,
+  type TenantIndex,
+} from './tenant-index.ts';
+import { renderProtobufIndex } from './tenant-index-protobuf.ts';
 
 export interface BucketListOptions {
   /** Metas read at a time. */
@@ -53,6 +60,8 @@ export interface BucketListOptions {
   now: () => number;
   random: () => number;
   wait: (ms: number) => Promise<void>;
+  /** Collects garbage: called after every few hundred metas that were read. */
+  collect?: () => void;
   /** Done before a tenant is looked at in each poll, which fails with it. */
   beforeTenant?: (tenant: string, signal?: AbortSignal) => Promise<void>;
   onChange: (tenant: string, added: BlockMeta[], removed: string[]) => void;
@@ -101,6 +110,8 @@ const META_BYTES_MAX = 1 << 20;
  * since is not missed.
  */
 const LAG_MS_MAX = 5 * 60_000;
+/** Reading so many metas leaves as much garbage as may be there. */
+const COLLECTED_METAS = 250;
 /** A tenant with fewer blocks is listed in one go: it is a page or two. */
 const SHARDED_BLOCKS_MIN = 500;
 
@@ -114,6 +125,7 @@ export class BucketList {
   readonly #condemned = new Set<string>();
   /** Listings of a tenant that are under way: an older one must not undo what a newer one found. */
   readonly #turns = new Map<string, Promise<void>>();
+  #metasRead = 0;
   /** The same as `asOfMs` of a tenant, of those that have nothing in the bucket. */
   #asOfMs = 0;
 
@@ -381,7 +393,7 @@ export class BucketList {
     onForeign: (id: string) => void = () => {},
   ): Promise<BlockMeta[]> {
     const metas: BlockMeta[] = [];
-    await eachOf(ids, Math.max(1, this.#options.concurrency), async (id) => {
+    const read = async (id: string): Promise<void> => {
       const key = objectKey(tenant, id, META_FILE);
       try {
         const { bytes } = await this.#bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
@@ -392,7 +404,9 @@ export class BucketList {
       } catch (error) {
         if (!isNotFound(error)) throw error;
       }
-    });
+      if (++this.#metasRead % COLLECTED_METAS === 0) this.#options.collect?.();
+    };
+    await eachOf(ids, Math.max(1, this.#options.concurrency), read);
     return metas;
   }
 
@@ -464,12 +478,15 @@ export class BucketList {
       if (metas.length + state.compacted.size + state.foreign.size + state.damaged.size === 0) {
         // The index last: as long as it is there, the next poll knows what to do.
         if (version !== undefined)
-          for (const each of [`${tenant}/${LEASE_FILE}`, `${tenant}/${FILTERS_FILE}`, key])
-            await this.#bucket.delete(each, { signal });
+          for (const each of [LEASE_FILE, FILTERS_FILE, INDEX_FILE_PROTOBUF, INDEX_FILE])
+            await this.#bucket.delete(`${tenant}/${each}`, { signal });
       } else if (state.foreign.size === 0) {
         const compacted = [...state.compacted.values()].flatMap(({ meta, ms }) =>
           meta === undefined ? [] : [[meta, ms] as const],
         );
+        // In Tempo's order; of two who write at the same time the second object tells who was first.
+        const protobuf = renderProtobufIndex(createdMs, metas, compacted);
+        await this.#bucket.put(`${tenant}/${INDEX_FILE_PROTOBUF}`, protobuf, { signal });
         await this.#bucket.put(key, renderTenantIndex(createdMs, metas, compacted, state.damaged), {
           signal,
           only: version === undefined ? 'absent' : { version },

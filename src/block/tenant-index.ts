@@ -6,10 +6,11 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { messageOf } from '../runtime/errors.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
 import type { DamagedObject } from './bucket-list.ts';
-import { type BlockMeta, checkedMeta } from './meta.ts';
+import { BLOCK_FORMAT, type BlockMeta, checkedMeta } from './meta.ts';
+import { parseProtobufIndex } from './tenant-index-protobuf.ts';
 
 export const INDEX_FILE = 'index.json.gz';
-/** The same with Tempo's other encoding, which we do not write. */
+/** Tempo's other encoding (tenant-index-protobuf.ts): written beside, and read where there is no other. */
 export const INDEX_FILE_PROTOBUF = 'index.pb.zst';
 
 const INDEX_BYTES_MAX = 64 << 20;
@@ -33,12 +34,23 @@ export async function readTenantIndex(
   bucket: Bucket,
   tenant: string,
   signal?: AbortSignal,
+): Promise<{ version: string | undefined; index: TenantIndex | { damage: string } } | undefined> {
+  const own = await readIndex(bucket, `${tenant}/${INDEX_FILE}`, parseTenantIndex, signal);
+  if (own !== undefined) return own;
+  const other = await readIndex(bucket, `${tenant}/${INDEX_FILE_PROTOBUF}`, fromProtobuf, signal);
+  return other && { version: undefined, index: other.index };
+}
+
+async function readIndex(
+  bucket: Bucket,
+  key: string,
+  parse: (bytes: Uint8Array) => TenantIndex | Promise<TenantIndex>,
+  signal: AbortSignal | undefined,
 ): Promise<{ version: string; index: TenantIndex | { damage: string } } | undefined> {
-  const key = `${tenant}/${INDEX_FILE}`;
   try {
     const { bytes, version } = await bucket.get(key, { bytesMax: INDEX_BYTES_MAX, signal });
     try {
-      return { version, index: parseTenantIndex(bytes) };
+      return { version, index: await parse(bytes) };
     } catch (error) {
       return { version, index: { damage: `cannot read ${key} of ${bucket.name}: ${messageOf(error)}` } };
     }
@@ -46,6 +58,15 @@ export async function readTenantIndex(
     if (isNotFound(error)) return undefined;
     throw error;
   }
+}
+
+/** Of our blocks it does not say all. */
+async function fromProtobuf(bytes: Uint8Array): Promise<TenantIndex> {
+  const { createdMs, live, compacted } = await parseProtobufIndex(bytes);
+  const [bare, foreign] = [true, false].map((isOurs) =>
+    live.filter(({ format }) => (format === BLOCK_FORMAT) === isOurs).map(({ id }) => id),
+  );
+  return { createdMs, live: [], compacted, foreign, bare, damaged: undefined };
 }
 
 export function parseTenantIndex(bytes: Uint8Array): TenantIndex {

@@ -143,6 +143,8 @@ async function start(): Promise<void> {
   list = new BucketList(bucket, {
     ...poll,
     pollMs: periodMs,
+    // Clients of stores leave a lot with each request, and the engine is in no hurry.
+    collect: () => void globalThis.gc?.({ type: 'major', execution: 'sync' }),
     // Who sees a block knows what must not be seen of it.
     beforeTenant: (tenant, signal) => deletions!.poll(tenant, signal),
     listMsMax: markAfterMs(periodMs) / 2,
