@@ -186,6 +186,7 @@ function storageFlags(t: Cleanup, { storage }: Point, s3: S3Server | undefined):
     ...s3Flags(s3, bucket),
     '--live-store.flush-check-period=100ms',
     '--live-store.complete-block-timeout=100ms',
+    '--vivace.compaction-lease=2s',
     '--querier.frontend-worker.frontend-address=127.0.0.1:1',
   ];
 }

@@ -65,6 +65,7 @@ const PACE = [
   '--querier.frontend-worker.frontend-address=127.0.0.1:1',
   '--compactor.compaction.compaction-cycle=100ms',
   '--vivace.compaction-lease=2s',
+  '--vivace.compaction-lease=2s',
   '--compactor.compaction.compacted-block-retention=3s',
 ];
 

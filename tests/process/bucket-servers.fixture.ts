@@ -11,6 +11,8 @@ export const PACE = [
   '--live-store.flush-check-period=100ms',
   '--querier.frontend-worker.frontend-address=127.0.0.1:1',
   '--vivace.compaction-lease=2s',
+  // An hour that ends meanwhile must not keep blocks apart.
+  '--compactor.compaction.compaction-window=1000000h',
 ];
 
 export interface TestBuckets {
