@@ -27,7 +27,7 @@ export interface AtPoint extends Point {
   seed: number;
 }
 
-/** Tenants: blocks of the first one are too old at once where that is wanted, those of the other are kept. */
+/** Tenants: blocks or traces of the first one are too old at once where that is wanted, those of the other are kept. */
 const BRIEF = 'brief';
 const KEPT = 'kept';
 const DISK_BYTES = 160 << 20;
@@ -109,14 +109,19 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
   await complete(third, sent);
 }
 
+/** Traces of the tenant BRIEF go, whole. */
+function losesTraces({ work }: Point): boolean {
+  return work === 'expire' || work === 'rules';
+}
+
 async function load(server: Server, next: Random, ledger: Ledger, point: Point, isThere: () => boolean): Promise<void> {
   const rounds = point.work === 'merge' ? 12 : 40;
   for (let round = 0; round < rounds && !isThere(); round++) {
     await send(server, next, ledger, KEPT).catch(() => {});
-    if (point.work === 'expire') await send(server, next, ledger, BRIEF).catch(() => {});
+    if (losesTraces(point)) await send(server, next, ledger, BRIEF).catch(() => {});
     const flush = ask(`${server.url}/flush`, { method: 'POST' }).catch(() => {});
     await Promise.race([flush, until('the point', isThere, 10_000).catch(() => {})]);
-    if (point.work === 'expire') await new Promise((resolve) => setTimeout(resolve, 100));
+    if (losesTraces(point)) await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 
@@ -164,12 +169,16 @@ function flagsOf(point: Point, directory: string): string[] {
   if (point.work === 'cut') flags.push('--compactor.disabled=true');
   // Others learn by polling what was merged; until then they need the old blocks.
   flags.push(`--compactor.compaction.compacted-block-retention=${point.storage === 's3' ? '3s' : '1ms'}`);
-  if (point.work === 'expire') {
+  if (losesTraces(point)) {
     const overrides = path.join(directory, 'overrides.yaml');
     fs.mkdirSync(directory, { recursive: true });
-    const kept = `  ${KEPT}:\n    compaction:\n      block_retention: 1h\n      compaction_disabled: false\n`;
-    fs.writeFileSync(overrides, `overrides:\n${kept}`);
-    flags.push(`--config.per-user-override-config=${overrides}`, '--compactor.compaction.block-retention=1s');
+    const limits =
+      point.work === 'expire'
+        ? { [KEPT]: { compaction: { block_retention: '1h', compaction_disabled: false } } }
+        : { [BRIEF]: { compaction: { retention_rules: ['1h 50% { }', '0s { }'] } } };
+    fs.writeFileSync(overrides, JSON.stringify({ overrides: limits }));
+    flags.push(`--config.per-user-override-config=${overrides}`);
+    if (point.work === 'expire') flags.push('--compactor.compaction.block-retention=1s');
   }
   return flags;
 }

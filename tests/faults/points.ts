@@ -6,7 +6,7 @@ import { MERGE_POINTS } from '../../src/compact/merge-blocks.ts';
 
 export interface Point {
   name: string;
-  work: 'cut' | 'merge' | 'expire';
+  work: 'cut' | 'merge' | 'expire' | 'rules';
   storage: 'folder' | 's3';
 }
 
@@ -20,6 +20,8 @@ export const POINTS: readonly Point[] = [
   ...named('upload', [...UPLOAD_POINTS, 'removed'], 'cut', 's3'),
   ...named('bucket compaction', [...BUCKET_MERGE_POINTS, 'marked'], 'merge', 's3'),
   ...named('retention', ['copied', 'marked', 'cleared'], 'expire', 's3'),
+  ...named('rules', MERGE_POINTS, 'rules', 'folder'),
+  ...named('bucket rules', BUCKET_MERGE_POINTS, 'rules', 's3'),
 ];
 
 /** Those of the short form; the points of uploads and merges have tests of their own in tests/process. */
