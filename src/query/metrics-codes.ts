@@ -11,10 +11,13 @@ const LANES = 4;
 export class CodeCounts {
   readonly #places: number;
   #counts: Uint32Array;
+  /** Codes are below this; undefined: look. */
+  readonly #codes: number | undefined;
 
-  constructor(places = 1) {
+  constructor(places: number, codes: number | undefined) {
     this.#places = places;
-    this.#counts = new Uint32Array(LANES * places * 256);
+    this.#codes = codes;
+    this.#counts = new Uint32Array(LANES * places * (codes ?? 256));
   }
 
   /** The codes of rows that all have one place. */
@@ -46,6 +49,7 @@ export class CodeCounts {
   }
 
   #roomFor(codes: Uint32Array, count: number): Uint32Array {
+    if (this.#codes !== undefined) return this.#counts;
     let most = 0;
     for (let i = 0; i < count; i++) most = Math.max(most, codes[i]);
     const needed = LANES * this.#places * (most + 1);

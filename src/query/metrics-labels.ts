@@ -245,13 +245,15 @@ export function eachCode(
   stop: () => void,
   visit: (number: number, place: number, count: number) => void,
 ): number {
-  const shared = new CodeCounts(places.count);
+  // A live segment's dictionary has the strings of all columns.
+  const { dictionary: all } = column;
+  const shared = new CodeCounts(places.count, all?.isOfColumn ? all.count : undefined);
   let counted = 0;
   for (const part of column.parts) {
     stop();
     const { codes, count, dictionary } = part;
     counted += count;
-    const counts = dictionary === undefined ? shared : new CodeCounts(places.count);
+    const counts = dictionary === undefined ? shared : new CodeCounts(places.count, dictionary.count);
     if (places.of === undefined) counts.add(codes!, count);
     else counts.addByPlace(part, places.of);
     if (dictionary !== undefined) counts.each((code, place, times) => visit(numberOf(code, dictionary), place, times));
