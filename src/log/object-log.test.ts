@@ -88,6 +88,31 @@ test('objects stay until the blocks with their spans are in the bucket', async (
   );
 });
 
+test('what comes after everything was released stays, and goes in its time, also after a release of nothing', async () => {
+  const clock = { nowMs: 0 };
+  const objects = objectsAt(clock);
+  const log = openLog(objects, clock);
+  const names = async (): Promise<string[]> => (await objects.list('a/')).map(({ key }) => key);
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await log.release(0);
+  await turns();
+  await commit(log, 'one');
+  log.blockCut('block');
+  await log.release(Number.POSITIVE_INFINITY);
+  await commit(log, 'two');
+  log.uploaded('block');
+  await turns();
+  assert.deepEqual(await names(), ['a/00000002.log']);
+  await log.release(1);
+  await turns();
+  assert.deepEqual(await names(), ['a/00000002.log']);
+  await log.release(2);
+  await turns();
+  assert.deepEqual(await names(), []);
+});
+
 test('the log of a silent process has one heir, and the heir of a silent heir another', async () => {
   const clock = { nowMs: 1_000_000 };
   const objects = objectsAt(clock);

@@ -157,13 +157,17 @@ export class ObjectLog {
 
   /** All records up to `sequence` are in blocks: their objects go when the blocks made so far are in the bucket. */
   async release(sequence: number): Promise<void> {
+    // Who has nothing left says infinity: what comes while the blocks are uploaded is not meant.
+    const last = Math.min(sequence, this.#sequence - 1);
     void this.#uploads.allOfNow().then(() => {
-      this.#deletableTo = Math.max(this.#deletableTo, sequence);
+      this.#deletableTo = Math.max(this.#deletableTo, last);
       this.#deleting ??= this.#deleteOld();
     });
   }
 
   async #deleteOld(): Promise<void> {
+    // Its end must not come before its promise is kept.
+    await Promise.resolve();
     try {
       while (this.#written.length > 0 && this.#written[0].lastSequence <= this.#deletableTo) {
         await this.#options.objects.delete(this.#written[0].name);
