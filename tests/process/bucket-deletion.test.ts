@@ -108,6 +108,20 @@ describe('a trace is deleted from a bucket', { skip }, () => {
     assert.deepEqual(buckets.glob(bucket, '*/*/data.parquet'), []);
   });
 
+  test('in which the log is, too', async (t) => {
+    const bucket = buckets.make();
+    const server = await startServer(t, over(t, bucket, [...ALONE, '--ingester.ack=storage']));
+    const trace = randomId(random(41), 16);
+    const { batch, marker } = secretBatch(42, trace);
+    await send(server, batch);
+    assert.ok(holding(bucket, [server], trace, marker).some((file) => file.startsWith('vivace~log/')));
+    await remove(server, trace);
+    await assertHidden(server, trace, marker);
+    await untilErased(server, trace, 120_000);
+    assert.deepEqual(holding(bucket, [server], trace, marker), []);
+    await assertSpans(server.url, batch.traces);
+  });
+
   test('while a process is away: it hides the trace before it answers, and is waited for', async (t) => {
     const bucket = buckets.make();
     const erases = await startServer(t, over(t, bucket, ALONE));
