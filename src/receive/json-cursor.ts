@@ -5,6 +5,7 @@
  */
 import { VivaceError } from '../runtime/errors.ts';
 import { ProtoWriter } from '../wire/protobuf.ts';
+import { KnownTexts } from './known-texts.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -32,6 +33,7 @@ export class JsonCursor {
   low = 0;
   high = 0;
   #scratch: ProtoWriter | undefined;
+  #words: KnownTexts | undefined;
   #closers: Uint8Array | undefined;
 
   readonly #what: string;
@@ -133,6 +135,12 @@ export class JsonCursor {
   latin1(): string {
     const { buffer, byteOffset } = this.textBytes;
     return Buffer.from(buffer, byteOffset + this.textStart, this.textEnd - this.textStart).toString('latin1');
+  }
+
+  /** The same of a text that comes again and again. */
+  word(): string {
+    this.#words ??= new KnownTexts();
+    return this.#words.latin1(this.textBytes, this.textStart, this.textEnd);
   }
 
   /** A number as it is written, found by `text…`. */

@@ -433,7 +433,8 @@ function varint64Bytes(low: number, high: number): number {
 /** So that nobody can choose keys that collide. */
 const SEED = randomBytes(4).readInt32LE();
 
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
+/** Of 30 bits; the same bytes have another hash in another process. */
+export function hashOf(bytes: Uint8Array, start: number, end: number): number {
   let hash = SEED ^ (end - start);
   let at = start;
   for (const words = end - 3; at < words; at += 4) {
@@ -446,7 +447,14 @@ function hashOf(bytes: Uint8Array, start: number, end: number): number {
   return (hash ^ (hash >>> 15)) & 0x3fffffff;
 }
 
-function sameBytes(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): boolean {
+export function sameBytes(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): boolean {
   if (aEnd - aStart !== bEnd - bStart) return false;
   for (let i = aStart, j = bStart; i < aEnd; i++, j++) if (a[i] !== b[j]) return false;
   return true;

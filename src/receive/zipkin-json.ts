@@ -79,7 +79,7 @@ function readSpan(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan): void 
           break;
         case N.id:
           readId(json, span.spanId);
-          hasId = span.spanId.some((byte) => byte !== 0);
+          hasId = span.hasSpanId();
           break;
         case N.parentId:
           readId(json, span.parentId);
@@ -90,7 +90,7 @@ function readSpan(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan): void 
           break;
         case N.kind:
           json.text();
-          span.kind = KINDS[json.latin1()] ?? KIND_UNSPECIFIED;
+          span.kind = KINDS[json.word()] ?? KIND_UNSPECIFIED;
           break;
         case N.timestamp:
           readUnsigned(json);
@@ -181,7 +181,7 @@ function readEndpoint(json: JsonCursor, texts: ProtoWriter, endpoint: ZipkinEndp
 export function readAddress(json: JsonCursor): string {
   json.text();
   if (json.textEnd === json.textStart) return '';
-  const address = json.textEnd - json.textStart > 64 ? undefined : ipText(json.latin1());
+  const address = json.textEnd - json.textStart > 64 ? undefined : ipText(json.word());
   if (address === undefined) throw json.fail('expected an IP address, before');
   return address;
 }

@@ -5,6 +5,7 @@
  */
 import { VivaceError } from '../runtime/errors.ts';
 import { ProtoWriter } from '../wire/protobuf.ts';
+import { KnownTexts } from './known-texts.ts';
 import {
   EVENT_ATTRIBUTE,
   EVENT_DROPPED_ATTRIBUTES,
@@ -48,6 +49,7 @@ import {
   boolAttribute,
   doubleAttribute,
   intAttribute,
+  type Name,
   NameSet,
   nameOf,
   TAG_TEXT,
@@ -90,6 +92,10 @@ export class ZipkinSpan {
   annotations = 0;
   /** Low and high word of the time, start and end of the value, of each annotation. */
   #annotation = new Uint32Array(32);
+  readonly #known = new KnownTexts();
+  readonly #time = new Time();
+  /** Text of one address. */
+  readonly #address = new Uint8Array(64);
 
   constructor(texts: { readonly bytes: Uint8Array }) {
     this.texts = texts;
@@ -116,7 +122,11 @@ export class ZipkinSpan {
       grown.set(this.#annotation);
       this.#annotation = grown;
     }
-    this.#annotation.set([low, high, start, end], at);
+    const annotation = this.#annotation;
+    annotation[at] = low;
+    annotation[at + 1] = high;
+    annotation[at + 2] = start;
+    annotation[at + 3] = end;
   }
 
   /** Writes the span into its group. Throws VivaceError 'undecodable' for broken links and annotations. */
@@ -145,15 +155,20 @@ export class ZipkinSpan {
     writeLinks(out, tags);
     this.#writeAnnotations(out);
     if (!hasStart && this.marksAbsentStart) boolAttribute(out, SPAN_ATTRIBUTE, ABSENT_START, true);
-    writeAddress(out, this.local, HOST_IP, HOST_PORT);
+    this.#writeAddress(out, this.local, HOST_IP, HOST_PORT);
     const { remote } = this;
     if (remote.serviceEnd > remote.serviceStart)
       textAttribute(out, SPAN_ATTRIBUTE, PEER_SERVICE, this.texts.bytes, remote.serviceStart, remote.serviceEnd);
-    writeAddress(out, remote, PEER_IP, PEER_PORT);
+    this.#writeAddress(out, remote, PEER_IP, PEER_PORT);
     if (parseStringTags) for (let tag = 0; tag < tags.count; tag++) if (!tags.isRemoved(tag)) parseTag(tags, tag);
     tags.write(out, SPAN_ATTRIBUTE);
     out.end(mark, SPAN_LENGTH_BYTES);
     groups.add(group, before);
+  }
+
+  hasSpanId(): boolean {
+    for (let i = 0; i < 8; i++) if (this.spanId[i] !== 0) return true;
+    return false;
   }
 
   #hasParent(): boolean {
@@ -170,13 +185,11 @@ export class ZipkinSpan {
   #group(groups: SpanGroups): number {
     const { tags, local } = this;
     const bytes = this.texts.bytes;
-    const latin1 = (start: number, end: number): string =>
-      Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
-    const service = latin1(local.serviceStart, local.serviceEnd);
+    const service = this.#known.latin1(bytes, local.serviceStart, local.serviceEnd);
     const resourceKey = service === NO_SERVICE ? '' : service;
     const library = tags.take(LIBRARY_NAME);
     const version = tags.take(LIBRARY_VERSION);
-    const scopeKey = library < 0 ? '' : latin1(tags.start(library), tags.end(library));
+    const scopeKey = library < 0 ? '' : this.#known.latin1(bytes, tags.start(library), tags.end(library));
     if (resourceKey === '' || groups.hasResource(resourceKey)) removeResourceTags(tags);
     else groups.setResource(resourceKey, resourceOf(tags, bytes, local.serviceStart, local.serviceEnd));
     const known = groups.find(resourceKey, scopeKey);
@@ -187,12 +200,20 @@ export class ZipkinSpan {
     return groups.create(resourceKey, scopeKey, scope.finish());
   }
 
+  #writeAddress(out: ProtoWriter, endpoint: ZipkinEndpoint, ip: Name, port: Name): void {
+    const address = endpoint.ipv6 || endpoint.ipv4;
+    for (let i = 0; i < address.length; i++) this.#address[i] = address.charCodeAt(i);
+    if (address !== '') textAttribute(out, SPAN_ATTRIBUTE, ip, this.#address, 0, address.length);
+    if (endpoint.port > 0) intAttribute(out, SPAN_ATTRIBUTE, port, endpoint.port);
+  }
+
   #writeAnnotations(out: ProtoWriter): void {
     const bytes = this.texts.bytes;
-    const time = new Time();
-    for (let i = 0; i < this.annotations; i++) {
-      const [low, high, start, end] = this.#annotation.subarray(i * 4, i * 4 + 4);
-      time.set(low, high);
+    const time = this.#time;
+    for (let at = 0; at < this.annotations * 4; at += 4) {
+      const start = this.#annotation[at + 2];
+      const end = this.#annotation[at + 3];
+      time.set(this.#annotation[at], this.#annotation[at + 1]);
       time.times1000();
       const mark = out.begin(SPAN_EVENT);
       fixed64Field(out, EVENT_TIME, time.low, time.high);
@@ -264,12 +285,6 @@ function writeStatus(out: ProtoWriter, tags: TagTable): void {
   }
   const hasText = description >= 0 && tags.end(description) > tags.start(description);
   statusField(out, code, hasText ? (to) => tags.writeText(to, STATUS_MESSAGE, description) : undefined);
-}
-
-function writeAddress(out: ProtoWriter, endpoint: ZipkinEndpoint, ip: typeof HOST_IP, port: typeof HOST_PORT): void {
-  const address = endpoint.ipv6 || endpoint.ipv4;
-  if (address !== '') textAttribute(out, SPAN_ATTRIBUTE, ip, Buffer.from(address));
-  if (endpoint.port > 0) intAttribute(out, SPAN_ATTRIBUTE, port, endpoint.port);
 }
 
 const LINKS = Array.from({ length: 128 }, (_, i) => nameOf(`otlp.link.${i}`));
