@@ -56,13 +56,16 @@ export class HttpBodies {
     };
     const body = await readBody(req, limits);
     const wireBytes = body.length;
+    let plain = body;
     try {
       if (compression === undefined) return await use(body);
-      const plain = await this.#decompressor.decompress(body, compression, this.#bytesMax);
+      plain = await this.#decompressor.decompress(body, compression, this.#bytesMax);
       giveBack(body);
       return await use(plain);
     } finally {
       this.#budget.release(req, wireBytes);
+      // Nobody has taken over the memory of what was refused.
+      giveBack(plain);
     }
   }
 }
