@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { VivaceError } from '../runtime/errors.ts';
 import type { Bucket } from '../store/bucket.ts';
 import { counted } from '../store/counted.ts';
 import { memoryBucket } from '../store/memory.ts';
@@ -196,6 +197,49 @@ test('what this process has just uploaded is not missed by an older index or lis
   pass(60 * 60_000);
   await list.poll();
   assert.ok(!of('t').includes(mine.blockID));
+});
+
+test('what this process has listed is not missed when somebody else’s index, of an earlier listing, comes after', async () => {
+  const { bucket, poller, put, pass } = setting();
+  await put('t');
+  const listed = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const slow: Bucket = {
+    ...bucket,
+    async put(...args) {
+      listed.resolve();
+      await goOn.promise;
+      return bucket.put(...args);
+    },
+  };
+  let isLate = true;
+  const late: Bucket = {
+    ...bucket,
+    async put(...args) {
+      if (isLate) throw new VivaceError('precondition', 'somebody was first');
+      return bucket.put(...args);
+    },
+  };
+  const other = poller({}, slow);
+  const own = poller({}, late);
+  // The other one has listed; before it writes its index, we upload, list, and come too late with ours.
+  const polling = other.list.poll();
+  await listed.promise;
+  pass(1);
+  const meta = metaOf();
+  await put('t', meta);
+  own.list.add('t', meta);
+  await own.list.poll();
+  goOn.resolve();
+  await polling;
+  pass(1000);
+  await own.list.poll();
+  assert.ok(own.of('t').includes(meta.blockID), 'it is in no index yet');
+  isLate = false;
+  await own.list.publish();
+  const reader = poller({ builder: false });
+  await reader.list.poll();
+  assert.ok(reader.of('t').includes(meta.blockID));
 });
 
 test('who ends leaves an index with what it uploaded', async () => {

@@ -119,7 +119,7 @@ export class BucketList {
   readonly tenants = new Map<string, TenantState>();
   readonly #bucket: Bucket;
   readonly #options: BucketListOptions;
-  /** When this process uploaded a block, as long as a poll may not know of it. */
+  /** When this process uploaded a block, as long as a listing or an index may not have it. */
   readonly #uploaded = new Map<string, number>();
   /** Blocks that this process has found damaged, and whose meta.json may still be there. */
   readonly #condemned = new Set<string>();
@@ -442,15 +442,16 @@ export class BucketList {
     if (added.length > 0 || removed.length > 0) this.#options.onChange(tenant, added, removed);
   }
 
-  /** Known blocks that are not present any more; what was uploaded since need not be. */
+  /**
+   * Known blocks that are not present any more; what was uploaded since need not be, though it may have been before: our own
+   * listing can be ahead of the index that somebody else writes.
+   */
   #missed(state: TenantState, present: Set<string>, asOfMs: number): string[] {
     return [...state.live.keys(), ...state.replaced.keys()].filter((id) => {
       const uploadedMs = this.#uploaded.get(id);
-      if (present.has(id)) {
-        this.#uploaded.delete(id);
-        return false;
-      }
-      return uploadedMs === undefined || uploadedMs < asOfMs;
+      if (uploadedMs !== undefined && uploadedMs >= asOfMs) return false;
+      this.#uploaded.delete(id);
+      return !present.has(id);
     });
   }
 

@@ -143,18 +143,17 @@ async function send(server: Server, next: Random, { sent, open }: Ledger, tenant
 /** Every span once; those that may be too old need not be there. */
 async function complete(server: Server, sent: Sent): Promise<void> {
   for (const [trace, { tenant, spans }] of sent) {
-    const found = async (): Promise<string[]> => (await spansOf(server.url, trace, { tenant })).sort();
+    let here: string[] = [];
+    const isWhole = async (): Promise<boolean> => {
+      here = (await spansOf(server.url, trace, { tenant })).sort();
+      return JSON.stringify(here) === wanted;
+    };
     const wanted = JSON.stringify([...spans].sort());
     if (tenant === KEPT)
-      await until(
-        `trace ${trace} is whole`,
-        async () => JSON.stringify(await found()) === wanted,
-        20_000,
-        server.stderr,
-      );
+      await until(`trace ${trace} is whole`, isWhole, 20_000, () => `${wanted}, not [${here}]\n${server.stderr()}`);
     else {
-      const here = await found();
-      assert.ok(here.length === 0 || JSON.stringify(here) === wanted, `trace ${trace}: ${here}`);
+      const whole = await isWhole();
+      assert.ok(here.length === 0 || whole, `trace ${trace}: ${here}`);
     }
   }
 }
