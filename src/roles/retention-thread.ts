@@ -54,6 +54,9 @@ export type FromRetention =
 
 const CACHE_BYTES = 16 * 1024 * 1024;
 
+/** A block has gone since it was listed: its spans are in another one, or too old. */
+class Replaced extends Error {}
+
 const work = workerData as RetentionWork;
 const rules = work.rules.texts.map(parseRule);
 const pause = pauses();
@@ -131,9 +134,6 @@ async function look(ref: BlockRef, rewriting: Rewriting | undefined): Promise<vo
     send({ type: 'looked', block: ref.id, rewritten: null, counts });
   }
 }
-
-/** A block has gone since it was listed: its spans are in another one, or too old. */
-class Replaced extends Error {}
 
 async function open(ref: BlockRef, caches: BlockCaches): Promise<OpenBlock> {
   try {
