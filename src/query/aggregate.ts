@@ -9,7 +9,7 @@ import { VivaceError } from '../runtime/errors.ts';
 import type { Aggregate, ComparisonOp, FieldExpr, ScalarFilter, StaticValue } from '../traceql/ast.ts';
 import { printScalar } from '../traceql/print.ts';
 import { applyBinary, isNumeric } from '../traceql/values.ts';
-import { type Bits, rowsOf } from './bits.ts';
+import { type Bits, has, rowsOf } from './bits.ts';
 import { isTrue, rowsAtOnce, valuesAt } from './compute.ts';
 import { eachValue, rangeOf, type Read } from './gather.ts';
 import { moreColumn } from './more.ts';
@@ -184,7 +184,15 @@ class WordTotals implements Totals {
   /** The values at the set bits of a column with a value for every row; each trace is a set. */
   addRuns(column: Column, bits: Bits, { starts }: Layout): void {
     let trace = 0;
-    for (const { first, rows, words } of column.parts) {
+    for (const { first, rows, count, words, at: some } of column.parts) {
+      if (some !== undefined) {
+        for (let i = 0; i < count; i++) {
+          if (!has(bits, some[i])) continue;
+          while (starts[trace + 1] <= some[i]) trace++;
+          this.add(trace, words!, i);
+        }
+        continue;
+      }
       const end = first + rows;
       for (let word = first >>> 5; word << 5 < end; word++) {
         let left = bits[word];
