@@ -3,9 +3,9 @@
  * whoever makes the sink makes a block of them when they are whole, by writing meta.json (`metaOf`).
  */
 export interface BlockSink {
-  /** The next bytes of data.parquet, which are the sink's from now on. Resolves when more may come. */
+  /** The next bytes of data.parquet, which are the sink's from now on, with all of their buffer. Resolves when more may come. */
   data(bytes: Uint8Array): Promise<void>;
-  /** The next bytes of the file `traces`. */
+  /** The same of the file `traces`. */
   traces(bytes: Uint8Array): Promise<void>;
 }
 

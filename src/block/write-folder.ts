@@ -69,7 +69,12 @@ async function writeFile<T>(
     };
     const result = await write(async (bytes) => {
       if (filled + bytes.length > GATHERED_BYTES) await flush();
-      if (bytes.length >= GATHERED_BYTES) return writeWhole(handle, bytes);
+      if (bytes.length >= GATHERED_BYTES) {
+        await writeWhole(handle, bytes);
+        // As garbage they would have the engine collect all of the heap, every few blocks.
+        if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+        return;
+      }
       gathered ??= new Uint8Array(GATHERED_BYTES);
       gathered.set(bytes, filled);
       filled += bytes.length;
