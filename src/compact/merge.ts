@@ -14,6 +14,7 @@ import { writeTraces } from '../block/traces-file.ts';
 import { secondsOf } from '../block/write.ts';
 import { ParquetWriter } from '../parquet/write.ts';
 import { Arena } from '../runtime/arena.ts';
+import { collectArrays } from '../runtime/array-collection.ts';
 import { type MergedColumn, mergedSchema } from './merged-schema.ts';
 import { type Drops, type RowGroupBounds, RowGroupPlanner } from './row-group-plan.ts';
 import { keptColumns } from './kept-columns.ts';
@@ -64,7 +65,7 @@ export async function mergeInto(
   const writer = newWriter(columns, options, (bytes) => ready.push(bytes));
   const planner = new RowGroupPlanner(blocks, bounds, drops);
   const arrays = new Arena(ARENA_BYTES);
-  let collected = arrayBytes();
+  const collect = collectArrays(GARBAGE_BYTES);
   const places: WrittenPlace[] = [];
   const sum = { tracesBytes: 0, traces: 0, spans: 0, combined: 0, duplicates: 0, dropped: 0 };
   try {
@@ -86,7 +87,7 @@ export async function mergeInto(
       sum.combined += combined;
       sum.duplicates += duplicates;
       await sink.traces(traces);
-      collected = collectAbove(collected);
+      collect();
       await options.pause();
     }
   } finally {
@@ -102,22 +103,8 @@ export async function mergeInto(
   };
 }
 
-/** Arrays that nobody uses any more may take so much more than the last time. */
+/** What row groups leave behind. */
 const GARBAGE_BYTES = 16 * 1024 * 1024;
-
-/**
- * What a row group leaves behind is mostly arrays outside of the engine's heap, which it lets grow to some 100 MiB before it looks
- * for them. Needs `--expose-gc`, which the launcher gives. Returns what there is afterwards.
- */
-function collectAbove(collected: number): number {
-  if (globalThis.gc === undefined || arrayBytes() < collected + GARBAGE_BYTES) return collected;
-  globalThis.gc({ type: 'major', execution: 'sync' });
-  return arrayBytes();
-}
-
-function arrayBytes(): number {
-  return process.memoryUsage().arrayBuffers;
-}
 
 /** Memory that one row group after the other uses. */
 const ARENA_BYTES = 32 * 1024 * 1024;

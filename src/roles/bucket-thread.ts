@@ -23,6 +23,7 @@ import { retainBucket } from '../compact/bucket-retention.ts';
 import { ofTenant } from '../compact/retention.ts';
 import { LOG_FOLDER } from '../log/object-log.ts';
 import { INSTANCE, isOwned } from '../log/ownership.ts';
+import { collectArrays } from '../runtime/array-collection.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
@@ -66,6 +67,8 @@ const FAILING_MS = 2000;
 const UPLOAD_RETRY_MS = [1000, 2000, 5000, 15_000, 30_000, 60_000];
 /** How often it is looked for deleted traces. */
 const ERASING_CYCLE_MS = 1000;
+/** What uploads leave behind, a block each. */
+const GARBAGE_BYTES = 8 * 1024 * 1024;
 /** Who deletes a trace is told after so long that the bucket does not answer. */
 const DELETION_MS_MAX = 15_000;
 /** The same trouble is told again after this. */
@@ -233,7 +236,11 @@ async function start(): Promise<void> {
   void pollLoop();
   if (settings.retention !== undefined) void retentionLoop(settings.retention);
   if (settings.retention !== undefined) rewriting = rewritingLoop(bucketWork, leases);
-  const teller = setInterval(sendStats, 1000);
+  const collect = collectArrays(GARBAGE_BYTES);
+  const teller = setInterval(() => {
+    sendStats();
+    collect();
+  }, 1000);
   teller.unref();
 }
 
