@@ -1,6 +1,7 @@
 /**
- * What merging costs a span: four blocks of the shop's spans, as they would be cut one after the other, into one. Prints spans a
- * second of CPU, bytes a span before and after, and how much memory it took beyond that of the idle process.
+ * What merging costs a span: four blocks of the shop's spans, as they would be cut one after the other, into one, three times: with
+ * a thread that has merged nothing yet, and with one that has. Prints spans a second of CPU, bytes a span before and after, and how
+ * much memory it took beyond that of the idle process.
  * `node src/compact/bench.ts` is tiny; `node src/compact/bench.ts 480000` is for people.
  */
 import { execFileSync } from 'node:child_process';
@@ -15,15 +16,21 @@ import { cutBlock } from '../cut/cut-block.ts';
 import { mergeBlocks } from './merge-blocks.ts';
 
 const BLOCKS = 4;
+const TIMES = 3;
 const PAGE_ROWS = 4096;
 
 const spansWanted = Number(process.argv[2] ?? 4000);
 const given = process.argv[3];
-if (given !== undefined) await merge(given);
-else {
+if (given !== undefined) {
+  const idle = process.memoryUsage.rss();
+  for (let time = 0; time < TIMES; time++) await merge(path.join(given, String(time)), idle);
+} else {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'compact-bench-'));
   try {
-    for (let block = 0; block < BLOCKS; block++) await makeBlock(directory, block);
+    const first = path.join(directory, '0');
+    for (let block = 0; block < BLOCKS; block++) await makeBlock(first, block);
+    // What is merged is marked, and not merged again.
+    for (let time = 1; time < TIMES; time++) fs.cpSync(first, path.join(directory, String(time)), { recursive: true });
     const output = execFileSync(process.execPath, [
       ...process.execArgv,
       import.meta.filename,
@@ -58,13 +65,12 @@ async function makeBlock(blocksDirectory: string, number: number): Promise<void>
   });
 }
 
-async function merge(blocksDirectory: string): Promise<void> {
+async function merge(blocksDirectory: string, idle: number): Promise<void> {
   const catalog = new BlockCatalog(blocksDirectory);
   catalog.refresh();
   const refs = catalog.blocks('bench') as LocalBlockRef[];
   const bytesOf = (each: LocalBlockRef[]): number =>
     each.reduce((sum, { meta }) => sum + meta.size + meta.vivace.tracesBytes, 0);
-  const idle = process.memoryUsage.rss();
   let peak = idle;
   const cpu = process.cpuUsage();
   const { block, spans } = await mergeBlocks(refs, {
