@@ -78,3 +78,16 @@ test('a set may be divided into many', async (t) => {
     assert.deepEqual([...counts.values()], new Array(30).fill(4));
   }
 });
+
+test('totals of few spans among many are those of these spans', async (t) => {
+  const spans = Array.from({ length: 400 }, (_none, i): SpanSpec => {
+    return { trace: 1 + (i >> 3), span: i + 1, name: i % 40 === 7 ? 'few' : 'many', at: i, ms: i % 120 };
+  });
+  const { live, block } = await bothForms(t, spans);
+  for (const name of ['sum', 'avg', 'min', 'max']) {
+    const query = `{ name = "few" } | ${name}(duration) > 50ms`;
+    const expected = await found(live, query);
+    assert.equal(expected.split(' / ').length, 3, query);
+    assert.equal(await found(block, query), expected, query);
+  }
+});
