@@ -7,7 +7,7 @@ import { parseQuery } from '../traceql/parse.ts';
 import { rowsOf } from './bits.ts';
 import { gather } from './gather.ts';
 import { runPipeline, selectRows } from './pipeline.ts';
-import { bothForms, type SpanSpec } from './segments.fixture.ts';
+import { bothForms, bothFormsPaged, type SpanSpec } from './segments.fixture.ts';
 import { workedCases } from '../../tests/golden/worked.fixture.ts';
 import { WORKED } from './worked.fixture.ts';
 
@@ -83,7 +83,7 @@ test('totals of few spans among many are those of these spans', async (t) => {
   const spans = Array.from({ length: 400 }, (_none, i): SpanSpec => {
     return { trace: 1 + (i >> 3), span: i + 1, name: i % 40 === 7 ? 'few' : 'many', at: i, ms: i % 120 };
   });
-  const { live, block } = await bothForms(t, spans);
+  const { live, block } = await bothFormsPaged(t, 256, [spans]);
   for (const name of ['sum', 'avg', 'min', 'max']) {
     const query = `{ name = "few" } | ${name}(duration) > 50ms`;
     const expected = await found(live, query);

@@ -48,7 +48,16 @@ export const BASE_SECONDS = 1_700_000_000;
 export const EVER = { startSeconds: 0, endSeconds: 4_000_000_000 };
 
 /** The spans of some requests as a live segment and as a block; both go with the test. */
-export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Promise<{ live: Segment; block: Segment }> {
+export function bothForms(t: TestContext, ...requests: SpanSpec[][]): Promise<{ live: Segment; block: Segment }> {
+  return bothFormsPaged(t, 4, requests);
+}
+
+/** The same with so many rows a page of the block. */
+export async function bothFormsPaged(
+  t: TestContext,
+  pageRows: number,
+  requests: SpanSpec[][],
+): Promise<{ live: Segment; block: Segment }> {
   const columns = new LiveColumns(64 * 1024 * 1024, 1);
   const appender = new Appender(columns, { attributeBytesMax: 2048, traceBytesMax: 0 });
   for (const spans of requests) appender.append(encodeRequest(spans));
@@ -57,7 +66,7 @@ export async function bothForms(t: TestContext, ...requests: SpanSpec[][]): Prom
   t.after(() => fs.rmSync(blocksDirectory, { recursive: true }));
   const ref = await cutBlock(snapshot, {
     blocksDirectory,
-    pageRows: 4,
+    pageRows,
     createdBy: 'test',
     fsync: 'never',
     log: { instance: 'test', sequence: 1 },
