@@ -126,9 +126,7 @@ class JaegerProto {
         }
         case 0x1a: {
           const end = reader.lengthEnd();
-          out.varint(SPAN_NAME);
-          out.varint(end - reader.pos);
-          out.raw(reader.bytes, reader.pos, end);
+          out.bytesField(SPAN_NAME, reader.bytes, reader.pos, end);
           reader.pos = end;
           break;
         }

@@ -157,10 +157,7 @@ export class JaegerThrift {
           break;
         case 5:
           thrift.text();
-          if (thrift.end === thrift.start) break;
-          out.varint(SPAN_NAME);
-          out.varint(thrift.end - thrift.start);
-          out.raw(thrift.bytes, thrift.start, thrift.end);
+          if (thrift.end > thrift.start) out.bytesField(SPAN_NAME, thrift.bytes, thrift.start, thrift.end);
           break;
         case 6:
           this.#readReferences(thrift);

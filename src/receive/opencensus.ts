@@ -121,7 +121,7 @@ export class OpencensusStream {
           copyId(reader, 8, (id) => out.bytesField(SPAN_PARENT_ID, id));
           break;
         case 0x22:
-          truncatable(reader, (start, end) => textField(out, SPAN_NAME, reader.bytes, start, end));
+          truncatable(reader, (start, end) => out.bytesField(SPAN_NAME, reader.bytes, start, end));
           break;
         case 0x2a:
           readTime(reader, time);
@@ -226,7 +226,7 @@ export class OpencensusStream {
     const tags = this.#eventTags;
     tags.reset(reader);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-      if (tag === 0x0a) truncatable(reader, (start, end) => textField(out, EVENT_NAME, reader.bytes, start, end));
+      if (tag === 0x0a) truncatable(reader, (start, end) => out.bytesField(EVENT_NAME, reader.bytes, start, end));
       else if (tag === 0x12) {
         const dropped = readAttributes(reader, tags);
         if (dropped > 0) out.varintField(EVENT_DROPPED_ATTRIBUTES, dropped);
@@ -304,7 +304,7 @@ function writeStatus(
     tags.remove(own);
     code = tags.high(own) === 0 ? tags.low(own) : STATUS_ERROR;
   }
-  statusField(out, code, end > start ? (to) => textField(to, STATUS_MESSAGE, bytes, start, end) : undefined);
+  statusField(out, code, end > start ? (to) => to.bytesField(STATUS_MESSAGE, bytes, start, end) : undefined);
 }
 
 const MESSAGE_TYPES = ['TYPE_UNSPECIFIED', 'SENT', 'RECEIVED'];
@@ -578,12 +578,6 @@ function textEnd(reader: ProtoReader): number {
   const end = reader.lengthEnd();
   if (!isUtf8(reader.bytes.subarray(reader.pos, end))) throw undecodable('text that is not UTF-8');
   return end;
-}
-
-function textField(out: ProtoWriter, tag: number, bytes: Uint8Array, start: number, end: number): void {
-  out.varint(tag);
-  out.varint(end - start);
-  out.raw(bytes, start, end);
 }
 
 function undecodable(what: string): VivaceError {

@@ -239,9 +239,7 @@ export class TagTable {
   /** Writes a string field with the text of a tag; nothing for other types and empty texts. */
   writeText(out: ProtoWriter, field: number, tag: number): void {
     if (this.type(tag) !== TAG_TEXT || this.start(tag) === this.end(tag)) return;
-    out.varint(field);
-    out.varint(this.end(tag) - this.start(tag));
-    out.raw(this.#source.bytes, this.start(tag), this.end(tag));
+    out.bytesField(field, this.#source.bytes, this.start(tag), this.end(tag));
   }
 
   /** Writes all that were not removed as KeyValues in fields `field` (a finished tag). */
@@ -385,9 +383,7 @@ function bytesValue(
     return;
   }
   keyAndHead(out, field, key, keyStart, keyEnd, 1 + varintBytes(size) + size);
-  out.varint(member);
-  out.varint(size);
-  out.raw(value, start, end);
+  out.bytesField(member, value, start, end);
 }
 
 /** A KeyValue up to its AnyValue, which takes `valueSize` bytes and follows. */

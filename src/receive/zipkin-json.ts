@@ -19,19 +19,29 @@ export interface ZipkinOptions {
 
 /** A list of spans as an ExportTraceServiceRequest. Throws VivaceError 'undecodable'. */
 export function zipkinJsonToOtlp(body: Uint8Array, options: ZipkinOptions): Uint8Array<ArrayBuffer> {
+  const texts = new ProtoWriter(4096);
+  const span = new ZipkinSpan(texts);
+  span.marksAbsentStart = true;
+  return listToOtlp(body, texts, (json, groups) => {
+    if (json.takeNull()) return;
+    readSpan(json, texts, span);
+    span.write(groups, options.parseStringTags);
+  });
+}
+
+/** `convert` reads one span of the list and writes it into its group; `texts` is empty each time. */
+export function listToOtlp(
+  body: Uint8Array,
+  texts: ProtoWriter,
+  convert: (json: JsonCursor, groups: SpanGroups) => void,
+): Uint8Array<ArrayBuffer> {
   const json = new JsonCursor(body, 'Zipkin JSON');
   const groups = new SpanGroups(body.length, ZIPKIN_REQUEST_BYTES_MAX);
-  if (!json.takeNull() && json.openArray()) {
-    const texts = new ProtoWriter(4096);
-    const span = new ZipkinSpan(texts);
-    span.marksAbsentStart = true;
+  if (!json.takeNull() && json.openArray())
     do {
-      if (json.takeNull()) continue;
       texts.length = 0;
-      readSpan(json, texts, span);
-      span.write(groups, options.parseStringTags);
+      convert(json, groups);
     } while (json.anotherElement());
-  }
   json.end();
   return groups.finish();
 }
@@ -53,8 +63,8 @@ const N = {
 } as const;
 const SPAN_NAMES = new MemberNames(N);
 
-const E = { serviceName: 1, ipv4: 2, ipv6: 3, port: 4 } as const;
-const ENDPOINT_NAMES = new MemberNames(E);
+export const ENDPOINT = { serviceName: 1, ipv4: 2, ipv6: 3, port: 4 } as const;
+export const ENDPOINT_NAMES = new MemberNames(ENDPOINT);
 
 const A = { timestamp: 1, value: 2 } as const;
 const ANNOTATION_NAMES = new MemberNames(A);
@@ -93,11 +103,11 @@ function readSpan(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan): void 
           span.kind = KINDS[json.word()] ?? KIND_UNSPECIFIED;
           break;
         case N.timestamp:
-          readUnsigned(json);
+          readInteger(json, false);
           span.start.set(json.low, json.high);
           break;
         case N.duration:
-          readUnsigned(json);
+          readInteger(json, false);
           span.duration.set(json.low, json.high);
           break;
         case N.localEndpoint:
@@ -144,12 +154,12 @@ function readId(json: JsonCursor, id: Uint8Array): void {
 }
 
 /** A whole number, not as text. */
-function readUnsigned(json: JsonCursor): void {
+export function readInteger(json: JsonCursor, isSigned: boolean): void {
   if (json.peek() === QUOTE) throw json.fail('expected a number');
-  json.integer(false);
+  json.integer(isSigned);
 }
 
-const QUOTE = 0x22;
+export const QUOTE = 0x22;
 
 function readEndpoint(json: JsonCursor, texts: ProtoWriter, endpoint: ZipkinEndpoint): void {
   if (!json.openObject()) return;
@@ -157,18 +167,18 @@ function readEndpoint(json: JsonCursor, texts: ProtoWriter, endpoint: ZipkinEndp
     const member = ENDPOINT_NAMES.next(json);
     if (member !== 0 && json.takeNull()) continue;
     switch (member) {
-      case E.serviceName:
+      case ENDPOINT.serviceName:
         endpoint.serviceStart = json.keepText(texts);
         endpoint.serviceEnd = texts.length;
         break;
-      case E.ipv4:
+      case ENDPOINT.ipv4:
         endpoint.ipv4 = readAddress(json);
         break;
-      case E.ipv6:
+      case ENDPOINT.ipv6:
         endpoint.ipv6 = readAddress(json);
         break;
-      case E.port:
-        readUnsigned(json);
+      case ENDPOINT.port:
+        readInteger(json, false);
         if (json.high !== 0 || json.low > 0xffff) throw json.fail('port beyond 65535, before');
         endpoint.port = json.low;
         break;
@@ -196,7 +206,7 @@ function readAnnotation(json: JsonCursor, texts: ProtoWriter, span: ZipkinSpan):
       const member = ANNOTATION_NAMES.next(json);
       if (member !== 0 && json.takeNull()) continue;
       if (member === A.timestamp) {
-        readUnsigned(json);
+        readInteger(json, false);
         low = json.low;
         high = json.high;
       } else if (member === A.value) {

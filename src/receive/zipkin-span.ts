@@ -43,7 +43,7 @@ import {
   statusField,
   Time,
 } from './otlp-span.ts';
-import { parseTag } from './parse-tag.ts';
+import { parseTags } from './parse-tags.ts';
 import type { SpanGroups } from './span-groups.ts';
 import {
   boolAttribute,
@@ -146,7 +146,7 @@ export class ZipkinSpan {
     this.start.add(this.duration.low, this.duration.high);
     putEnd(out, head, this.start.low, this.start.high);
     if (this.#hasParent()) out.bytesField(SPAN_PARENT_ID, this.parentId);
-    if (this.nameEnd > this.nameStart) textField(out, SPAN_NAME, this.texts.bytes, this.nameStart, this.nameEnd);
+    if (this.nameEnd > this.nameStart) out.bytesField(SPAN_NAME, this.texts.bytes, this.nameStart, this.nameEnd);
     const kind = this.kind === KIND_UNSPECIFIED ? takeKind(tags) : this.kind;
     if (kind !== KIND_UNSPECIFIED) out.varintField(SPAN_KIND, kind);
     const state = tags.take(TRACE_STATE);
@@ -160,7 +160,7 @@ export class ZipkinSpan {
     if (remote.serviceEnd > remote.serviceStart)
       textAttribute(out, SPAN_ATTRIBUTE, PEER_SERVICE, this.texts.bytes, remote.serviceStart, remote.serviceEnd);
     this.#writeAddress(out, remote, PEER_IP, PEER_PORT);
-    if (parseStringTags) for (let tag = 0; tag < tags.count; tag++) if (!tags.isRemoved(tag)) parseTag(tags, tag);
+    if (parseStringTags) parseTags(tags);
     tags.write(out, SPAN_ATTRIBUTE);
     out.end(mark, SPAN_LENGTH_BYTES);
     groups.add(group, before);
@@ -218,7 +218,7 @@ export class ZipkinSpan {
       const mark = out.begin(SPAN_EVENT);
       fixed64Field(out, EVENT_TIME, time.low, time.high);
       const bar = bytes.subarray(start, end).indexOf(BAR);
-      textField(out, EVENT_NAME, bytes, start, bar < 0 ? end : start + bar);
+      out.bytesField(EVENT_NAME, bytes, start, bar < 0 ? end : start + bar);
       if (bar >= 0) {
         const [, ...rest] = Buffer.from(bytes.subarray(start, end)).toString('utf8').split('|');
         if (rest.length > 1) {
@@ -251,12 +251,6 @@ const HOST_PORT = nameOf('net.host.port');
 const PEER_SERVICE = nameOf('peer.service');
 const PEER_IP = nameOf('net.peer.ip');
 const PEER_PORT = nameOf('net.peer.port');
-
-function textField(out: ProtoWriter, tag: number, bytes: Uint8Array, start: number, end: number): void {
-  out.varint(tag);
-  out.varint(end - start);
-  out.raw(bytes, start, end);
-}
 
 function takeKind(tags: TagTable): number {
   const tag = tags.take(KIND);

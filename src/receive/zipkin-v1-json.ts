@@ -1,26 +1,26 @@
 /** Zipkin's JSON of the first version as OTLP. Source: spec/ingestion.md §5.5. */
 import { ProtoWriter } from '../wire/protobuf.ts';
-import { HEX, JsonCursor } from './json-cursor.ts';
+import { HEX, type JsonCursor } from './json-cursor.ts';
 import { MemberNames } from './member-names.ts';
-import { SpanGroups } from './span-groups.ts';
-import { readAddress, ZIPKIN_REQUEST_BYTES_MAX, type ZipkinOptions } from './zipkin-json.ts';
+import {
+  ENDPOINT,
+  ENDPOINT_NAMES,
+  listToOtlp,
+  QUOTE,
+  readAddress,
+  readInteger,
+  type ZipkinOptions,
+} from './zipkin-json.ts';
 import { type V1Endpoint, ZipkinV1Span } from './zipkin-v1-span.ts';
 
 /** A list of spans as an ExportTraceServiceRequest. Throws VivaceError 'undecodable'. */
 export function zipkinV1JsonToOtlp(body: Uint8Array, options: ZipkinOptions, nowMs: number): Uint8Array<ArrayBuffer> {
-  const json = new JsonCursor(body, 'Zipkin JSON');
-  const groups = new SpanGroups(body.length, ZIPKIN_REQUEST_BYTES_MAX);
-  if (!json.takeNull() && json.openArray()) {
-    const texts = new ProtoWriter(4096);
-    const span = new ZipkinV1Span(texts);
-    do {
-      texts.length = 0;
-      readSpan(json, texts, span);
-      span.write(groups, options.parseStringTags, nowMs);
-    } while (json.anotherElement());
-  }
-  json.end();
-  return groups.finish();
+  const texts = new ProtoWriter(4096);
+  const span = new ZipkinV1Span(texts);
+  return listToOtlp(body, texts, (json, groups) => {
+    readSpan(json, texts, span);
+    span.write(groups, options.parseStringTags, nowMs);
+  });
 }
 
 const N = {
@@ -38,9 +38,6 @@ const SPAN_NAMES = new MemberNames(N);
 
 const A = { timestamp: 1, value: 2, endpoint: 3, key: 4 } as const;
 const ANNOTATION_NAMES = new MemberNames(A);
-
-const E = { serviceName: 1, ipv4: 2, ipv6: 3, port: 4 } as const;
-const ENDPOINT_NAMES = new MemberNames(E);
 
 function readSpan(json: JsonCursor, texts: ProtoWriter, span: ZipkinV1Span): void {
   span.reset();
@@ -67,11 +64,11 @@ function readSpan(json: JsonCursor, texts: ProtoWriter, span: ZipkinV1Span): voi
           span.nameEnd = texts.length;
           break;
         case N.timestamp:
-          readSigned(json);
+          readInteger(json, true);
           span.timestamp.set(json.low, json.high);
           break;
         case N.duration:
-          readSigned(json);
+          readInteger(json, true);
           span.duration.set(json.low, json.high);
           break;
         case N.debug:
@@ -112,13 +109,6 @@ function readId(json: JsonCursor, id: Uint8Array, halfAllowed: boolean): void {
   if (any === 0) throw json.fail('id that is zero, before');
 }
 
-const QUOTE = 0x22;
-
-function readSigned(json: JsonCursor): void {
-  if (json.peek() === QUOTE) throw json.fail('expected a number');
-  json.integer(true);
-}
-
 function readAnnotation(json: JsonCursor, texts: ProtoWriter, span: ZipkinV1Span): void {
   let low = 0;
   let high = 0;
@@ -130,7 +120,7 @@ function readAnnotation(json: JsonCursor, texts: ProtoWriter, span: ZipkinV1Span
       const member = ANNOTATION_NAMES.next(json);
       if (member !== 0 && json.takeNull()) continue;
       if (member === A.timestamp) {
-        readSigned(json);
+        readInteger(json, true);
         low = json.low;
         high = json.high;
       } else if (member === A.value) {
@@ -178,18 +168,18 @@ function readEndpoint(json: JsonCursor): V1Endpoint {
     const member = ENDPOINT_NAMES.next(json);
     if (member !== 0 && json.takeNull()) continue;
     switch (member) {
-      case E.serviceName:
+      case ENDPOINT.serviceName:
         json.text();
         endpoint.service = Buffer.from(json.textBytes.subarray(json.textStart, json.textEnd)).toString('utf8');
         break;
-      case E.ipv4:
+      case ENDPOINT.ipv4:
         endpoint.ipv4 = readAddress(json);
         break;
-      case E.ipv6:
+      case ENDPOINT.ipv6:
         endpoint.ipv6 = readAddress(json);
         break;
-      case E.port:
-        readSigned(json);
+      case ENDPOINT.port:
+        readInteger(json, true);
         endpoint.port = json.low === 0 ? '' : String(json.low | 0);
         break;
       default:

@@ -32,7 +32,7 @@ import {
   statusField,
   Time,
 } from './otlp-span.ts';
-import { parseTag } from './parse-tag.ts';
+import { parseTags } from './parse-tags.ts';
 import type { SpanGroups } from './span-groups.ts';
 import { boolAttribute, nameOf, TAG_INT, TAG_TEXT, TagTable, textAttribute } from './tag-table.ts';
 
@@ -102,9 +102,7 @@ export class ZipkinV1Span {
     time.times1000();
     const mark = this.#events.begin(SPAN_EVENT);
     fixed64Field(this.#events, EVENT_TIME, time.low, time.high);
-    this.#events.varint(EVENT_NAME);
-    this.#events.varint(end - start);
-    this.#events.raw(bytes, start, end);
+    this.#events.bytesField(EVENT_NAME, bytes, start, end);
     this.#events.end(mark);
   }
 
@@ -125,18 +123,14 @@ export class ZipkinV1Span {
     putSpanId(out, head, this.spanId, 0, 8);
     const marked = this.#writeTimes(out, head, nowMs);
     if (this.parentId.some((byte) => byte !== 0)) out.bytesField(SPAN_PARENT_ID, this.parentId);
-    if (this.nameEnd > this.nameStart) {
-      out.varint(SPAN_NAME);
-      out.varint(this.nameEnd - this.nameStart);
-      out.raw(this.texts.bytes, this.nameStart, this.nameEnd);
-    }
+    if (this.nameEnd > this.nameStart) out.bytesField(SPAN_NAME, this.texts.bytes, this.nameStart, this.nameEnd);
     if (this.#kind !== KIND_UNSPECIFIED) out.varintField(SPAN_KIND, this.#kind);
     writeStatus(out, tags);
     out.raw(this.#events.bytes, 0, this.#events.length);
     if (marked) boolAttribute(out, SPAN_ATTRIBUTE, ABSENT_START, true);
     const component = tags.take(LOCAL_COMPONENT);
     if (component >= 0) tags.writeOne(out, SPAN_ATTRIBUTE, component, COMPONENT);
-    if (parseStringTags) for (let tag = 0; tag < tags.count; tag++) if (!tags.isRemoved(tag)) parseTag(tags, tag);
+    if (parseStringTags) parseTags(tags);
     tags.write(out, SPAN_ATTRIBUTE);
     out.end(mark, SPAN_LENGTH_BYTES);
     groups.add(group, before);

@@ -124,10 +124,10 @@ export class ProtoWriter {
     this.varint(value);
   }
 
-  bytesField(tag: number, value: Uint8Array): void {
+  bytesField(tag: number, source: Uint8Array, start = 0, end = source.length): void {
     this.varint(tag);
-    this.varint(value.length);
-    this.raw(value);
+    this.varint(end - start);
+    this.raw(source, start, end);
   }
 
   stringField(tag: number, value: string): void {

@@ -7,8 +7,13 @@ const INT_MIN = -(2n ** 63n);
 const INT_MAX = 2n ** 63n - 1n;
 const double = new DataView(new ArrayBuffer(8));
 
+/** Every tag that is not taken out. */
+export function parseTags(tags: TagTable): void {
+  for (let tag = 0; tag < tags.count; tag++) if (!tags.isRemoved(tag)) parseTag(tags, tag);
+}
+
 /** Changes the value of one tag, if its text is a whole number (saturating), a decimal one, true or false. */
-export function parseTag(tags: TagTable, tag: number): void {
+function parseTag(tags: TagTable, tag: number): void {
   if (tags.type(tag) !== TAG_TEXT) return;
   const { bytes } = tags;
   const start = tags.start(tag);
