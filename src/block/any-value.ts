@@ -2,6 +2,7 @@
  * Attributes as plain values, for the few places where an object is affordable: once a distinct resource, scope or array.
  * (OTLP common.proto: KeyValue {1 key, 2 value}; AnyValue {1 string, 2 bool, 3 int, 4 double, 5 array, 6 kvlist, 7 bytes}.)
  */
+import { ProtoReader, WIRE_BYTES, WIRE_FIXED32, WIRE_FIXED64, WIRE_VARINT } from '../wire/protobuf.ts';
 
 export type AnyValue =
   | { type: 'string'; value: string }
@@ -99,47 +100,27 @@ export function utf8(bytes: Uint8Array): string {
 
 const NOTHING = new Uint8Array(0);
 
-/** Calls `each` for every field of a well-formed message: number, wire type, value words, content of a length-delimited one. */
+/**
+ * Calls `each` for every field of a well-formed message: number, wire type, value words of a varint or of eight bytes,
+ * content of a length-delimited one.
+ */
 export function eachField(
   bytes: Uint8Array,
   each: (field: number, wire: number, low: number, high: number, content: Uint8Array) => void,
 ): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = 0;
-  let low = 0;
-  let high = 0;
-  const varint = (): void => {
-    low = high = 0;
-    for (let shift = 0; shift < 70; shift += 7) {
-      const byte = bytes[at++];
-      const bits = byte & 0x7f;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
-        low |= bits << 28;
-        high = bits >>> 4;
-      } else if (shift < 63) high |= bits << (shift - 32);
-      else high |= (bits & 1) << 31;
-      if (!(byte & 0x80)) return;
-    }
-  };
-  while (at < bytes.length) {
-    varint();
-    const field = low >>> 3;
-    const wire = low & 7;
-    if (wire === 2) {
-      varint();
-      const end = at + low;
-      each(field, wire, 0, 0, bytes.subarray(at, end));
-      at = end;
-    } else if (wire === 1) {
-      each(field, wire, view.getUint32(at, true), view.getUint32(at + 4, true), NOTHING);
-      at += 8;
-    } else if (wire === 5) {
-      each(field, wire, view.getUint32(at, true), 0, NOTHING);
-      at += 4;
-    } else if (wire === 0) {
-      varint();
-      each(field, wire, low, high, NOTHING);
-    } else if (wire !== 3 && wire !== 4) return;
+  const reader = new ProtoReader(bytes);
+  while (reader.pos < reader.end) {
+    const tag = reader.varint();
+    const field = tag >>> 3;
+    const wire = tag & 7;
+    if (wire === WIRE_BYTES) each(field, wire, 0, 0, reader.bytesValue());
+    else if (wire === WIRE_VARINT) {
+      reader.varint64();
+      each(field, wire, reader.low, reader.high, NOTHING);
+    } else if (wire === WIRE_FIXED64) {
+      reader.fixed64();
+      each(field, wire, reader.low, reader.high, NOTHING);
+    } else if (wire === WIRE_FIXED32) reader.skip(tag);
+    else if (wire !== 3 && wire !== 4) return;
   }
 }

@@ -26,7 +26,10 @@ export class WireCursor {
     return this.high !== 0 || low < 0 ? -1 : low;
   }
 
-  /** Any varint: returns its low 32 bits (signed), `high` is the rest. */
+  /**
+   * Any varint: returns its low 32 bits (signed), `high` is the rest. Not wire's `readVarint64`, which writes both words to an
+   * object: every tag and length of every span comes through here.
+   */
   varint64(at: number, end: number): number {
     const bytes = this.bytes;
     let low = 0;

@@ -210,18 +210,8 @@ function list(bytes: Uint8Array, depth: number): Plain[] {
 
 /** A number where it is exact, text beyond. */
 function int64(reader: ProtoReader): Plain {
-  let value = 0n;
-  for (let shift = 0n; ; shift += 7n) {
-    const byte = reader.bytes[reader.pos];
-    if (reader.pos >= reader.end || shift > 63n) {
-      reader.varint();
-      return null;
-    }
-    reader.pos++;
-    value |= BigInt(byte & 0x7f) << shift;
-    if (byte < 0x80) break;
-  }
-  const signed = BigInt.asIntN(64, value);
+  reader.varint64();
+  const signed = (BigInt(reader.high | 0) << 32n) | BigInt(reader.low);
   return Number.isSafeInteger(Number(signed)) ? Number(signed) : String(signed);
 }
 

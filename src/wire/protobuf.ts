@@ -9,6 +9,7 @@
  * Source: https://protobuf.dev/programming-guides/encoding/
  */
 import { VivaceError } from '../runtime/errors.ts';
+import { readVarint64 } from './varint.ts';
 
 export const WIRE_VARINT = 0;
 export const WIRE_FIXED64 = 1;
@@ -231,23 +232,9 @@ export class ProtoReader {
 
   /** A 64-bit integer into `low` and `high`. */
   varint64(): void {
-    const bytes = this.bytes;
-    let low = 0;
-    let high = 0;
-    for (let shift = 0; ; shift += 7) {
-      if (this.pos >= this.end) throw broken('cut short varint', this.pos);
-      if (shift === 70) throw broken('varint of more than 10 bytes', this.pos);
-      const byte = bytes[this.pos++];
-      const bits = byte & 0x7f;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
-        low |= bits << 28;
-        high = bits >> 4;
-      } else high |= bits << (shift - 32);
-      if (byte < 0x80) break;
-    }
-    this.low = low >>> 0;
-    this.high = high >>> 0;
+    const after = readVarint64(this.bytes, this.pos, this.end, this);
+    if (after < 0) throw broken('varint that does not end', this.pos);
+    this.pos = after;
   }
 
   /** Eight bytes into `low` and `high`. */

@@ -17,6 +17,7 @@
  * https://github.com/apache/thrift/tree/master/doc/specs, spec/ingestion.md §4.3.
  */
 import { VivaceError } from '../runtime/errors.ts';
+import { readVarint64 } from './varint.ts';
 
 export const THRIFT_BOOL = 2;
 export const THRIFT_BYTE = 3;
@@ -395,23 +396,9 @@ export class ThriftCompact implements ThriftReader {
 
   /** Into `low` and `high`. */
   #varint64(): void {
-    const { bytes } = this;
-    let low = 0;
-    let high = 0;
-    for (let shift = 0; ; shift += 7) {
-      if (this.pos >= bytes.length) throw broken('cut short varint', this.pos);
-      if (shift === 70) throw broken('varint of more than 10 bytes', this.pos);
-      const byte = bytes[this.pos++];
-      const bits = byte & 0x7f;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
-        low |= bits << 28;
-        high = bits >> 4;
-      } else high |= bits << (shift - 32);
-      if (byte < 0x80) break;
-    }
-    this.low = low >>> 0;
-    this.high = high >>> 0;
+    const after = readVarint64(this.bytes, this.pos, this.bytes.length, this);
+    if (after < 0) throw broken('varint that does not end', this.pos);
+    this.pos = after;
   }
 }
 
