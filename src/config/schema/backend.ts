@@ -20,22 +20,11 @@ const compaction = section('tempodb.CompactorConfig', {
 
 export const compactor = section('compactor.Config', {
   disabled: active(bool(false, 'no compaction nor retention')),
-  ring: section('compactor.RingConfig', {
-    kvstore: kvstore(''),
-    heartbeat_period: duration('5s', 'how often a member says that it lives'),
-    heartbeat_timeout: duration('1m', 'silence after which a member counts as dead'),
-    wait_stability_min_duration: duration('1m', 'least time without change before starting'),
-    wait_stability_max_duration: duration('5m', 'longest wait for a time without change'),
-    wait_active_instance_timeout: duration('10m', 'limit of becoming a member'),
-    instance_id: text('', 'name of this member; empty is the host name'),
-    instance_interface_names: texts(['eth0', 'en0'], 'network interfaces whose address is announced'),
-    instance_port: int(0, 'port announced'),
-    instance_addr: text('', 'address announced'),
-    enable_inet6: bool(false, 'announce an IPv6 address'),
-  }),
+  ring: ring('compactor.RingConfig'),
   compaction,
   override_ring_key: text('compactor', 'name of the ring'),
 });
+
 export const backend_scheduler = section('backendscheduler.Config', {
   work: section('work.Config', {
     prune_age: duration('1h', 'finished work is forgotten after this'),
@@ -65,6 +54,7 @@ export const backend_scheduler = section('backendscheduler.Config', {
     }),
   }),
 });
+
 export const backend_worker = section('backendworker.Config', {
   backend_scheduler_addr: text('', 'host:port; empty allowed only for target all'),
   backoff: section('backoff.Config', {
@@ -72,7 +62,14 @@ export const backend_worker = section('backendworker.Config', {
     max_period: duration('1m', 'longest wait'),
     max_retries: int(0, 'repeats, 0 unlimited'),
   }),
-  ring: section('backendworker.RingConfig', {
+  ring: ring('backendworker.RingConfig'),
+  override_ring_key: text('backend-worker', 'name of the ring'),
+  compaction,
+  finish_on_shutdown_timeout: duration('30s', 'finish running job'),
+});
+
+function ring(goType: string) {
+  return section(goType, {
     kvstore: kvstore(''),
     heartbeat_period: duration('5s', 'how often a member says that it lives'),
     heartbeat_timeout: duration('1m', 'silence after which a member counts as dead'),
@@ -84,8 +81,5 @@ export const backend_worker = section('backendworker.Config', {
     instance_port: int(0, 'port announced'),
     instance_addr: text('', 'address announced'),
     enable_inet6: bool(false, 'announce an IPv6 address'),
-  }),
-  override_ring_key: text('backend-worker', 'name of the ring'),
-  compaction,
-  finish_on_shutdown_timeout: duration('30s', 'finish running job'),
-});
+  });
+}
