@@ -11,6 +11,7 @@ import { decodeSection, type Decoding, defaultsOf } from '../config/decode.ts';
 import { list, type Resolved, secret, section, text, texts } from '../config/setting.ts';
 import { parseYaml } from '../config/yaml.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { reloader } from './reload.ts';
 
 /** `admin` and `metrics` do not include the others, nor do they include one another's. */
 export type Role = 'write' | 'read' | 'metrics' | 'admin';
@@ -63,10 +64,11 @@ export interface CredentialsOptions {
 }
 
 export class Credentials {
+  /** Reads the file again. Never throws; callers that are gone from it are unknown from then on. */
+  readonly reload: () => void;
   readonly #options: CredentialsOptions;
   readonly #key = randomBytes(32);
   #text: string | undefined;
-  #failing = '';
   #entries: Entries = { tokens: [], users: new Map() };
   #remembered = new Map<string, Caller>();
   #tries = 0;
@@ -75,6 +77,7 @@ export class Credentials {
   /** Reads the file. Throws `invalid`. */
   constructor(options: CredentialsOptions) {
     this.#options = options;
+    this.reload = reloader(() => this.#read(), options);
     try {
       this.#read();
     } catch (error) {
@@ -90,20 +93,6 @@ export class Credentials {
     if (scheme?.toLowerCase() === 'bearer') return this.#bearer(value);
     if (scheme?.toLowerCase() === 'basic') return this.#basic(value);
     throw new VivaceError('unauthenticated', 'unknown kind of credentials: send Authorization: Bearer or Basic');
-  }
-
-  /** Reads the file again. Never throws; callers that are gone from it are unknown from then on. */
-  reload(): void {
-    try {
-      if (!this.#read() && this.#failing === '') return;
-      this.#failing = '';
-      this.#options.onReload?.();
-    } catch (error) {
-      const reason = messageOf(error);
-      if (reason === this.#failing) return;
-      this.#failing = reason;
-      this.#options.onReload?.(reason);
-    }
   }
 
   #read(): boolean {

@@ -8,6 +8,7 @@
  */
 import { parseOverridesFile, type SaidLimits, type TenantLimits, withSaid } from '../config/overrides-file.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { reloader } from './reload.ts';
 
 export interface TenantsOptions {
   defaults: TenantLimits;
@@ -20,18 +21,20 @@ export interface TenantsOptions {
 const NOTHING: SaidLimits = new Map();
 
 export class Tenants {
+  /** Reads the file again. Never throws: what is wrong is told to `onReload`, once for each different reason. */
+  readonly reload: () => void;
   readonly #options: TenantsOptions;
   #text: string | undefined;
   #said: ReadonlyMap<string, SaidLimits> = new Map();
   readonly #byApi = new Map<string, SaidLimits>();
   #base: TenantLimits;
   #limits = new Map<string, TenantLimits>();
-  #failing = '';
   readonly #listeners: (() => void)[] = [];
 
   /** Reads the file. Throws `invalid` when that fails: a process must not start with other limits than it was told. */
   constructor(options: TenantsOptions) {
     this.#options = options;
+    this.reload = reloader(() => this.#read(), options);
     this.#base = options.defaults;
     try {
       this.#read();
@@ -83,20 +86,6 @@ export class Tenants {
   /** Called after the limits of any tenant have changed. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
-  }
-
-  /** Reads the file again. Never throws: what is wrong is told to `onReload`, once for each different reason. */
-  reload(): void {
-    try {
-      if (!this.#read() && this.#failing === '') return;
-      this.#failing = '';
-      this.#options.onReload?.();
-    } catch (error) {
-      const reason = messageOf(error);
-      if (reason === this.#failing) return;
-      this.#failing = reason;
-      this.#options.onReload?.(reason);
-    }
   }
 
   /** Whether anything has changed. */
