@@ -8,6 +8,7 @@ import { eachValue, gather, lineString, rangeOf, traceEnd, traceStart } from './
 import { type Listings, listedValues } from './listed-values.ts';
 import type { FoundAttribute, FoundSpan, FoundTraceSummary } from './results.ts';
 import type { RepeatedSpanCache } from './repeated-spans.ts';
+import { addStats, NO_STATS, plainStats, statsOfLine } from './service-stats.ts';
 import { traceNumbers, wantedTraces } from './trace-numbers.ts';
 
 /** A trace in a segment that holds all or a part of it. */
@@ -61,7 +62,7 @@ export async function describeTraces(
       startUnixNano: 0n,
       durationMs: 0,
       spanSets: [],
-      serviceStats: new Map(),
+      serviceStats: NO_STATS,
     }),
   );
   await addTraceLines([], chosen, summaries, stop);
@@ -108,14 +109,13 @@ export async function addTraceLines(
   stop: () => void,
 ): Promise<BigUint64Array> {
   const ends = new BigUint64Array(chosen.length);
-  const stats: KnownStats = new Map();
   const known = new Map<Segment, TraceLines>();
   for (let i = 0; i < chosen.length; i++) {
     if (i % STOP_EVERY === 0) stop();
     for (const { segment, trace } of chosen[i].places) {
       let lines = known.get(segment);
       if (lines === undefined) known.set(segment, (lines = await segment.lines()));
-      addLine(lines, trace, summaries[i], ends, i, stats);
+      addLine(lines, trace, summaries[i], ends, i);
     }
   }
   const wanted = wantedTraces(elsewhere.length === 0 ? [] : chosen.map(({ id }) => Buffer.from(id, 'hex')));
@@ -123,7 +123,7 @@ export async function addTraceLines(
     const numbers = await traceNumbers(segment, wanted);
     for (let i = 0; i < numbers.length; i++)
       if (numbers[i] >= 0 && !chosen[i].places.some((place) => place.segment === segment))
-        addLine(await segment.lines(), numbers[i], summaries[i], ends, i, stats);
+        addLine(await segment.lines(), numbers[i], summaries[i], ends, i);
   }
   for (let i = 0; i < chosen.length; i++)
     if (chosen[i].places.length > 1) await addRootOfSeveral(chosen[i].places, summaries[i]);
@@ -141,7 +141,6 @@ function addLine(
   summary: FoundTraceSummary,
   ends: BigUint64Array,
   index: number,
-  known: KnownStats,
 ): void {
   const start = traceStart(lines, trace);
   const end = traceEnd(lines, trace);
@@ -154,20 +153,10 @@ function addLine(
     summary.rootServiceName = service || undefined;
     summary.rootTraceName = lineString(lines, lines.rootName[trace]);
   }
-  const stats = summary.serviceStats;
-  if (stats === undefined) return;
-  for (let stat = lines.firstStat[trace]; stat < lines.firstStat[trace + 1]; stat++) {
-    const name = lineString(lines, lines.statService[stat]) ?? '';
-    const before = isFirst ? undefined : stats.get(name);
-    stats.set(
-      name,
-      statOf(
-        known,
-        lines.statSpans[stat] + (before?.spanCount ?? 0),
-        lines.statErrors[stat] + (before?.errorCount ?? 0),
-      ),
-    );
-  }
+  const { serviceStats } = summary;
+  if (serviceStats === undefined) return;
+  const alone = serviceStats.size === 0 ? statsOfLine(lines, trace) : undefined;
+  summary.serviceStats = alone ?? addStats(serviceStats, lines, trace);
 }
 
 /** Of roots in several segments the one that started last names the trace, as within a segment. */
@@ -200,9 +189,12 @@ async function takeOffRepeated(
   repeats: RepeatedSpanCache,
   stop: () => void,
 ): Promise<void> {
-  const several = chosen.flatMap(({ places }, i) =>
-    places.length > 1 ? [{ places, stats: summaries[i].serviceStats! }] : [],
-  );
+  const several = chosen.flatMap(({ places }, i) => {
+    if (places.length === 1) return [];
+    const stats = plainStats(summaries[i].serviceStats!);
+    summaries[i].serviceStats = stats;
+    return [{ places, stats }];
+  });
   if (several.length === 0) return;
   const segments = new Set(several.flatMap(({ places }) => places.map(({ segment }) => segment)));
   const newestFirst = [...segments].sort((a, b) => Number(b.live) - Number(a.live));
@@ -238,20 +230,6 @@ const SERVICE_NAME: Reference = {
 };
 const STATUS: Reference = { type: 'intrinsic', name: 'status', offset: 0 };
 
-/** Few counts occur in many traces: the object of each is made once. */
-type KnownStats = Map<number, { spanCount: number; errorCount: number }>;
-
-function statOf(known: KnownStats, spanCount: number, errorCount: number): { spanCount: number; errorCount: number } {
-  const key = spanCount * 4294967296 + errorCount;
-  let stat = known.get(key);
-  if (stat === undefined) {
-    stat = { spanCount, errorCount };
-    if (spanCount < 2 ** 20 && known.size < KNOWN_STATS_MAX) known.set(key, stat);
-  }
-  return stat;
-}
-
-const KNOWN_STATS_MAX = 10_000;
 /** Traces between two looks. */
 const STOP_EVERY = 4096;
 

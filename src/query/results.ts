@@ -15,7 +15,18 @@ export interface FoundTraceSummary {
   durationMs: number;
   /** undefined in a legacy tag search, like serviceStats. */
   spanSets?: FoundSpanSet[];
-  serviceStats?: Map<string, { spanCount: number; errorCount: number }>;
+  serviceStats?: ServiceStats;
+}
+
+/** What each service has of a trace: a map by its name, or something that reads it where it is. */
+export interface ServiceStats {
+  readonly size: number;
+  forEach(each: (stats: ServiceStat, service: string) => void): void;
+}
+
+export interface ServiceStat {
+  spanCount: number;
+  errorCount: number;
 }
 
 export interface FoundSpanSet {

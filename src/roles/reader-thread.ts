@@ -17,8 +17,9 @@ import { LiveSegment } from '../cut/live-segment.ts';
 import { packedSegment } from '../cut/packed-segment.ts';
 import { RepeatedRowsCache } from '../cut/repeated-rows.ts';
 import type { Progress } from '../query/progress.ts';
-import type { SearchOutcome } from '../query/results.ts';
+import type { FoundTraceSummary, SearchOutcome } from '../query/results.ts';
 import { searchTraces } from '../query/search.ts';
+import { plainStats } from '../query/service-stats.ts';
 import { RepeatedSpanCache } from '../query/repeated-spans.ts';
 import { SplitTraceCache } from '../query/split-traces.ts';
 import { searchByTags } from '../query/tag-search.ts';
@@ -325,7 +326,7 @@ async function run(
     case 'search': {
       const { request } = question;
       const answerOf = (found: SearchOutcome, done = segments.length): SearchAnswer => ({
-        traces: found.traces,
+        traces: question.form === undefined ? found.traces.map(sendable) : found.traces,
         metrics: searchMetrics(segments, receipt(), done, found.inspectedTraces),
       });
       const progress = progressOf(answerOf);
@@ -524,9 +525,18 @@ function explained(error: unknown): { code: ErrorCode; message: string } {
   return { code: 'internal', message: messageOf(error) };
 }
 
-/** Bytes that can be transferred: alone in their buffer. */
+/** Bytes that can be transferred: small ones may lie in a buffer with others and are copied. */
 function ownBytes(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+  const isAlone = bytes.byteLength === bytes.buffer.byteLength || bytes.byteLength > POOL_BYTES_MAX;
+  return isAlone ? bytes : new Uint8Array(bytes);
+}
+
+/** Node's pools of small buffers are never larger. */
+const POOL_BYTES_MAX = 64 * 1024;
+
+/** Nothing in it that reads what only this thread has. */
+function sendable(trace: FoundTraceSummary): FoundTraceSummary {
+  return { ...trace, serviceStats: trace.serviceStats && plainStats(trace.serviceStats) };
 }
 
 function transferable(question: Question, result: unknown): ArrayBuffer[] {

@@ -100,14 +100,15 @@ export function joinSearches(answers: SearchAnswer[], limit: number): SearchAnsw
 
 /** Fragments of one trace: the earlier start, the longer duration, the larger counts; span sets of both. */
 function joinTraceResults(a: TraceResult, b: TraceResult): TraceResult {
-  const serviceStats = a.serviceStats && new Map(a.serviceStats);
-  for (const [service, stats] of b.serviceStats ?? []) {
-    const known = serviceStats?.get(service);
-    serviceStats?.set(service, {
-      spanCount: Math.max(known?.spanCount ?? 0, stats.spanCount),
-      errorCount: Math.max(known?.errorCount ?? 0, stats.errorCount),
+  const serviceStats = a.serviceStats && new Map<string, { spanCount: number; errorCount: number }>();
+  for (const fragment of [a.serviceStats, b.serviceStats])
+    fragment?.forEach((stats, service) => {
+      const known = serviceStats?.get(service);
+      serviceStats?.set(service, {
+        spanCount: Math.max(known?.spanCount ?? 0, stats.spanCount),
+        errorCount: Math.max(known?.errorCount ?? 0, stats.errorCount),
+      });
     });
-  }
   return {
     traceId: a.traceId,
     rootServiceName: a.rootServiceName ?? b.rootServiceName,

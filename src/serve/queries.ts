@@ -191,7 +191,13 @@ export interface TraceResult {
   durationMs: number;
   /** Undefined in a legacy tag search, like `serviceStats`. */
   spanSets?: SpanSetResult[];
-  serviceStats?: Map<string, { spanCount: number; errorCount: number }>;
+  serviceStats?: ServiceStats;
+}
+
+/** What each service has of a trace: a map by its name, or something that reads it where it is. */
+export interface ServiceStats {
+  readonly size: number;
+  forEach(each: (stats: { spanCount: number; errorCount: number }, service: string) => void): void;
 }
 
 export interface SpanSetResult {

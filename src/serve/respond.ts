@@ -41,6 +41,8 @@ const GZIP_BYTES_MIN = 1024;
 /** Up to here compressing takes less time than going to another thread and back. */
 const GZIP_HERE_BYTES_MAX = 32 * 1024;
 
+const GZIP_CHUNK_BYTES_MAX = 1 << 20;
+
 const gzipAsync = promisify(gzip);
 
 /** Sends the answer unless `gone`, which is looked at again after compressing. */
@@ -58,7 +60,9 @@ export async function respond(
   if (answer.type !== undefined) response.setHeader('Content-Type', answer.type);
   if (body.length > GZIP_BYTES_MIN && acceptsGzip(request.headers['accept-encoding'])) {
     // Traces shrink tenfold at the lowest level; higher ones cost the server more than they save the network.
-    const options = { level: constants.Z_BEST_SPEED };
+    // Each chunk that is full goes to another thread and back: 3 MB take 27 of the default size, and 30 instead of 13 ms on a busy machine.
+    const chunkSize = Math.max(GZIP_BYTES_MIN, Math.min(body.length >>> 2, GZIP_CHUNK_BYTES_MAX));
+    const options = { level: constants.Z_BEST_SPEED, chunkSize };
     body = body.length <= GZIP_HERE_BYTES_MAX ? gzipSync(body, options) : await gzipAsync(body, options);
     if (gone.aborted) return;
     response.setHeader('Content-Encoding', 'gzip');

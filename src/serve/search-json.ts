@@ -7,6 +7,7 @@ import type {
   ResultAttribute,
   SearchAnswer,
   SearchMetrics,
+  ServiceStats,
   SpanSetResult,
   TraceResult,
 } from './queries.ts';
@@ -78,10 +79,10 @@ function putTrace(json: JsonBytes, trace: TraceResult, leftPadTraceIds: boolean)
   json.ascii('}');
 }
 
-function putStats(json: JsonBytes, stats: Map<string, { spanCount: number; errorCount: number }>): void {
+function putStats(json: JsonBytes, stats: ServiceStats): void {
   json.ascii(',"serviceStats":{');
   let first = true;
-  for (const [service, { spanCount, errorCount }] of stats) {
+  stats.forEach(({ spanCount, errorCount }, service) => {
     if (!first) json.ascii(',');
     first = false;
     json.text(service);
@@ -95,7 +96,7 @@ function putStats(json: JsonBytes, stats: Map<string, { spanCount: number; error
       json.uint32(errorCount);
     }
     json.ascii('}');
-  }
+  });
   json.ascii('}');
 }
 

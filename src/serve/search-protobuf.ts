@@ -82,7 +82,7 @@ function writeTrace(out: ProtoWriter, trace: TraceResult, leftPadTraceIds: boole
   // Older clients read the first set under its former number.
   if (sets.length > 0) nested(out, 6, () => writeSpanSet(out, sets[0]));
   for (const set of sets) nested(out, 7, () => writeSpanSet(out, set));
-  for (const [service, stats] of trace.serviceStats ?? []) {
+  trace.serviceStats?.forEach((stats, service) => {
     nested(out, 8, () => {
       text(out, 1, service);
       nested(out, 2, () => {
@@ -90,7 +90,7 @@ function writeTrace(out: ProtoWriter, trace: TraceResult, leftPadTraceIds: boole
         integer(out, 2, stats.errorCount);
       });
     });
-  }
+  });
 }
 
 function writeSpanSet(out: ProtoWriter, set: SpanSetResult): void {

@@ -3,6 +3,7 @@ import type { Segment } from '../../src/block/segment.ts';
 import { beginMetrics } from '../../src/query/metrics.ts';
 import type { FoundValue } from '../../src/query/results.ts';
 import { searchTraces } from '../../src/query/search.ts';
+import { plainStats } from '../../src/query/service-stats.ts';
 import type { Joining } from '../../src/query/units.ts';
 import { EVER, traceIdOf } from '../../src/query/segments.fixture.ts';
 import { parseQuery } from '../../src/traceql/parse.ts';
@@ -140,7 +141,7 @@ export async function foundLines(
         const named = attributes.map(({ key, value }) => `${key}=${showFound(value)}`);
         const ids = spans.map(({ spanId }) => spanId);
         const name = severalRoots.has(traceId) ? SEVERAL : rootTraceName;
-        const root = `${name} of ${shownStats(serviceStats ?? new Map())}`;
+        const root = `${name} of ${shownStats(plainStats(serviceStats ?? new Map()))}`;
         return line(traceId, root, startUnixNano, BigInt(durationMs) * 1_000_000n, ids, named);
       }),
     );
