@@ -2,9 +2,9 @@
 import type { Readable } from 'node:stream';
 import { ContainerClient, RestError, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { VivaceError } from '../runtime/errors.ts';
-import { type BodyLimits, readBody } from './body.ts';
-import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
+import { type Bucket, type BucketFailure, checkKey } from './bucket.ts';
 import { sendParts } from './parts.ts';
+import { callsOf, readsOf, readWhole } from './remote.ts';
 
 /** As the keys of `storage.trace.azure`. */
 export interface AzureSettings {
@@ -22,7 +22,6 @@ export interface AzureSettings {
 const SILENT_MS_MAX = 15_000;
 const TRY_MS_MAX = 120_000;
 const TRIES = 4;
-const BODY_ATTEMPTS = 3;
 const PART_BYTES_MIN = 1 << 20;
 
 /** `silentMs`: a body that brings nothing for so long is not waited for. */
@@ -45,45 +44,22 @@ export async function azureBucket(
   );
   const partBytes = Math.max(settings.bufferSize, PART_BYTES_MIN);
 
-  const call = async <A>(action: string, options: CallOptions | undefined, work: () => Promise<A>): Promise<A> => {
-    try {
-      options?.signal?.throwIfAborted();
-      return await work();
-    } catch (error) {
-      if (error instanceof VivaceError) throw error;
-      throw options?.signal?.aborted
-        ? bucketError('cancelled', action, name, 'nobody waits for it')
-        : bucketError(codeOf(error), action, name, reasonOf(error));
-    }
-  };
+  const call = callsOf(name, codeOf, reasonOf);
 
-  const read = (key: string, offset: number, count: number | undefined, limits: BodyLimits, options: CallOptions) =>
-    call(`read ${key}`, options, async () => {
-      for (let attempt = 1; ; attempt++) {
-        const answer = await container
-          .getBlobClient(key)
-          .download(offset, count, { abortSignal: options.signal, maxRetryRequests: 0 });
-        try {
-          const bytes = await readBody(answer.readableStreamBody as Readable, limits, options.signal);
-          return { bytes, version: answer.etag ?? '' };
-        } catch (error) {
-          if (error instanceof VivaceError || options.signal?.aborted || attempt === BODY_ATTEMPTS) throw error;
-        }
-      }
-    });
+  const reads = readsOf(name, silentMs, (key, offset, length, limits, options) => {
+    const open = async () => {
+      const answer = await container
+        .getBlobClient(key)
+        .download(offset, length, { abortSignal: options.signal, maxRetryRequests: 0 });
+      return { body: answer.readableStreamBody as Readable, version: answer.etag ?? '' };
+    };
+    return call(`read ${key}`, options, () => readWhole(open, limits, options.signal));
+  });
 
   return {
     name,
     partBytes,
-    get(key, options) {
-      const tooLarge = () =>
-        bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
-      return read(key, 0, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs }, options);
-    },
-    async range(key, offset, length, options = {}) {
-      if (length === 0) return new Uint8Array(0);
-      return (await read(key, offset, length, { length, silentMs }, options)).bytes;
-    },
+    ...reads,
     put(key, bytes, options) {
       checkKey(key);
       const { only, signal } = options ?? {};

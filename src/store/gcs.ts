@@ -6,8 +6,9 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ApiError, type GetFilesOptions, IdempotencyStrategy, Storage } from '@google-cloud/storage';
 import { VivaceError } from '../runtime/errors.ts';
-import { type BodyLimits, readBody } from './body.ts';
-import { type Bucket, type BucketFailure, bucketError, type CallOptions, checkKey } from './bucket.ts';
+import { readBody } from './body.ts';
+import { type Bucket, type BucketFailure, checkKey } from './bucket.ts';
+import { BODY_ATTEMPTS, type Call, callsOf, readsOf } from './remote.ts';
 
 /** As the keys of `storage.trace.gcs`. */
 export interface GcsSettings {
@@ -21,7 +22,6 @@ export interface GcsSettings {
 }
 
 const SILENT_MS_MAX = 15_000;
-const BODY_ATTEMPTS = 3;
 const PAGE_OBJECTS = 1000;
 /** Parts of an upload are multiples of this. */
 const CHUNK_GRAIN_BYTES = 256 * 1024;
@@ -50,19 +50,12 @@ export function gcsBucket(settings: GcsSettings, silentMs = SILENT_MS_MAX): Buck
     },
   };
 
-  const call = async <A>(action: string, options: CallOptions | undefined, work: () => Promise<A>): Promise<A> => {
-    try {
-      return await heeding(options?.signal, work);
-    } catch (error) {
-      if (error instanceof VivaceError) throw error;
-      throw options?.signal?.aborted
-        ? bucketError('cancelled', action, name, 'nobody waits for it')
-        : bucketError(codeOf(error, action), action, name, reasonOf(error, action));
-    }
-  };
+  const calls = callsOf(name, codeOf, reasonOf);
+  const call: Call = (action, options, work) => calls(action, options, () => heeding(options?.signal, work));
 
-  const read = (key: string, range: { start?: number; end?: number }, limits: BodyLimits, options: CallOptions) =>
+  const reads = readsOf(name, silentMs, (key, offset, length, limits, options) =>
     call(`read ${key}`, options, async () => {
+      const range = length === undefined ? {} : { start: offset, end: offset + length - 1 };
       for (let attempt = 1; ; attempt++) {
         let version = '';
         let answered = false;
@@ -78,7 +71,8 @@ export function gcsBucket(settings: GcsSettings, silentMs = SILENT_MS_MAX): Buck
           if (final || options.signal?.aborted || attempt === BODY_ATTEMPTS) throw error;
         }
       }
-    });
+    }),
+  );
 
   const page = async (query: GetFilesOptions) => {
     const [files, next, answer] = await bucket.getFiles({ ...query, autoPaginate: false, maxResults: PAGE_OBJECTS });
@@ -89,16 +83,7 @@ export function gcsBucket(settings: GcsSettings, silentMs = SILENT_MS_MAX): Buck
   return {
     name,
     partBytes,
-    get(key, options) {
-      const tooLarge = () =>
-        bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
-      return read(key, {}, { bytesMax: options.bytesMax, tooLarge, silentMs }, options);
-    },
-    async range(key, offset, length, options = {}) {
-      if (length === 0) return new Uint8Array(0);
-      const range = { start: offset, end: offset + length - 1 };
-      return (await read(key, range, { length, silentMs }, options)).bytes;
-    },
+    ...reads,
     put(key, bytes, options) {
       checkKey(key);
       const { only } = options ?? {};

@@ -20,16 +20,9 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { VivaceError } from '../runtime/errors.ts';
-import { type BodyLimits, readBody } from './body.ts';
-import {
-  type Bucket,
-  type BucketFailure,
-  bucketError,
-  type CallOptions,
-  checkKey,
-  type UnfinishedUpload,
-} from './bucket.ts';
+import { type Bucket, type BucketFailure, type CallOptions, checkKey, type UnfinishedUpload } from './bucket.ts';
 import { sendParts } from './parts.ts';
+import { callsOf, readsOf, readWhole } from './remote.ts';
 import { type TlsSettings, tlsOptions } from './tls-options.ts';
 
 /** As the keys of `storage.trace.s3`. */
@@ -60,8 +53,6 @@ const CONNECT_MS_MAX = 5000;
 const SILENT_MS_MAX = 15_000;
 const REQUEST_MS_MAX = 120_000;
 const SOCKETS_MAX = 64;
-/** A body may end early although the answer began well; the client asks again only before that. */
-const BODY_ATTEMPTS = 3;
 
 /** `silentMs`: a server that says nothing for so long is not waited for. */
 export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.env, silentMs = SILENT_MS_MAX): Bucket {
@@ -80,48 +71,25 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
   };
   const partBytes = settings.partSize === 0 ? PART_BYTES : Math.max(settings.partSize, PART_BYTES_MIN);
 
-  const call = async <A>(action: string, options: CallOptions | undefined, work: () => Promise<A>): Promise<A> => {
-    try {
-      return await work();
-    } catch (error) {
-      if (error instanceof VivaceError) throw error;
-      throw options?.signal?.aborted
-        ? bucketError('cancelled', action, name, 'nobody waits for it')
-        : bucketError(codeOf(error), action, name, reasonOf(error));
-    }
-  };
+  const call = callsOf(name, codeOf, reasonOf);
   const send = (options: CallOptions | undefined) => ({ abortSignal: options?.signal });
 
-  /** Reads an object (from `offset`), again when the body breaks off. */
-  const read = (key: string, range: string | undefined, limits: BodyLimits, options: CallOptions) =>
-    call(`read ${key}`, options, async () => {
-      for (let attempt = 1; ; attempt++) {
-        const answer = await client.send(
-          new GetObjectCommand({ Bucket, Key: key, Range: range, ...customerKey }),
-          send(options),
-        );
-        try {
-          const bytes = await readBody(answer.Body as Readable, limits, options.signal);
-          return { bytes, version: answer.ETag ?? '' };
-        } catch (error) {
-          if (error instanceof VivaceError || options.signal?.aborted || attempt === BODY_ATTEMPTS) throw error;
-        }
-      }
-    });
+  const reads = readsOf(name, silentMs, (key, offset, length, limits, options) => {
+    const Range = length === undefined ? undefined : `bytes=${offset}-${offset + length - 1}`;
+    const open = async () => {
+      const answer = await client.send(
+        new GetObjectCommand({ Bucket, Key: key, Range, ...customerKey }),
+        send(options),
+      );
+      return { body: answer.Body as Readable, version: answer.ETag ?? '' };
+    };
+    return call(`read ${key}`, options, () => readWhole(open, limits, options.signal));
+  });
 
   return {
     name,
     partBytes,
-    get(key, options) {
-      const tooLarge = () =>
-        bucketError('too-large', `read ${key}`, name, `it has more than ${options.bytesMax} bytes`);
-      return read(key, undefined, { bytesMax: options.bytesMax, tooLarge, silentMs }, options);
-    },
-    async range(key, offset, length, options = {}) {
-      if (length === 0) return new Uint8Array(0);
-      const limits = { length, silentMs };
-      return (await read(key, `bytes=${offset}-${offset + length - 1}`, limits, options)).bytes;
-    },
+    ...reads,
     put(key, bytes, options) {
       checkKey(key);
       const { only } = options ?? {};
