@@ -58,6 +58,17 @@ import { encodeKeyValue } from './key-value.ts';
 
 type Head = ReturnType<LiveView['columnHeads']>[number];
 
+/** What every column of a table is gathered from and with. */
+interface Source {
+  view: LiveView;
+  heads: Head[];
+  /** Those that get a column of the block, and those that go to `more`. */
+  kept: Head[];
+  overflow: Head[];
+  strings: Strings;
+  scratch: GatherScratch;
+}
+
 const SPACES: readonly ColumnSpace[] = ['span', 'event', 'link'];
 const TYPES: readonly ColumnType[] = ['string', 'bool', 'int', 'double', 'any'];
 /** The tag of the attributes field in Span, Event and Link. */
@@ -85,7 +96,7 @@ export function tableOf(view: LiveView, order: RowOrder, some = false): SpanTabl
   const strings = view.strings();
   const scratch = new GatherScratch(arrays, Math.max(rows, view.snapshot.events, view.snapshot.links));
   const heads = some ? headsInUse(view, place) : view.columnHeads();
-  const { kept, overflow } = chooseColumns(heads, view);
+  const source: Source = { view, heads, ...chooseColumns(heads, view), strings, scratch };
   const kinds = arrays.int32(rows);
   const statuses = arrays.int32(rows);
   arrays.scoped(() => unpackBits(view.copyField(ROW_BITS), order.rows, kinds, statuses));
@@ -93,15 +104,15 @@ export function tableOf(view: LiveView, order: RowOrder, some = false): SpanTabl
   overwrite(view, heads, META_STATUS, place, statuses);
   const spanIds = words2(view, ROW_SPAN_ID, order.rows);
   const parentIds = words2(view, ROW_PARENT_ID, order.rows);
-  const spanMore = moreColumn(view, heads, overflow, SPACE_SPAN, place, rows);
+  const spanMore = moreColumn(source, SPACE_SPAN, place, rows);
   const rare: RareColumn[] = [];
   for (const [field, key] of RARE) {
     const head = heads.find((each) => each.space === SPACE_META && each.key === key);
-    if (head !== undefined) rare.push({ field, load: () => gather(view, head, place, rows, strings, scratch) });
+    if (head !== undefined) rare.push({ field, load: () => gather(source, head, place, rows) });
   }
   if (spanMore !== undefined) rare.push({ field: 'more', ...spanMore });
-  const events = eventTable(view, heads, kept, overflow, place, rows, strings, scratch);
-  const links = linkTable(view, heads, kept, overflow, place, rows, strings, scratch);
+  const events = eventTable(source, place, rows);
+  const links = linkTable(source, place, rows);
   return {
     rows,
     traceIds: traceIds(view, order.traces),
@@ -119,7 +130,7 @@ export function tableOf(view: LiveView, order: RowOrder, some = false): SpanTabl
     scopeOf: words1(view, ROW_SCOPE, order.rows),
     scopes: messages(view, view.scopes()),
     rare,
-    columns: attributeColumns(view, kept, SPACE_SPAN, place, rows, strings, scratch),
+    columns: attributeColumns(source, SPACE_SPAN, place, rows),
     ...(events && { events }),
     ...(links && { links }),
   };
@@ -172,22 +183,15 @@ function chooseColumns(heads: Head[], view: LiveView): { kept: Head[]; overflow:
   return { kept, overflow };
 }
 
-function attributeColumns(
-  view: LiveView,
-  kept: Head[],
-  space: 0 | 1 | 2,
-  place: Int32Array,
-  rows: number,
-  strings: Strings,
-  scratch: GatherScratch,
-): AttributeColumn[] {
+function attributeColumns(source: Source, space: 0 | 1 | 2, place: Int32Array, rows: number): AttributeColumn[] {
+  const { view, kept } = source;
   return kept
     .filter((head) => head.space === space)
     .map((head) => ({
       space: SPACES[space],
       key: view.string(head.key),
       type: TYPES[head.type],
-      load: () => gather(view, head, place, rows, strings, scratch),
+      load: () => gather(source, head, place, rows),
     }));
 }
 
@@ -205,14 +209,7 @@ class GatherScratch {
 }
 
 /** The values of a column in the table's order: scattered by place, then read off row by row. */
-function gather(
-  view: LiveView,
-  head: Head,
-  place: Int32Array,
-  rows: number,
-  strings: Strings,
-  scratch: GatherScratch,
-): SparseValues {
+function gather({ view, strings, scratch }: Source, head: Head, place: Int32Array, rows: number): SparseValues {
   const addressOf = scratch.addressOf.fill(-1, 0, rows);
   const count = view.scatter(head, place, addressOf);
   const values = view.words;
@@ -258,14 +255,8 @@ function gather(
 }
 
 /** KeyValues of keys that a row has twice and of columns beyond the limit: one byte string a row. */
-function moreColumn(
-  view: LiveView,
-  heads: Head[],
-  overflow: Head[],
-  space: 0 | 1 | 2,
-  place: Int32Array,
-  rows: number,
-): Loading | undefined {
+function moreColumn(source: Source, space: 0 | 1 | 2, place: Int32Array, rows: number): Loading | undefined {
+  const { view, heads, overflow } = source;
   const repeated = heads.find((head) => head.space === SPACE_META && head.key === (META_REPEATED | (space << 8)));
   const rest = overflow.filter((head) => head.space === space);
   if (repeated === undefined && rest.length === 0) return undefined;
@@ -310,41 +301,23 @@ function byteStrings(parts: Map<number, Uint8Array[]>, rows: number): SparseValu
   };
 }
 
-function eventTable(
-  view: LiveView,
-  heads: Head[],
-  kept: Head[],
-  overflow: Head[],
-  place: Int32Array,
-  rows: number,
-  strings: Strings,
-  scratch: GatherScratch,
-): EventTable | undefined {
+function eventTable(source: Source, place: Int32Array, rows: number): EventTable | undefined {
+  const { view, strings } = source;
   if (view.snapshot.events === 0) return undefined;
   const { order, starts, inner } = childOrder(view.arrays, view.eventField(EVENT_ROW), place, rows);
   if (order.length === 0) return undefined;
-  const more = moreColumn(view, heads, overflow, SPACE_EVENT, inner, order.length);
   return {
     count: order.length,
     starts,
     times: pairs(view.arrays, view.eventField(EVENT_TIME), view.eventField(EVENT_TIME + 1), order),
     names: { codes: picked(view.arrays, view.eventField(EVENT_NAME), order), strings },
     dropped: signed(picked(view.arrays, view.eventField(EVENT_DROPPED), order)),
-    columns: attributeColumns(view, kept, SPACE_EVENT, inner, order.length, strings, scratch),
-    ...(more && { more }),
+    ...childColumns(source, SPACE_EVENT, inner, order.length),
   };
 }
 
-function linkTable(
-  view: LiveView,
-  heads: Head[],
-  kept: Head[],
-  overflow: Head[],
-  place: Int32Array,
-  rows: number,
-  strings: Strings,
-  scratch: GatherScratch,
-): LinkTable | undefined {
+function linkTable(source: Source, place: Int32Array, rows: number): LinkTable | undefined {
+  const { view, strings } = source;
   if (view.snapshot.links === 0) return undefined;
   const { order, starts, inner } = childOrder(view.arrays, view.linkField(LINK_ROW), place, rows);
   if (order.length === 0) return undefined;
@@ -354,7 +327,6 @@ function linkTable(
     for (let link = 0; link < order.length; link++) traceIds[4 * link + word] = field[order[link]];
   }
   const spanIds = pairs(view.arrays, view.linkField(LINK_SPAN_ID), view.linkField(LINK_SPAN_ID + 1), order);
-  const more = moreColumn(view, heads, overflow, SPACE_LINK, inner, order.length);
   return {
     count: order.length,
     starts,
@@ -363,9 +335,14 @@ function linkTable(
     traceStates: { codes: picked(view.arrays, view.linkField(LINK_TRACE_STATE), order), strings } satisfies CodedRows,
     flags: signed(picked(view.arrays, view.linkField(LINK_FLAGS), order)),
     dropped: signed(picked(view.arrays, view.linkField(LINK_DROPPED), order)),
-    columns: attributeColumns(view, kept, SPACE_LINK, inner, order.length, strings, scratch),
-    ...(more && { more }),
+    ...childColumns(source, SPACE_LINK, inner, order.length),
   };
+}
+
+/** The attributes of events or links. */
+function childColumns(source: Source, space: 1 | 2, place: Int32Array, count: number) {
+  const more = moreColumn(source, space, place, count);
+  return { columns: attributeColumns(source, space, place, count), ...(more && { more }) };
 }
 
 /** Events or links in the order of their rows: live numbers, first of each row, and the place of each live number. */
