@@ -8,12 +8,13 @@
  */
 import { type BlockRef, blockRef } from '../block/catalog.ts';
 import type { BucketLease, Leases } from '../compact/bucket-lease.ts';
-import { type BucketMergePoint, finishPlan } from '../compact/bucket-merge.ts';
+import type { BucketMergePoint } from '../compact/bucket-merge.ts';
 import { chooseMerges } from '../compact/choose.ts';
 import { type ByTenant, ofTenant } from '../compact/retention.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { type BucketWork, bytesOf, ReplacingBlocks, rewriteInBucket } from './bucket-rewrite.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
+import { comeUpToDate, underLease } from './under-lease.ts';
 
 export interface BucketCompactionOptions {
   settings: CompactionSettings;
@@ -28,7 +29,6 @@ export interface BucketCompactionOptions {
 /** Blocks that could not be merged are left alone for so long, and for so many cycles when the bucket was at fault. */
 const FAILED_MS = 10 * 60_000;
 const RETRY_CYCLES = 2;
-export const RELEASE_MS_MAX = 5000;
 /** A thread that merges is started for so many merges at most: what they are made of is in the scratch folder at once. */
 const MERGES_AT_ONCE = 4;
 /** Of a scratch folder: the blocks that are merged and what is made of them. Larger blocks are not merged in a bucket. */
@@ -112,14 +112,8 @@ export class BucketCompaction {
   }
 
   async #merge(tenant: string, signal: AbortSignal): Promise<void> {
-    const { bucket, list } = this.#work;
-    const lease = await this.#options.leases.take(tenant, signal);
-    if (lease === undefined) return;
-    const either = AbortSignal.any([signal, lease.lost]);
-    try {
-      await finishPlan(bucket, list, lease, tenant, either);
-      // Who had the lease may have merged what is still in our list.
-      if (!lease.isSequel || list.tenants.get(tenant)?.isFromIndex !== false) await list.refresh(tenant, either);
+    await underLease(this.#options.leases, tenant, signal, async (lease, either) => {
+      await comeUpToDate(this.#work, lease, tenant, either);
       this.#look();
       const untilMs = performance.now() + this.#options.settings.tenantMs;
       while (!either.aborted && performance.now() < untilMs) {
@@ -128,9 +122,7 @@ export class BucketCompaction {
         await this.#mergeBatch(tenant, merges, lease, either);
         this.#look();
       }
-    } finally {
-      if (!lease.lost.aborted) await lease.release(AbortSignal.timeout(RELEASE_MS_MAX));
-    }
+    });
   }
 
   async #mergeBatch(tenant: string, merges: BlockRef[][], lease: BucketLease, signal: AbortSignal): Promise<void> {

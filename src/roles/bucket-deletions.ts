@@ -18,9 +18,9 @@ import { markInBucket } from '../compact/bucket-retention.ts';
 import { heldInBucket } from '../compact/held-in-bucket.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { REWRITE_BOUNDS } from './background.ts';
-import { RELEASE_MS_MAX } from './bucket-compaction.ts';
 import { type BucketWork, ReplacingBlocks, rewriteInBucket, settledMs } from './bucket-rewrite.ts';
 import { DELETED_MAX, type DeletionState, type DeletionsDone, nothingDone, PENDING_MAX } from './deletions.ts';
+import { underLease } from './under-lease.ts';
 
 export interface BucketDeletionsOptions {
   /** Name of the folder of this process; undefined: it takes no spans. */
@@ -216,10 +216,7 @@ export class BucketDeletionsWork {
   }
 
   async #look(tenant: string, ids: string[], signal: AbortSignal): Promise<void> {
-    const lease = await this.#options.leases!.take(tenant, signal);
-    if (lease === undefined) return this.#later(tenant, []);
-    const either = AbortSignal.any([signal, lease.lost]);
-    try {
+    const looked = await underLease(this.#options.leases!, tenant, signal, async (lease, either) => {
       const { bucket, list } = this.#work;
       // What folders said before the look began is what counts.
       const folders = await this.#folders(either);
@@ -230,10 +227,9 @@ export class BucketDeletionsWork {
         await this.#replacing.markReplaced(bucket, tenant, either, () => this.#options.reached('marked'));
       const left = await this.#erase(tenant, ids, lease, either);
       await this.#conclude(tenant, ids, folders, left, either);
-      this.#later(tenant, ids);
-    } finally {
-      if (!lease.lost.aborted) await lease.release(AbortSignal.timeout(RELEASE_MS_MAX));
-    }
+      return ids;
+    });
+    this.#later(tenant, looked ?? []);
   }
 
   /** Resolves with why something may be left; empty: there is nothing. */

@@ -10,7 +10,7 @@ import { finishPlan } from '../compact/bucket-merge.ts';
 import { quarantineInBucket, verifyInBucket } from '../compact/quarantine-in-bucket.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { Bucket } from '../store/bucket.ts';
-import { RELEASE_MS_MAX } from './bucket-compaction.ts';
+import { underLease } from './under-lease.ts';
 
 export interface BucketQuarantineOptions {
   /** Of this alone: who has a lease for something else does not have it for this. */
@@ -85,16 +85,12 @@ export class BucketQuarantine {
   /** false: somebody else has the lease. */
   async #attempt(tenant: string, meta: BlockMeta): Promise<boolean> {
     const { leases, signal } = this.#options;
-    const lease = await leases.take(tenant, signal);
-    if (lease === undefined) return false;
-    const either = AbortSignal.any([signal, lease.lost]);
-    try {
+    const isDone = await underLease(leases, tenant, signal, async (lease, either) => {
       await finishPlan(this.#bucket, this.#list, lease, tenant, either);
       await quarantineInBucket(this.#bucket, lease, meta, either);
       await this.#list.refresh(tenant, either);
       return true;
-    } finally {
-      if (!lease.lost.aborted) await lease.release(AbortSignal.timeout(RELEASE_MS_MAX));
-    }
+    });
+    return isDone === true;
   }
 }

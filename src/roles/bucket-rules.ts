@@ -5,14 +5,14 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type BlockRef, blockRef } from '../block/catalog.ts';
 import type { BucketLease, Leases } from '../compact/bucket-lease.ts';
-import { type BucketMergePoint, finishPlan } from '../compact/bucket-merge.ts';
+import type { BucketMergePoint } from '../compact/bucket-merge.ts';
 import { markInBucket } from '../compact/bucket-retention.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { REWRITE_BOUNDS } from './background.ts';
-import { RELEASE_MS_MAX } from './bucket-compaction.ts';
 import { type BucketWork, ReplacingBlocks, rewriteInBucket } from './bucket-rewrite.ts';
 import { type DueBlocks, LateRetention, type LateRetentionDone, type RetentionPreview } from './late-retention.ts';
 import type { RulesByTenant } from './retention-rules.ts';
+import { comeUpToDate, underLease } from './under-lease.ts';
 
 export interface BucketRulesOptions {
   rules: RulesByTenant;
@@ -94,21 +94,14 @@ export class BucketRules {
   }
 
   async #look(tenant: string, signal: AbortSignal): Promise<void> {
-    const { bucket, list } = this.#work;
-    const lease = await this.#options.leases.take(tenant, signal);
-    if (lease === undefined) return;
-    const either = AbortSignal.any([signal, lease.lost]);
-    try {
-      await finishPlan(bucket, list, lease, tenant, either);
-      if (!lease.isSequel || list.tenants.get(tenant)?.isFromIndex !== false) await list.refresh(tenant, either);
+    await underLease(this.#options.leases, tenant, signal, async (lease, either) => {
+      await comeUpToDate(this.#work, lease, tenant, either);
       this.#replacing.look();
-      await this.#replacing.markReplaced(bucket, tenant, either, () => this.#options.reached('marked'));
+      await this.#replacing.markReplaced(this.#work.bucket, tenant, either, () => this.#options.reached('marked'));
       const found = this.#due(tenant);
       if (found === undefined) return;
       await this.#late.look(found, Date.now(), (ref, gone) => this.#rewrite(ref, gone, lease, either));
-    } finally {
-      if (!lease.lost.aborted) await lease.release(AbortSignal.timeout(RELEASE_MS_MAX));
-    }
+    });
   }
 
   async #rewrite(
