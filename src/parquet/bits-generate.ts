@@ -59,8 +59,8 @@ function pack${width}(values: Uint32Array, from: number, view: DataView, at: num
 `;
 }
 
-/** The four bytes (fewer at the end) of a group from byte 4 × word on, as one word. */
-function load(width: number, word: number): string {
+/** The source text that loads the four bytes (fewer at the end) of a group from byte 4 × word on, as one word. */
+export function load(width: number, word: number): string {
   const first = plus('at', word * 4);
   switch (Math.min(4, width - word * 4)) {
     case 1:
@@ -106,7 +106,8 @@ function store(width: number, word: number): string {
   }
 }
 
-function plus(name: string, offset: number): string {
+/** The source text of a sum. */
+export function plus(name: string, offset: number): string {
   return offset === 0 ? name : `${name} + ${offset}`;
 }
 

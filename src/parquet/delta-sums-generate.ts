@@ -6,6 +6,7 @@
  * for each width, unrolled over 8 values that are exactly `width` bytes, takes 1.5–2.5 ns a value; 64-bit numbers of two words
  * with bits taken a byte at a time took 30 (`bench.ts`).
  */
+import { load, plus } from './bits-generate.ts';
 import { WIDTH_MAX } from './delta-distances.ts';
 
 export function generate(): string {
@@ -46,21 +47,6 @@ function sum${width}(view: DataView, at: number, out: Float64Array, to: number, 
 `;
 }
 
-/** The four bytes (fewer at the end) of a group from byte 4 × word on, as one word. */
-function load(width: number, word: number): string {
-  const first = plus('at', word * 4);
-  switch (Math.min(4, width - word * 4)) {
-    case 1:
-      return `view.getUint8(${first})`;
-    case 2:
-      return `view.getUint16(${first}, true)`;
-    case 3:
-      return `view.getUint16(${first}, true) | (view.getUint8(${plus('at', word * 4 + 2)}) << 16)`;
-    default:
-      return `view.getInt32(${first}, true)`;
-  }
-}
-
 /** Value i of a group: its bits of one word, or the sum of those of two or three. */
 function extract(width: number, i: number): string {
   const first = Math.floor((i * width) / 32);
@@ -82,10 +68,6 @@ function extract(width: number, i: number): string {
     done += bits;
   }
   return terms.length === 1 ? terms[0] : `(${terms.join(' + ')})`;
-}
-
-function plus(name: string, offset: number): string {
-  return offset === 0 ? name : `${name} + ${offset}`;
 }
 
 if (import.meta.main) process.stdout.write(generate());
