@@ -28,6 +28,7 @@ import {
   LEASE_FILE,
   META_FILE,
   objectKey,
+  META_BYTES_MAX,
 } from './objects.ts';
 import {
   INDEX_FILE,
@@ -104,7 +105,6 @@ interface Listing {
   damaged: Map<string, number>;
 }
 
-const META_BYTES_MAX = 1 << 20;
 /**
  * Clocks of builders may be so far behind ours, and listings so far behind what is there, or a poll if that is less: what came
  * since is not missed.

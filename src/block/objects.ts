@@ -4,6 +4,8 @@ export const DATA_FILE = 'data.parquet';
 export const TRACES_FILE = 'traces';
 /** What makes the others a block: written last. */
 export const META_FILE = 'meta.json';
+/** No meta is longer, nor is a lease. */
+export const META_BYTES_MAX = 1 << 20;
 /** In the place of META_FILE when the block was merged into another one. */
 export const COMPACTED_META_FILE = 'meta.compacted.json';
 /** In a folder only: all but the block's meta is in the bucket, and perhaps that, too. */

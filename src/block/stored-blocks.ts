@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
-import { BLOCK_ID, META_FILE, objectKey } from './objects.ts';
+import { BLOCK_ID, META_FILE, objectKey, META_BYTES_MAX } from './objects.ts';
 import { type BlockFiles, folderFiles } from './verify.ts';
 
 export interface StoredFile {
@@ -90,8 +90,6 @@ export function folderBlocks(root: string): StoredBlocks {
     },
   };
 }
-
-const META_BYTES_MAX = 1 << 20;
 
 export function bucketBlocks(bucket: Bucket): StoredBlocks {
   const textOf = async (key: string): Promise<Uint8Array> =>

@@ -14,7 +14,15 @@ import path from 'node:path';
 import type { BucketList } from '../block/bucket-list.ts';
 import type { BlockRef, LocalBlockRef } from '../block/catalog.ts';
 import { type BlockMeta, metaUnder } from '../block/meta.ts';
-import { COMPACTED_META_FILE, DATA_FILE, LEASE_FILE, META_FILE, objectKey, TRACES_FILE } from '../block/objects.ts';
+import {
+  COMPACTED_META_FILE,
+  DATA_FILE,
+  LEASE_FILE,
+  META_FILE,
+  objectKey,
+  TRACES_FILE,
+  META_BYTES_MAX,
+} from '../block/objects.ts';
 import { uploadFiles } from '../block/upload.ts';
 import type { Bucket } from '../store/bucket.ts';
 import type { BucketLease } from './bucket-lease.ts';
@@ -28,7 +36,6 @@ export interface BucketMergeOptions {
   reached?: (point: BucketMergePoint) => void;
 }
 
-const META_BYTES_MAX = 1 << 20;
 const PIECE_BYTES = 4 * 1024 * 1024;
 
 /** Puts a block's files into `<scratch>/<tenant>/<id>`: those of `local`, if it has them, else from the bucket. */

@@ -11,6 +11,7 @@ import {
   META_FILE,
   objectKey,
   TRACES_FILE,
+  META_BYTES_MAX,
 } from '../block/objects.ts';
 import { messageOf } from '../runtime/errors.ts';
 import { eachOf } from '../runtime/each-of.ts';
@@ -27,8 +28,6 @@ export interface BucketRetentionOptions {
   /** Tests end the process there. */
   reached?: (point: 'copied' | 'marked' | 'cleared') => void;
 }
-
-const META_BYTES_MAX = 1 << 20;
 
 /** One pass over what the list knows. Never rejects: what failed is in the answer and tried again by the next pass. */
 export async function retainBucket(

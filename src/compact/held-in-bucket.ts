@@ -5,7 +5,14 @@
 import type { BucketList } from '../block/bucket-list.ts';
 import { type BlockRef, blockRef } from '../block/catalog.ts';
 import { type BlockMeta, parseMeta } from '../block/meta.ts';
-import { BLOCK_ID, COMPACTED_META_FILE, DAMAGED_META_FILE, META_FILE, objectKey } from '../block/objects.ts';
+import {
+  BLOCK_ID,
+  COMPACTED_META_FILE,
+  DAMAGED_META_FILE,
+  META_FILE,
+  objectKey,
+  META_BYTES_MAX,
+} from '../block/objects.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { fetchingSource } from '../block/source.ts';
 import type { TraceIds } from '../block/trace-ids.ts';
@@ -41,7 +48,6 @@ export interface HeldInBucket {
 const GRAIN_MS = 2000;
 /** Folders of unfinished blocks that nothing was written to for so long have no owner who is just at it. */
 const ABANDONED_MS = 10 * 60_000;
-const META_BYTES_MAX = 1 << 20;
 const READ_AT_ONCE = 8;
 
 /** To be called under the tenant's lease, when its list is fresh. Never rejects for what is wrong with one block. */

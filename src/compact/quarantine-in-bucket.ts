@@ -11,13 +11,12 @@ import {
   META_FILE,
   objectKey,
   TRACES_FILE,
+  META_BYTES_MAX,
 } from '../block/objects.ts';
 import { bucketFiles } from '../block/stored-blocks.ts';
 import { verifyBlock } from '../block/verify.ts';
 import { type Bucket, isNotFound } from '../store/bucket.ts';
 import type { BucketLease } from './bucket-lease.ts';
-
-const META_BYTES_MAX = 1 << 20;
 
 /** What is wrong with a block, as the bucket has it. Rejects when the bucket does not give it. */
 export async function verifyInBucket(
