@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { parseFooter } from '../../src/parquet/footer.ts';
 import { testBuckets } from './bucket-servers.fixture.ts';
 import { type Server, startServer, until } from './server.fixture.ts';
 import { ask, type Batch, makeBatch, post, random, spansOf } from './spans.fixture.ts';
+import { flipSpanId } from './damaged-block.fixture.ts';
 
 const buckets = await testBuckets('damaged');
 const { skip, over } = buckets;
@@ -33,12 +33,7 @@ test('a damaged block in a bucket goes into quarantine, and everybody says so', 
   };
   const bad = await put();
   const good = await put();
-  const file = path.join(bad.folder, 'data.parquet');
-  const bytes = fs.readFileSync(file);
-  const footerAt = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8);
-  const { columns } = parseFooter(bytes.subarray(footerAt, bytes.length - 8)).rowGroups[0];
-  bytes[columns.find(({ name }) => name === 'span_id')!.dataPageOffset + 50] ^= 4;
-  fs.writeFileSync(file, bytes);
+  flipSpanId(bad.folder);
   const finder = await startServer(t, { ...over(t, bucket), target: 'querier' });
   const [lost] = bad.batch.traces.keys();
   const [kept] = good.batch.traces.keys();

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { it } from 'node:test';
-import { parseFooter } from '../../src/parquet/footer.ts';
 import { type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
 import { ask, type Batch, makeBatch, post, random, spansOf } from './spans.fixture.ts';
+import { flipSpanId } from './damaged-block.fixture.ts';
 
 interface SearchAnswer {
   traces: unknown[];
@@ -30,12 +30,7 @@ it('a damaged block is quarantined, the others answer, and the receipt says so',
   const id = path.basename(bad.folder);
   const [lost] = bad.batch.traces.keys();
   const [kept] = good.batch.traces.keys();
-  const file = path.join(bad.folder, 'data.parquet');
-  const bytes = fs.readFileSync(file);
-  const footerAt = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8);
-  const { columns } = parseFooter(bytes.subarray(footerAt, bytes.length - 8)).rowGroups[0];
-  bytes[columns.find(({ name }) => name === 'span_id')!.dataPageOffset + 50] ^= 4;
-  fs.writeFileSync(file, bytes);
+  flipSpanId(bad.folder);
   const search = async (from: Server) => {
     const answer = await ask(`${from.url}/api/search?q=${encodeURIComponent('{ }')}&limit=100&receipt=true`);
     assert.equal(answer.status, 200);
