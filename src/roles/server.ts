@@ -10,7 +10,6 @@ import fs from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
-import type { RetentionDone } from '../compact/retention.ts';
 import { datagramListenersOf, listenersOf, type Service, type Listener as Wanted } from '../config/listeners.ts';
 import type { Configuration } from '../config/load.ts';
 import { renderConfiguration, renderLimits, renderSaid } from '../config/render.ts';
@@ -36,23 +35,20 @@ import { grpcRouter } from '../wire/grpc.ts';
 import { type Listener, listen } from '../wire/listener.ts';
 import { tlsClientOptions } from '../wire/tls-client.ts';
 import { Admission } from './admission.ts';
-import type { CompactionDone } from './compaction.ts';
 import { apiLimits } from './api-limits.ts';
 import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { answerPeers, withPeers } from './peers.ts';
-import type { DeletionsDone } from './deletions.ts';
-import { eachTenant, type TenantCounts } from './received-counts.ts';
 import { receiversAt } from './receivers.ts';
 import { forwarderSettings } from './forwarder-settings.ts';
 import { openGuard } from './guard.ts';
-import type { LateRetentionDone } from './late-retention.ts';
 import type { ReaderSettings } from './reader-thread.ts';
-import { limitTable, liveTracesMax, openTenantLimits } from './tenant-limits.ts';
+import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import type { BucketStats } from './bucket-messages.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
+import { ThreadStats } from './thread-stats.ts';
 import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
 import { openUserOverrides } from './user-overrides.ts';
 import type { WriterStats } from './writer-messages.ts';
@@ -108,7 +104,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   let last: WriterStats | undefined;
   let lastOfBucket: BucketStats | undefined;
   let levels = { liveTraces: new Map<string, number>(), blocks: new Map<string, number>() };
-  let spansSinceTold = 0;
+  const threadStats = new ThreadStats(metrics, log, tenants);
 
   // The socket comes first: it is what tells other processes that this log has an owner.
   const gate: { open?: (queries: ProcessQueries) => void } = {};
@@ -166,7 +162,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       onStats(stats) {
         last = stats;
         levels = { liveTraces: stats.liveTraces ?? levels.liveTraces, blocks: stats.blocks ?? levels.blocks };
-        countStats(stats);
+        threadStats.countWriter(stats);
       },
       onLog: (level, message, fields) => log.log(level, message, fields),
       onGone(error) {
@@ -185,12 +181,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         }),
         {
           onStats(stats) {
-            metrics.bucket(stats);
-            for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);
-            for (const done of stats.retention) countRetention(done);
-            if (stats.compaction !== undefined) countCompaction(stats.compaction);
-            if (stats.deletions !== undefined) countDeletions(stats.deletions);
-            if (stats.lateRetention !== undefined) countLateRetention(stats.lateRetention);
+            threadStats.countBucket(stats);
             lastOfBucket = stats;
           },
           onLog: (level, message, fields) => log.log(level, message, fields),
@@ -369,83 +360,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     onRequest: (route, status, seconds) => metrics.request(route, 'gRPC', status, seconds),
   });
 
-  function discardedSpans(tenant: string, counts: TenantCounts): void {
-    const { global, ingestion } = tenants.of(tenant);
-    const { discarded, discardedTooLong, discardedLiveTraces } = counts;
-    const reasons: [reason: string, spans: number, text: string][] = [
-      [
-        'trace_too_large',
-        discarded - discardedTooLong - discardedLiveTraces,
-        `TRACE_TOO_LARGE: max size of trace (${global.maxBytesPerTrace}) exceeded for tenant ${tenant}: spans are discarded; raise overrides global.max_bytes_per_trace`,
-      ],
-      [
-        'trace_too_many_spans',
-        discardedTooLong,
-        `TRACE_TOO_LARGE: max spans of trace (${global.maxSpansPerTrace}) exceeded for tenant ${tenant}: spans are discarded; raise overrides global.max_spans_per_trace`,
-      ],
-      [
-        'live_traces_exceeded',
-        discardedLiveTraces,
-        `LIVE_TRACES_EXCEEDED: max live traces (${liveTracesMax(ingestion)}) exceeded for tenant ${tenant}: spans of further traces are discarded; raise overrides ingestion.max_traces_per_user (or max_global_traces_per_user)`,
-      ],
-    ];
-    for (const [reason, spans, text] of reasons) {
-      if (spans === 0) continue;
-      metrics.discardedSpans(reason, tenant, spans);
-      metrics.limitReached(reason);
-      log.log('warn', text, { tenant, spans });
-    }
-  }
-
-  function countReceived(tenant: string, counts: TenantCounts): void {
-    metrics.received(tenant, counts.spans, counts.bytes);
-    metrics.tracesCreated(tenant, counts.tracesCreated);
-    spansSinceTold += counts.spans;
-    if (counts.discarded > 0) discardedSpans(tenant, counts);
-    if (counts.truncated === 0) return;
-    metrics.attributesTruncated(tenant, 'span', counts.truncated);
-    metrics.limitReached('max_attribute_bytes');
-    log.log('warn', 'attributes were cut to max_attribute_bytes', { tenant, attributes: counts.truncated });
-  }
-
-  function countStats(stats: WriterStats): void {
-    if (stats.received !== undefined) eachTenant(stats.received, countReceived);
-    for (const { ms, bytes } of stats.cuts) metrics.blockFlushed(ms / 1000, bytes);
-    for (let i = 0; i < stats.failedCuts; i++) metrics.flushFailed();
-    for (const [tenant, count] of stats.quarantined) metrics.quarantined(tenant, count);
-    for (const done of stats.retention) countRetention(done);
-    if (stats.lateRetention !== undefined) countLateRetention(stats.lateRetention);
-    if (stats.deletions !== undefined) countDeletions(stats.deletions);
-    if (stats.compaction !== undefined) countCompaction(stats.compaction);
-  }
-
-  function countCompaction(done: CompactionDone): void {
-    metrics.compaction(done);
-    for (const error of done.errors) log.log('error', `${error}; it is tried again later`, {});
-  }
-
-  function countLateRetention(done: LateRetentionDone): void {
-    metrics.lateRetention(done);
-    for (const [rule, dropped] of done.dropped) log.log('info', 'traces were kept long enough', { rule, ...dropped });
-    for (const error of done.errors) log.log('error', `${error}; it is tried again later`, {});
-  }
-
-  function countDeletions({ asked, erased, blocksRewritten, spansErased }: DeletionsDone): void {
-    metrics.deletions({ asked, erased, blocksRewritten, spansErased });
-    if (erased > 0)
-      log.log('info', 'no byte of deleted traces is left', {
-        traces: erased,
-        blocks: blocksRewritten,
-        spans: spansErased,
-      });
-  }
-
-  function countRetention(done: RetentionDone): void {
-    metrics.retention(done);
-    const { marked, deleted, deletedForSpace } = done;
-    if (marked + deleted > 0) log.log('info', 'old blocks were deleted', { marked, deleted, deletedForSpace });
-    for (const error of done.errors) log.log('error', `${error}; it is tried again`, {});
-  }
   metrics.observe({
     liveTraces: () => levels.liveTraces,
     liveBytes: () => new Map([['', last?.liveBytes ?? 0]]),
@@ -458,8 +372,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     queriesRunning: () => admission.running(),
   });
   const teller = setInterval(() => {
-    if (spansSinceTold > 0) log.log('info', 'spans received', { spans: spansSinceTold });
-    spansSinceTold = 0;
+    const spans = threadStats.takeSpans();
+    if (spans > 0) log.log('info', 'spans received', { spans });
   }, TELL_SPANS_MS);
   teller.unref();
   const stopCollecting = collectWhenIdle();
