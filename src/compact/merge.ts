@@ -11,7 +11,7 @@ import type { BlockFacts, BlockSink } from '../block/sink.ts';
 import { renderPlaces, ROW_GROUPS_KEY, type WrittenPlace } from '../block/row-group-places.ts';
 import { COLUMNS_KEY, ColumnNames, FIXED_COLUMNS, PAGE_ROWS_KEY, VERSION, VERSION_KEY } from '../block/schema.ts';
 import { writeTraces } from '../block/traces-file.ts';
-import { secondsOf } from '../block/write.ts';
+import { secondsOf } from '../block/trace-lines.ts';
 import { ParquetWriter } from '../parquet/write.ts';
 import { Arena } from '../runtime/arena.ts';
 import { collectArrays } from '../runtime/array-collection.ts';

@@ -19,7 +19,8 @@ import {
 import type { StringTable } from '../block/string-table.ts';
 import type { ColumnType } from '../block/table.ts';
 import type { TraceLines } from '../block/traces-file.ts';
-import { type ResourceType, resourceValues, traceLines } from '../block/write.ts';
+import { traceLines } from '../block/trace-lines.ts';
+import { type ResourceType, resourceValues } from '../block/write.ts';
 import type { ChunkData } from '../parquet/column.ts';
 import type { ParquetWriter } from '../parquet/write.ts';
 import type { Arrays } from '../runtime/arena.ts';

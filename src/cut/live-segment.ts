@@ -2,7 +2,7 @@
  * A snapshot of live columns as a segment. Its rows are in the order of arrival; `tree` gives their depth-first order, which
  * costs a sort.
  */
-import { serviceName } from '../block/write.ts';
+import { serviceName } from '../block/trace-lines.ts';
 import type {
   AttributeType,
   Column,

@@ -9,10 +9,8 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { BlockCatalog } from '../block/catalog.ts';
 import { retainFolder } from '../compact/local-retention.ts';
 import { ofTenant } from '../compact/retention.ts';
-import { type LogPlace, logsOf } from '../block/meta.ts';
+import { logsOf } from '../block/meta.ts';
 import { quarantineIfDamaged } from '../block/quarantine.ts';
-import type { LiveSnapshot } from '../cut/layout.ts';
-import type { PackSnapshot } from '../cut/packs.ts';
 import { LiveStore } from '../cut/live-store.ts';
 import type { LiveLog, LiveStoreOptions } from '../cut/live-store-options.ts';
 import { LocalLog } from '../log/local-log.ts';
@@ -26,6 +24,7 @@ import { reached } from '../runtime/reached.ts';
 import { type AskedLogObjects, askLogObjects, type LogAnswer } from './log-objects.ts';
 import { ObjectLogs } from './object-logs.ts';
 import { eachPush } from './pushes.ts';
+import { ReaderPorts } from './reader-ports.ts';
 import { ReceivedCounts } from './received-counts.ts';
 import { Compaction } from './compaction.ts';
 import { Deletions, type DeletionState } from './deletions.ts';
@@ -33,16 +32,7 @@ import { LateRetention, ruledFolder } from './late-retention.ts';
 import type { ChangedBlocks, DamagedBlocks, FromWriterToBucket, HiddenTraces } from './bucket-messages.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
 import type { RetentionSettings } from './lifetime-settings.ts';
-import type {
-  WriterSettings,
-  ToWriter,
-  FromWriter,
-  PushAnswer,
-  WriterStats,
-  ReaderAsks,
-  ToReaderPort,
-  LeaseAnswer,
-} from './writer-messages.ts';
+import type { WriterSettings, ToWriter, FromWriter, PushAnswer, WriterStats } from './writer-messages.ts';
 
 /** Between two looks for deleted traces that found something in the way. */
 const BLOCKED_RETRY_MS = 15_000;
@@ -56,6 +46,7 @@ const main = parentPort!;
 const catalog = new BlockCatalog(settings.blocksDirectory);
 /** The store of this process first, then those of replayed logs until they are cut. */
 const stores: LiveStore[] = [];
+const readers = new ReaderPorts(catalog, () => stores);
 let limits = settings.limits;
 const { pageRows, createdBy, fsync, blocksDirectory } = settings;
 const compaction =
@@ -68,7 +59,7 @@ const deletions = new Deletions(catalog, {
   isOnTheWay: settings.isOnTheWay,
   blockedRetryMs: settings.isOnTheWay ? Math.min(BLOCKED_RETRY_MS, settings.blocklistPollMs) : BLOCKED_RETRY_MS,
   stores: () => stores,
-  forget,
+  forget: (blocks) => readers.forget(blocks),
   onProblem: (message) => log('error', message, {}),
 });
 const late = new LateRetention(
@@ -83,10 +74,6 @@ let objectLogs: ObjectLogs | undefined;
 /** What the bucket thread was told that this folder holds of deleted traces, by tenant. */
 const toldHoldings = new Map<string, string>();
 let own: { store: LiveStore; log: LocalLog | ObjectLog; directory: string } | undefined;
-const leases = new Map<number, { store: LiveStore; lease: number }[]>();
-const readers = new Set<MessagePort>();
-const forgetting = new Map<number, () => void>();
-let nextLease = 1;
 let nextSegment = 1;
 let answers: PushAnswer[] = [];
 let stats = emptyStats();
@@ -164,7 +151,7 @@ main.on('message', (message: ToWriter) => {
       if (settings.rules !== undefined) late.rules = message.rules;
       break;
     case 'reader':
-      serveReader(message.port);
+      readers.serve(message.port);
       break;
     case 'bucket':
       bucket = message.port;
@@ -280,7 +267,7 @@ function serveBucket(port: MessagePort): void {
     for (const { blockID } of added) objectLogs?.uploaded(blockID);
     catalog.changeRemote(tenant, added, removed, asOfMs);
     // What they were replaced for may stand in caches.
-    if (removed.length > 0 && catalog.deleted(tenant).ids.length > 0) void forget(removed);
+    if (removed.length > 0 && catalog.deleted(tenant).ids.length > 0) void readers.forget(removed);
     tellBucket({ type: 'known', id });
   });
   logObjects.resolve(objects);
@@ -319,66 +306,6 @@ function answer(one: PushAnswer): void {
       send({ type: 'pushed', answers: all });
     });
   answers.push(one);
-}
-
-/** Resolves when no reader thread keeps anything of the blocks, nor works on a query that began before. */
-async function forget(blocks: string[]): Promise<void> {
-  await Promise.all(
-    [...readers].map(
-      (port) =>
-        new Promise<void>((resolve) => {
-          const id = nextLease++;
-          forgetting.set(id, resolve);
-          port.postMessage({ type: 'forget', id, blocks } satisfies ToReaderPort);
-        }),
-    ),
-  );
-}
-
-function serveReader(port: MessagePort): void {
-  readers.add(port);
-  port.on('close', () => readers.delete(port));
-  port.on('message', (message: ReaderAsks) => {
-    if (message.type === 'forgot') {
-      forgetting.get(message.id)?.();
-      forgetting.delete(message.id);
-      return;
-    }
-    if (message.type === 'release') {
-      for (const { store, lease } of leases.get(message.lease) ?? []) store.release(lease);
-      leases.delete(message.lease);
-      return;
-    }
-    const lease = nextLease++;
-    const held: { store: LiveStore; lease: number }[] = [];
-    const segments: LiveSnapshot[] = [];
-    const packs: PackSnapshot[] = [];
-    const from: LogPlace[] = [];
-    for (const store of stores) {
-      const taken = store.lease(message.tenant);
-      held.push({ store, lease: taken.lease });
-      segments.push(...taken.segments);
-      packs.push(...taken.packs);
-      if (taken.from !== undefined) from.push(taken.from);
-    }
-    leases.set(lease, held);
-    if (!message.liveOnly) catalog.refreshIfChanged(message.tenant);
-    const current = message.knownVersion === catalog.version;
-    const reply: LeaseAnswer = {
-      type: 'lease',
-      id: message.id,
-      lease,
-      takenMs: Date.now(),
-      segments,
-      packs,
-      from,
-      version: catalog.version,
-      blocks: current ? undefined : catalog.blocks(message.tenant),
-      deleted: current ? undefined : catalog.deleted(message.tenant).ids,
-      damaged: current ? [] : catalog.damaged(message.tenant),
-    };
-    port.postMessage(reply);
-  });
 }
 
 /** `cut` hears of every block of the store. */
