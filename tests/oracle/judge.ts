@@ -50,7 +50,7 @@ function isUnspecified(expression: FieldExpr, span: ModelSpan): boolean {
 /** All field expressions and their parts. */
 function expressionsOf(query: Query): FieldExpr[] {
   const found: FieldExpr[] = [];
-  const waiting: unknown[] = [query.pipeline];
+  const waiting: unknown[] = [query.pipeline, query.metrics];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     if (typeof next !== 'object' || next === null) continue;
     if ('type' in next && ['binary', 'unary', 'exists'].includes(next.type as string)) found.push(next as FieldExpr);
