@@ -3,7 +3,7 @@
  * ends in the same state when it is done again. Blocks in formats that are not ours are left to their owner.
  */
 import type { BucketList } from '../block/bucket-list.ts';
-import { parseMeta } from '../block/meta.ts';
+import { type BlockMeta, parseMeta } from '../block/meta.ts';
 import {
   COMPACTED_META_FILE,
   DAMAGED_META_FILE,
@@ -27,7 +27,14 @@ export interface BucketRetentionOptions {
   signal?: AbortSignal;
   /** Tests end the process there. */
   reached?: (point: 'copied' | 'marked' | 'cleared') => void;
+  forgetParts: ForgetParts;
 }
+
+/** Deletes what caches that processes share keep of a block's files; rejects when there may be some left. */
+export type ForgetParts = (objects: { key: string; size: number }[]) => Promise<void>;
+
+/** A cache that could not be asked for so long has lost what it had, or is not wanted any more. */
+const CACHE_WAIT_MS = 24 * 3_600_000;
 
 /** One pass over what the list knows. Never rejects: what failed is in the answer and tried again by the next pass. */
 export async function retainBucket(
@@ -38,11 +45,14 @@ export async function retainBucket(
   const { signal, nowMs } = options;
   const done = nothingDone();
   const began = performance.now();
+  const { forgetParts, cacheFailure } = untilFailure(options.forgetParts);
   const work: (() => Promise<void>)[] = [];
   const attempt = (what: string, step: () => Promise<void>): void => {
     work.push(async () => {
       if (signal?.aborted) return;
-      await step().catch((error: unknown) => done.errors.push(`cannot ${what}: ${messageOf(error)}`));
+      await step().catch((error: unknown) => {
+        if (error !== cacheFailure()) done.errors.push(`cannot ${what}: ${messageOf(error)}`);
+      });
     });
   };
   for (const [tenant, { live, replaced, compacted, damaged }] of list.tenants) {
@@ -60,6 +70,10 @@ export async function retainBucket(
     for (const [id, { ms }] of damaged)
       if (ms < nowMs - retentionMs)
         attempt(`remove the damaged block ${id} of tenant ${tenant}`, async () => {
+          const files: { key: string; size: number }[] = [];
+          for await (const { key, bytes } of bucket.list(objectKey(tenant, id, ''), { signal }))
+            files.push({ key, size: bytes });
+          await forgetParts(files);
           for (const name of [DATA_FILE, TRACES_FILE, META_FILE, DAMAGED_META_FILE])
             await bucket.delete(objectKey(tenant, id, name), { signal });
           list.forgetDamaged(tenant, id);
@@ -68,27 +82,55 @@ export async function retainBucket(
     for (const [id, { meta, ms }] of compacted)
       if (ms < nowMs - options.compactedMs)
         attempt(`remove block ${id} of tenant ${tenant}`, async () => {
-          const key = objectKey(tenant, id, COMPACTED_META_FILE);
-          if (meta === undefined && !(await isOurs(bucket, key, signal))) return;
-          await clearInBucket(bucket, list, tenant, id, options);
+          const own = meta ?? (await readCompacted(bucket, tenant, id, signal));
+          if (own === undefined) return;
+          const isWaitedFor = nowMs - ms < options.compactedMs + CACHE_WAIT_MS;
+          const forget = isWaitedFor ? forgetParts : async () => {};
+          await clearInBucket(bucket, list, tenant, id, own, { ...options, forgetParts: forget });
           done.deleted++;
         });
   }
   await eachOf(work, Math.max(1, options.concurrency), (step) => step());
+  if (cacheFailure() !== undefined)
+    done.errors.push(`cannot remove parts of blocks that have gone from caches: ${messageOf(cacheFailure())}`);
   done.seconds = (performance.now() - began) / 1000;
   return done;
 }
 
-/** Removes what is left of a block that is in no list. Its meta goes last: as long as that is there, it can be done again. */
+/** Of a cache that fails it is said once a pass, and it is not asked for every block. */
+function untilFailure(forget: ForgetParts): { forgetParts: ForgetParts; cacheFailure: () => unknown } {
+  let failure: unknown;
+  return {
+    cacheFailure: () => failure,
+    async forgetParts(objects) {
+      if (failure === undefined)
+        await forget(objects).catch((error: unknown) => {
+          failure ??= error;
+        });
+      if (failure !== undefined) throw failure;
+    },
+  };
+}
+
+/**
+ * Removes what is left of a block that is in no list, also from caches. Its meta goes last: as long as that is there, it can be done
+ * again. `meta`: 'gone' when somebody else has removed even that.
+ */
 export async function clearInBucket(
   bucket: Bucket,
   list: BucketList,
   tenant: string,
   id: string,
-  { signal, reached }: Pick<BucketRetentionOptions, 'signal' | 'reached'>,
+  meta: BlockMeta | 'gone',
+  { signal, reached, forgetParts }: Pick<BucketRetentionOptions, 'signal' | 'reached' | 'forgetParts'>,
 ): Promise<void> {
   for (const name of [DATA_FILE, TRACES_FILE, META_FILE]) await bucket.delete(objectKey(tenant, id, name), { signal });
   reached?.('cleared');
+  if (meta !== 'gone')
+    await forgetParts([
+      { key: objectKey(tenant, id, DATA_FILE), size: meta.size },
+      { key: objectKey(tenant, id, TRACES_FILE), size: meta.vivace.tracesBytes },
+    ]);
   await bucket.delete(objectKey(tenant, id, COMPACTED_META_FILE), { signal });
   list.forgetCompacted(tenant, id);
 }
@@ -113,12 +155,19 @@ export async function markInBucket(
   }
 }
 
-async function isOurs(bucket: Bucket, key: string, signal: AbortSignal | undefined): Promise<boolean> {
+/** The meta of a block that is in no list any more; undefined: it is not one of ours. */
+export async function readCompacted(
+  bucket: Bucket,
+  tenant: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<BlockMeta | 'gone' | undefined> {
   try {
+    const key = objectKey(tenant, id, COMPACTED_META_FILE);
     const { bytes } = await bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
-    return parseMeta(Buffer.from(bytes).toString()) !== undefined;
+    return parseMeta(Buffer.from(bytes).toString());
   } catch (error) {
-    if (isNotFound(error)) return true;
+    if (isNotFound(error)) return 'gone';
     throw error;
   }
 }

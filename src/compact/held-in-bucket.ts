@@ -4,23 +4,16 @@
  */
 import type { BucketList } from '../block/bucket-list.ts';
 import { type BlockRef, blockRef } from '../block/catalog.ts';
-import { type BlockMeta, parseMeta } from '../block/meta.ts';
-import {
-  BLOCK_ID,
-  COMPACTED_META_FILE,
-  DAMAGED_META_FILE,
-  META_FILE,
-  objectKey,
-  META_BYTES_MAX,
-} from '../block/objects.ts';
+import type { BlockMeta } from '../block/meta.ts';
+import { BLOCK_ID, COMPACTED_META_FILE, DAMAGED_META_FILE, META_FILE, objectKey } from '../block/objects.ts';
 import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import { fetchingSource } from '../block/source.ts';
 import type { TraceIds } from '../block/trace-ids.ts';
 import { LOG_FOLDER } from '../log/object-log.ts';
 import { eachOf } from '../runtime/each-of.ts';
 import { messageOf } from '../runtime/errors.ts';
-import { type Bucket, isNotFound } from '../store/bucket.ts';
-import { clearInBucket } from './bucket-retention.ts';
+import type { Bucket } from '../store/bucket.ts';
+import { clearInBucket, type ForgetParts, readCompacted } from './bucket-retention.ts';
 import { heldTraces } from './held-traces.ts';
 import { MERGE_CACHE_BYTES } from './merge.ts';
 
@@ -33,6 +26,7 @@ export interface HeldOptions {
   settledMs: number;
   nowMs: number;
   signal: AbortSignal;
+  forgetParts: ForgetParts;
 }
 
 export interface HeldInBucket {
@@ -108,25 +102,30 @@ async function look(
   id: string,
   files: Map<string, number>,
   ids: TraceIds,
-  { nowMs, settledMs, deletedMs, signal }: HeldOptions,
+  { nowMs, settledMs, deletedMs, signal, forgetParts }: HeldOptions,
   found: HeldInBucket,
 ): Promise<void> {
   const compactedMs = files.get(COMPACTED_META_FILE);
   if (compactedMs !== undefined) {
-    const ref = await compactedRef(bucket, tenant, id, signal);
-    if (ref === 'gone') return;
-    if (ref === undefined) {
+    const meta = await readCompacted(bucket, tenant, id, signal);
+    if (meta === 'gone') return;
+    if (meta === undefined) {
       found.left.push(`block ${id} may hold it: its ${COMPACTED_META_FILE} is not that of a block of ours; remove it`);
       return;
     }
     // One that cannot be read goes, too: nobody reads it any more.
-    if (!(await holdsAny(bucket, ref, ids, signal).catch(() => !signal.aborted))) return;
+    if (!(await holdsAny(bucket, blockRef(meta, tenant, undefined), ids, signal).catch(() => !signal.aborted))) return;
     if (nowMs - compactedMs < settledMs) {
       found.left.push(`block ${id} is in no list any more, and is still there for those who have an old one`);
       return;
     }
-    await clearInBucket(bucket, list, tenant, id, { signal });
-    found.cleared++;
+    try {
+      await clearInBucket(bucket, list, tenant, id, meta, { signal, forgetParts });
+      found.cleared++;
+    } catch (error) {
+      signal.throwIfAborted();
+      found.left.push(`block ${id} has gone, but perhaps not all of it: ${messageOf(error)}`);
+    }
   } else if (files.has(DAMAGED_META_FILE))
     found.left.push(`block ${id} may hold it: it is damaged; repair or remove it`);
   else if (files.has(META_FILE)) {
@@ -159,23 +158,5 @@ async function holdsAny(bucket: Bucket, ref: BlockRef, ids: TraceIds, signal: Ab
     return (await heldTraces(block, ids)).length > 0;
   } finally {
     block.close();
-  }
-}
-
-/** undefined: not one of ours. */
-async function compactedRef(
-  bucket: Bucket,
-  tenant: string,
-  id: string,
-  signal: AbortSignal,
-): Promise<BlockRef | 'gone' | undefined> {
-  try {
-    const key = objectKey(tenant, id, COMPACTED_META_FILE);
-    const { bytes } = await bucket.get(key, { bytesMax: META_BYTES_MAX, signal });
-    const meta = parseMeta(Buffer.from(bytes).toString());
-    return meta && blockRef(meta, tenant, undefined);
-  } catch (error) {
-    if (isNotFound(error)) return 'gone';
-    throw error;
   }
 }

@@ -89,9 +89,14 @@ test('a damaged block goes when it has been there for as long as blocks are kept
   await putBlock(bucket, meta, 'meta.damaged.json');
   const { list, seen } = listing(bucket, true);
   await list.poll();
-  const options = { retentions: { base: 1000, own: new Map() }, compactedMs: 0, concurrency: 1 };
+  const forgotten: string[] = [];
+  const options = {
+    ...{ retentions: { base: 1000, own: new Map() }, compactedMs: 0, concurrency: 1 },
+    forgetParts: async (objects: { key: string }[]) => void forgotten.push(...objects.map(({ key }) => key)),
+  };
   assert.equal((await retainBucket(bucket, list, { ...options, nowMs: Date.now() })).deleted, 0);
   assert.equal((await retainBucket(bucket, list, { ...options, nowMs: Date.now() + 5000 })).deleted, 1);
   assert.deepEqual([...seen.damaged], []);
+  assert.ok(forgotten.includes(`t/${meta.blockID}/data.parquet`));
   for await (const { key } of bucket.list(`t/${meta.blockID}/`)) assert.fail(key);
 });

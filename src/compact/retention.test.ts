@@ -171,10 +171,17 @@ test('blocks of a bucket leave the list first and go later; those of others are 
     onProblem: (_tenant, _kind, text) => assert.fail(text),
   });
   await list.poll();
+  let cacheFails = false;
+  const forgotten: string[] = [];
+  const forgetParts = async (objects: { key: string; size: number }[]): Promise<void> => {
+    if (cacheFails) throw new Error('the cache is down');
+    forgotten.push(...objects.map(({ key, size }) => `${key} ${size}`));
+  };
   const pass = (reached?: () => void) =>
     retainBucket(bucket, list, {
       ...{ retentions: KEEP, compactedMs: HOUR_MS, concurrency: 3, nowMs },
       ...(reached && { reached }),
+      forgetParts,
     });
   const keys = async (): Promise<string[]> => {
     const all: string[] = [];
@@ -197,7 +204,19 @@ test('blocks of a bucket leave the list first and go later; those of others are 
     throw new Error('killed');
   });
   assert.deepEqual([interrupted.deleted, interrupted.errors.length], [0, 2]);
+  cacheFails = true;
+  const failed = await pass();
+  assert.equal(failed.deleted, 0);
+  assert.deepEqual(failed.errors, ['cannot remove parts of blocks that have gone from caches: the cache is down']);
+  cacheFails = false;
   assert.deepEqual([(await pass()).deleted, (await pass()).deleted], [2, 0]);
+  assert.deepEqual(
+    forgotten.sort(),
+    [`long/${blockId(2)}`, `short/${blockId(3)}`].flatMap((block) => [
+      `${block}/data.parquet 1000`,
+      `${block}/traces 10`,
+    ]),
+  );
   assert.deepEqual(
     [...new Set((await keys()).map((key) => key.split('/')[1]))].sort(),
     [blockId(1), blockId(4), blockId(5)],

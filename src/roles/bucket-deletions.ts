@@ -14,7 +14,7 @@ import { type DataFolder, type Holding, readFolders, removeFolder, writeFolder }
 import { TraceIds } from '../block/trace-ids.ts';
 import type { BucketLease, Leases } from '../compact/bucket-lease.ts';
 import { type BucketMergePoint, finishPlan } from '../compact/bucket-merge.ts';
-import { markInBucket } from '../compact/bucket-retention.ts';
+import { type ForgetParts, markInBucket } from '../compact/bucket-retention.ts';
 import { heldInBucket } from '../compact/held-in-bucket.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { REWRITE_BOUNDS } from './background.ts';
@@ -33,6 +33,7 @@ export interface BucketDeletionsOptions {
   hide: (tenant: string, traces: { id: string; deletedMs: number }[], readMs: number) => Promise<void>;
   /** Those of the blocks that may hold the trace. */
   holding: (blocks: string[], traceId: Uint8Array) => string[];
+  forgetParts: ForgetParts;
   reached: (point: BucketMergePoint | 'emptied' | 'marked') => void;
   onProblem: (message: string) => void;
 }
@@ -238,6 +239,7 @@ export class BucketDeletionsWork {
     const { traces } = this.#tenants.get(tenant)!;
     const { refs, left } = await heldInBucket(bucket, list, tenant, new TraceIds(ids), {
       holding: this.#options.holding,
+      forgetParts: this.#options.forgetParts,
       deletedMs: Math.max(...ids.flatMap((id) => traces.get(id) ?? []).map((each) => each.lateMs ?? each.deletedMs)),
       settledMs: settledMs(pollMs),
       nowMs: Date.now(),

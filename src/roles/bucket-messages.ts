@@ -6,7 +6,7 @@ import type { ByTenant, RetentionDone } from '../compact/retention.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
 import type { StorageSettings } from '../store/open.ts';
 import type { SharedChunks } from '../store/range-cache.ts';
-import type { CacheSettings } from '../store/remote-cache.ts';
+import type { CacheMethod, CacheSettings } from '../store/remote-cache.ts';
 import type { BucketWork } from './bucket-rewrite.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
 import type { DeletionsDone } from './deletions.ts';
@@ -101,7 +101,7 @@ export interface BucketStats {
   /** Reads that were asked again because they took long. */
   hedges: number;
   caches: {
-    calls: { kind: 'memcached' | 'redis'; name: string; method: 'get' | 'put'; status: number; seconds: number }[];
+    calls: { kind: 'memcached' | 'redis'; name: string; method: CacheMethod; status: number; seconds: number }[];
     /** By name of the cache: values that were not written, and values that were not ours. */
     dropped: Map<string, number>;
     refused: Map<string, number>;

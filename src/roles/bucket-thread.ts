@@ -189,6 +189,7 @@ async function start(): Promise<void> {
     leases: settings.retention === undefined ? undefined : leases,
     hide,
     holding: (blocks, traceId) => filters.holding(blocks, traceId),
+    forgetParts,
     reached: (point) => reached(`bucket erasing ${point}`),
     onProblem: (message) => tell('error', message, {}),
   });
@@ -326,6 +327,7 @@ async function retentionLoop(retention: RetentionSettings): Promise<void> {
       retentions: retentions!,
       nowMs: Date.now(),
       signal: stopping.signal,
+      forgetParts,
       reached: (point) => reached(`retention ${point}`),
     });
     stats.retention.push(done);
@@ -487,6 +489,10 @@ async function answerRange(port: MessagePort, asked: RangeAsked): Promise<void> 
 
 function readRange(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   return readable.range(key, offset, length, { signal: stopping.signal });
+}
+
+async function forgetParts(objects: { key: string; size: number }[]): Promise<void> {
+  await remote?.forget(objects);
 }
 
 function remoteSource(ref: BlockRef): BlockSource {

@@ -264,8 +264,8 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
     redis: ofCalls('tempo_rediscache_request_duration_seconds', 'Redis'),
   };
   const cacheMethods = {
-    memcached: { get: 'Memcache.GetMulti', put: 'Memcache.Put' },
-    redis: { get: 'RedisCache.MGet', put: 'RedisCache.MSet' },
+    memcached: { get: 'Memcache.GetMulti', put: 'Memcache.Put', delete: 'Memcache.Delete' },
+    redis: { get: 'RedisCache.MGet', put: 'RedisCache.MSet', delete: 'RedisCache.Del' },
   };
   const cacheDropped = counter('tempo_cache_dropped_background_writes_total', 'Values that were not written.', [
     'name',
@@ -281,7 +281,13 @@ function bucketMetrics({ counter, histogram, gauge }: Makers) {
       failedUploads: number;
       hedges: number;
       caches: {
-        calls: { kind: 'memcached' | 'redis'; name: string; method: 'get' | 'put'; status: number; seconds: number }[];
+        calls: {
+          kind: 'memcached' | 'redis';
+          name: string;
+          method: 'get' | 'put' | 'delete';
+          status: number;
+          seconds: number;
+        }[];
         dropped: ReadonlyMap<string, number>;
         refused: ReadonlyMap<string, number>;
       };

@@ -30,11 +30,13 @@ export interface RedisSettings {
   tlsInsecureSkipVerify: boolean;
 }
 
-/** One server, or a Redis cluster. Both calls reject when it cannot be asked in time. */
+/** One server, or a Redis cluster. All calls reject when it cannot be asked in time. */
 export interface CacheServer {
   /** undefined: it is not there. What is too long need not be read to its end. */
   get(key: string): Promise<Uint8Array | undefined>;
   put(key: string, value: Uint8Array): Promise<void>;
+  /** What is not there counts as deleted. */
+  delete(key: string): Promise<void>;
   close(): void;
 }
 
@@ -42,6 +44,8 @@ export interface CacheServer {
 export interface CacheServers {
   /** The one that has this key; undefined while none is known. */
   serverOf(key: string): CacheServer | undefined;
+  /** All of them: servers that come and go move keys. None while none is known. */
+  all(): CacheServer[];
   close(): void;
 }
 

@@ -6,6 +6,7 @@
  *  mg <key> v            →  VA <bytes> …\r\n<value>\r\n    or  EN\r\n
  *  ms <key> <bytes> T60  →  HD\r\n                         or  NS\r\n, SERVER_ERROR object too large for cache\r\n
  *  <value>
+ *  md <key>              →  HD\r\n                         or  NF\r\n
  * ```
  * After anything else the connection is given up: what follows could be taken for the answer to another call.
  */
@@ -61,6 +62,7 @@ export function openMemcached(settings: MemcachedSettings, options: MemcachedOpt
       }
       return best;
     },
+    all: () => [...servers.values()],
     close() {
       closed = true;
       clearInterval(timer);
@@ -130,6 +132,10 @@ class MemcachedServer implements CacheServer {
 
   async put(key: string, value: Uint8Array): Promise<void> {
     if (KEY.test(key)) await this.#call([`ms ${key} ${value.length}${this.#expires}\r\n`, value, '\r\n']);
+  }
+
+  async delete(key: string): Promise<void> {
+    if (KEY.test(key)) await this.#call([`md ${key}\r\n`]);
   }
 
   close(): void {
@@ -205,7 +211,7 @@ class MemcachedServer implements CacheServer {
           return;
         }
         if (all[end - 2] !== 13 || all[end - 1] !== 10) throw this.#nonsense(all);
-      } else if (!/^(?:EN|HD|NS|SERVER_ERROR .*)$/.test(line)) throw this.#nonsense(all);
+      } else if (!/^(?:EN|HD|NS|NF|SERVER_ERROR .*)$/.test(line)) throw this.#nonsense(all);
       const call = this.#calls.shift();
       if (call === undefined) throw this.#nonsense(all);
       if (line.startsWith('SERVER_ERROR')) call.reject(new Error(`memcached ${this.#address} says ${line}`));

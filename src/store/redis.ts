@@ -24,9 +24,12 @@ export function openRedis(settings: RedisSettings, { valueBytesMax }: RedisCache
       const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
       await (lifeMs > 0 ? client.set(key, bytes, 'PX', Math.ceil(lifeMs)) : client.set(key, bytes));
     },
+    async delete(key: string): Promise<void> {
+      await client.del(key);
+    },
     close: () => client.disconnect(),
   };
-  return { serverOf: () => server, close: server.close };
+  return { serverOf: () => server, all: () => [server], close: server.close };
 }
 
 function connect(settings: RedisSettings): Redis | Cluster {

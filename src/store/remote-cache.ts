@@ -3,14 +3,16 @@
  * change. What a cache says is never believed, only recognised:
  *
  * ```
- *  key    <tenant>:<block>:<file>:<offset>:<length>          as Tempo's
+ *  key    <tenant>:<block>:<file>:<offset>:<length>          as Tempo's, of whole chunks
  *  value  ├ "vvc1" ┼ length, 4 bytes ┼ CRC-32 of key and bytes, 4 bytes ┼ bytes ┤
  * ```
  * A value that is anything else counts as none. A server that fails is left alone for a while. Values are written in the
- * background, out of a queue of bounded size; what finds no room there is not written.
+ * background, out of a queue of bounded size; what finds no room there is not written. Since parts are whole chunks, the keys
+ * of an object follow from its name and size: so what is kept of one that is deleted can be deleted, too.
  */
 import { crc32 } from 'node:zlib';
-import { messageOf } from '../runtime/errors.ts';
+import { eachOf } from '../runtime/each-of.ts';
+import { messageOf, VivaceError } from '../runtime/errors.ts';
 import type { CacheServer, CacheServers, MemcachedSettings, RedisSettings } from './cache-server.ts';
 import { CHUNK_BYTES } from './range-cache.ts';
 
@@ -26,9 +28,11 @@ export interface CacheSettings {
   waitingMax: number;
 }
 
+export type CacheMethod = 'get' | 'put' | 'delete';
+
 /** What a cache did: calls as Tempo names them, results as HTTP statuses (404: nothing of it was there). */
 export interface CacheEvents {
-  onCall(kind: 'memcached' | 'redis', name: string, method: 'get' | 'put', status: number, seconds: number): void;
+  onCall(kind: 'memcached' | 'redis', name: string, method: CacheMethod, status: number, seconds: number): void;
   /** A value was not written: the queue is full, the server fails, or the value is too large. */
   onDropped(name: string): void;
   /** A value that nobody of us can have written. */
@@ -43,6 +47,8 @@ const HEAD_BYTES = 12;
 const VALUE_BYTES_MAX = HEAD_BYTES + CHUNK_BYTES;
 /** Of all that waits for being written. */
 const QUEUE_BYTES_MAX = 16 * 1024 * 1024;
+/** Keys of one server that are deleted at a time. */
+const DELETED_AT_ONCE = 16;
 const FAILURES_MAX = 4;
 const PAUSE_MS = 2000;
 
@@ -91,6 +97,19 @@ export class RemoteCache {
 
   /** Bytes of an object of `size` bytes, the caller's own. Fails only as the bucket does. */
   async read(key: string, offset: number, length: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
+    const first = Math.floor(offset / CHUNK_BYTES) * CHUNK_BYTES;
+    const end = Math.min(size, Math.ceil((offset + length) / CHUNK_BYTES) * CHUNK_BYTES);
+    const bytes = await this.#readChunks(key, first, end - first, size);
+    return bytes.length === length ? bytes : bytes.slice(offset - first, offset - first + length);
+  }
+
+  /** Deletes what there is of objects that nobody reads any more; rejects when there may be some left. */
+  async forget(objects: { key: string; size: number }[]): Promise<void> {
+    const names = objects.flatMap(({ key, size }) => this.#partsOf(key, 0, size, size).map(({ name }) => name));
+    for (const cache of this.#caches) await cache.delete(names);
+  }
+
+  async #readChunks(key: string, offset: number, length: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
     const parts = this.#partsOf(key, offset, length, size);
     const found = new Map<Part, Uint8Array>();
     await Promise.all(
@@ -221,6 +240,36 @@ class Cache {
     if (this.#writers < this.#options.writersMax) void this.#write();
   }
 
+  /** Of all servers of the cache, whichever is asked for these keys now. */
+  async delete(keys: string[]): Promise<void> {
+    const { kind, name } = this.#options;
+    const gone = new Set(keys);
+    for (let i = this.#waiting.length - 1; i >= 0; i--)
+      if (gone.has(this.#waiting[i].key)) this.#waitingBytes -= this.#waiting.splice(i, 1)[0].value.length;
+    const began = performance.now();
+    let failure: unknown;
+    const servers = this.#closed ? [] : this.#servers.all();
+    if (servers.length === 0) failure = new Error('none of its servers is known');
+    for (const server of servers) {
+      if (this.#isLeftAlone(server)) {
+        failure ??= new Error('a server has failed before, and is left alone for a while');
+        continue;
+      }
+      try {
+        await eachOf(keys, DELETED_AT_ONCE, (key) => server.delete(key));
+        this.#succeeded(server);
+      } catch (error) {
+        failure ??= error;
+        this.#failed(server, error);
+      }
+    }
+    const status = failure === undefined ? 200 : 500;
+    this.#events.onCall(kind, name, 'delete', status, (performance.now() - began) / 1000);
+    if (failure === undefined) return;
+    const reason = messageOf(failure);
+    throw new VivaceError('unavailable', `cannot delete from ${kind} (${name}): ${reason}`, { cause: failure });
+  }
+
   close(): void {
     this.#closed = true;
     this.#waiting.length = 0;
@@ -253,8 +302,12 @@ class Cache {
   /** undefined also while it is left alone. */
   #serverOf(key: string): CacheServer | undefined {
     const server = this.#closed ? undefined : this.#servers.serverOf(key);
-    const failing = server && this.#failing.get(server);
-    return failing !== undefined && performance.now() < failing.untilMs ? undefined : server;
+    return server !== undefined && this.#isLeftAlone(server) ? undefined : server;
+  }
+
+  #isLeftAlone(server: CacheServer): boolean {
+    const failing = this.#failing.get(server);
+    return failing !== undefined && performance.now() < failing.untilMs;
   }
 
   #succeeded(server: CacheServer): void {

@@ -17,6 +17,9 @@ export interface CacheProcess {
   /** host:port */
   address: string;
   kill(): Promise<void>;
+  /** It keeps what it has, and answers nobody, until it is told to go on. */
+  pause(): void;
+  goOn(): void;
 }
 
 export const memcachedProgram = (): Program => installed('memcached', 'memcached');
@@ -73,5 +76,5 @@ async function start(
     30_000,
     () => server.stderr() + server.stdout(),
   );
-  return { address, kill };
+  return { address, kill, pause: () => server.child.kill('SIGSTOP'), goOn: () => server.child.kill('SIGCONT') };
 }

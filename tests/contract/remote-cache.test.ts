@@ -81,7 +81,7 @@ for (const kind of kinds)
       assert.equal(other.asked.length, before);
       // One request for all that is missing.
       await other.reads(DATA, 1000, SIZE - 1000);
-      assert.deepEqual(other.asked.slice(before), [[3 * CHUNK_BYTES, SIZE - 3 * CHUNK_BYTES]]);
+      assert.deepEqual(other.asked.slice(before), [[4 * CHUNK_BYTES, SIZE - 4 * CHUNK_BYTES]]);
       // Of the same name and place, but another file.
       await other.reads(TRACES, 1000, 3 * CHUNK_BYTES);
       assert.equal(other.asked.length, before + 2);
@@ -155,6 +155,47 @@ for (const kind of kinds)
       });
     });
 
+    test('what is deleted is nowhere any more, also on servers that nobody asks for it now', async (t) => {
+      const first = await kind.start(t, kind.file);
+      const one = await opened(t, kind.name, first.address);
+      await one.reads(DATA, 0, SIZE);
+      await one.reads(TRACES, 0, SIZE);
+      await until('all is written', () => one.count('put', 200) === 12);
+      const isMemcached = kind.name === 'memcached';
+      const addresses = isMemcached ? [first.address, (await kind.start(t, kind.file)).address] : [first.address];
+      const more = await opened(t, kind.name, addresses.join());
+      await more.forget([{ key: DATA, size: SIZE }]);
+      assert.equal(more.count('delete', 200), 1);
+      const before = one.asked.length;
+      await one.reads(TRACES, 0, SIZE);
+      assert.equal(one.asked.length, before, 'another object stays');
+      await one.reads(DATA, 0, SIZE);
+      assert.deepEqual(one.asked.slice(before), [[0, SIZE]], 'nothing of it is there');
+      await more.forget([{ key: 'tenant/never/data.parquet', size: SIZE }]);
+    });
+
+    test('what cannot be deleted is said, until it can be', async (t) => {
+      const server = await kind.start(t, kind.file);
+      const one = await opened(t, kind.name, server.address, ROLES, 300);
+      await until('all is written', async () => {
+        await one.reads(DATA, 0, SIZE);
+        return one.count('put', 200) >= 6;
+      });
+      server.pause();
+      const forget = () => one.forget([{ key: DATA, size: SIZE }]);
+      for (let i = 0; i < 6; i++) await assert.rejects(forget, /cannot delete from (memcached|redis) \(bloom/);
+      server.goOn();
+      await until('it is deleted', () =>
+        forget().then(
+          () => true,
+          () => false,
+        ),
+      );
+      const other = await opened(t, kind.name, server.address);
+      await other.reads(DATA, 0, SIZE);
+      assert.deepEqual(other.asked, [[0, SIZE]]);
+    });
+
     test('a server that speaks no sense, or says nothing, is read around', async (t) => {
       for (const answer of [
         'VA 99999999999\r\n',
@@ -223,6 +264,7 @@ async function opened(t: Cleanup, kind: 'memcached' | 'redis', address: string, 
       const bytes = await cache.read(key, offset, length, SIZE);
       assert.ok(Buffer.from(objects.get(key)!.subarray(offset, offset + length)).equals(bytes), 'other bytes');
     },
+    forget: (objects: { key: string; size: number }[]) => cache.forget(objects),
     close: () => cache.close(),
   };
 }

@@ -3,16 +3,21 @@
  * later from every byte, also when the process that writes blocks again is killed at any step.
  */
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { before, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
 import { BUCKET_MERGE_POINTS } from '../../src/compact/bucket-merge.ts';
+import { redisProgram, startRedis } from '../contract/cache-servers.fixture.ts';
 import { filesHolding } from '../held-bytes.fixture.ts';
 import { testBuckets } from './bucket-servers.fixture.ts';
 import { assertHidden, flush, remove, secretBatch, send, stateOf, untilErased } from './deletions.fixture.ts';
-import { type Server, startServer, until } from './server.fixture.ts';
+import { later, type Server, startServer, until } from './server.fixture.ts';
 import { ask, assertSpans, random, randomId, spansOf } from './spans.fixture.ts';
 
 const buckets = await testBuckets('deleted');
 const { skip, over } = buckets;
+const redis = redisProgram();
+const noRedis = 'missing' in redis ? redis.missing : undefined;
 const FLAGS = ['--vivace.delete-traces=always', '--live-store.complete-block-timeout=500ms'];
 /** Merging would do the same by the way. */
 const ALONE = [...FLAGS, '--compactor.compaction.compaction-cycle=1h'];
@@ -92,6 +97,45 @@ describe('a trace is deleted from a bucket', { skip }, () => {
     const metrics = (await ask(`${erases.url}/metrics`)).body.toString();
     assert.match(metrics, /^vivace_erased_traces_total [1-9]/m);
     assert.match(metrics, /^vivace_erased_blocks_total [1-9]/m);
+  });
+
+  test('and what a cache keeps of its blocks goes, as soon as that answers', { skip: noRedis }, async (t) => {
+    const bucket = buckets.make();
+    const cache = await startRedis(t, 'file' in redis ? redis.file : '');
+    const client = new Redis(`redis://${cache.address}`);
+    later(t, () => client.disconnect());
+    const flags = [
+      ...['--storage.trace.cache=redis', '--storage.trace.search.cache-control.footer=true'],
+      ...[`--storage.trace.redis.endpoint=${cache.address}`, '--storage.trace.redis.timeout=500ms'],
+    ];
+    const erases = await startServer(t, over(t, bucket, [...ALONE, ...flags]));
+    const trace = randomId(random(51), 16);
+    const { batch } = secretBatch(52, trace);
+    await send(erases, batch);
+    await flush(erases);
+    const metas = (): string[] => buckets.glob(bucket, '*/*/meta.json');
+    await until('the bucket has the block', () => metas().length === 1);
+    const block = path.basename(path.dirname(metas()[0]));
+    const reader = await startServer(t, { ...over(t, bucket, [...FLAGS, ...flags]), target: 'querier' });
+    const cached = async (): Promise<string[]> => (await client.keys('*')).filter((key) => key.includes(block));
+    await until('the cache has parts of its files', async () => {
+      await spansOf(reader.url, trace);
+      const keys = await cached();
+      return ['data.parquet', 'traces'].every((file) => keys.some((key) => key.includes(`:${file}:`)));
+    });
+    cache.pause();
+    await remove(erases, trace);
+    await until(
+      'it is waited for',
+      async () => ((await stateOf(erases, trace)).waitsFor ?? []).join().includes('cannot delete from redis'),
+      60_000,
+      erases.stderr,
+    );
+    assert.deepEqual(buckets.glob(bucket, `*/${block}/data.parquet`), []);
+    cache.goOn();
+    await untilErased(erases, trace, 120_000);
+    assert.deepEqual(await cached(), []);
+    await assertSpans(reader.url, batch.traces);
   });
 
   test('and a block that holds nothing else goes', async (t) => {
