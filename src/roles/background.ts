@@ -1,9 +1,13 @@
-/** How a thread gives way to everybody else: it works half of the time at most, at a low priority where threads have one. */
+/**
+ * How a thread gives way to everybody else: it works half of the time at most, a quarter while questions wait for their answers, at a low
+ * priority where threads have one.
+ */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalBlockRef } from '../block/catalog.ts';
+import { QuestionCount } from './question-count.ts';
 
 /** What threads that write blocks of a folder again are told of it. */
 export interface FolderWork {
@@ -11,6 +15,8 @@ export interface FolderWork {
   pageRows: number;
   createdBy: string;
   fsync: 'always' | 'never';
+  /** Of a `QuestionCount`. */
+  questions: SharedArrayBuffer;
 }
 
 /** One thread of all processes does so at a time (compact/folder-lock.ts). */
@@ -23,13 +29,18 @@ const SLICE_MS = 4;
 /** Nothing is written again on a disk that has less than this. */
 const SPACE_BYTES_MIN = 64 * 1024 * 1024;
 
-/** As long as there was work, there is none: to be awaited every few milliseconds. */
-export function pauses(): () => Promise<void> {
+/**
+ * As long as there was work, there is none, and then up to twice as long again until no question waits: to be awaited every few
+ * milliseconds. `questions` is of a `QuestionCount`.
+ */
+export function pauses(questions?: SharedArrayBuffer): () => Promise<void> {
+  const waiting = new QuestionCount(questions);
   let since = performance.now();
   return async () => {
     const worked = performance.now() - since;
     if (worked < SLICE_MS) return;
     await sleep(worked);
+    for (let i = 0; i < 2 && waiting.count > 0; i++) await sleep(worked);
     since = performance.now();
   };
 }

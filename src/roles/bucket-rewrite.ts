@@ -23,7 +23,7 @@ export interface BucketWork {
   list: BucketList;
   compactor: Compactor;
   /** What blocks are written with. */
-  work: Pick<CompactorWork, 'pageRows' | 'createdBy'>;
+  work: Pick<CompactorWork, 'pageRows' | 'createdBy' | 'questions'>;
   /** Holds the scratch folders. */
   walDirectory: string;
   /** Blocks of this machine, which need not be fetched. */

@@ -49,7 +49,6 @@ export interface MergedBlock {
 
 const COLUMNS_MAX = 512;
 
-const pause = pauses();
 lowerPriority();
 
 parentPort!.on('message', async (work: CompactorWork) => {
@@ -64,13 +63,19 @@ async function run(work: CompactorWork): Promise<void> {
   // Another process is at it; what it leaves is chosen again.
   if (lock === undefined) return;
   try {
-    for (const refs of work.merges) await merge(refs, work, lock);
+    const pause = pauses(work.questions);
+    for (const refs of work.merges) await merge(refs, work, lock, pause);
   } finally {
     await lock.release();
   }
 }
 
-async function merge(refs: LocalBlockRef[], work: CompactorWork, lock: FolderLock): Promise<void> {
+async function merge(
+  refs: LocalBlockRef[],
+  work: CompactorWork,
+  lock: FolderLock,
+  pause: () => Promise<void>,
+): Promise<void> {
   const began = performance.now();
   try {
     await checkSpace(work.blocksDirectory, refs);

@@ -32,7 +32,7 @@ if (lock !== undefined) {
         isOnTheWay: work.isOnTheWay,
         nowMs: Date.now(),
         bounds: REWRITE_BOUNDS,
-        pause: pauses(),
+        pause: pauses(work.questions),
         checkLock: () => lock.check(),
         checkSpace: (refs) => checkSpace(work.blocksDirectory, refs),
         reached: (point) => reached(`erasing ${point}`),

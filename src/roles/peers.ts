@@ -25,7 +25,7 @@ import type {
 import { joinReceipts } from '../serve/receipt.ts';
 import type { Question } from './reader-thread.ts';
 import type { PartsAnswer, PartsRequest } from './split-parts.ts';
-import type { ProcessQueries } from './threads.ts';
+import type { ProcessQueries } from './readers.ts';
 
 /** A question that a peer does not answer in this time is answered without it. */
 const PEER_MS_MAX = 10_000;

@@ -59,9 +59,8 @@ class Replaced extends Error {}
 
 const work = workerData as RetentionWork;
 const rules = work.rules.texts.map(parseRule);
-const pause = pauses();
-
 const { from } = work;
+const pause = pauses('port' in from ? undefined : from.questions);
 const remote = 'port' in from ? remoteBlocks(from.port).open : undefined;
 if (work.dryRun || 'port' in from) {
   if (!work.dryRun) lowerPriority();

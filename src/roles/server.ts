@@ -42,14 +42,16 @@ import { answerPeers, withPeers } from './peers.ts';
 import { receiversAt } from './receivers.ts';
 import { forwarderSettings } from './forwarder-settings.ts';
 import { openGuard } from './guard.ts';
+import { QuestionCount } from './question-count.ts';
 import type { ReaderSettings } from './reader-thread.ts';
+import { type ProcessQueries, startReaders } from './readers.ts';
 import { limitTable, openTenantLimits } from './tenant-limits.ts';
 import { startBucket } from './bucket.ts';
 import type { BucketStats } from './bucket-messages.ts';
 import { bucketSettings } from './bucket-settings.ts';
 import { compactionSettings, retentionSettings, retentionsOf, rulesOf, windowsOf } from './lifetime-settings.ts';
 import { ThreadStats } from './thread-stats.ts';
-import { type ProcessQueries, startReaders, startWriter } from './threads.ts';
+import { startWriter } from './writer.ts';
 import { openUserOverrides } from './user-overrides.ts';
 import type { WriterStats } from './writer-messages.ts';
 
@@ -132,6 +134,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       memory_mib: Math.floor(memoryLimitBytes() / 1024 / 1024),
     });
   const createdBy = `vivace version ${version.version}`;
+  const questions = new QuestionCount();
   const writer = startWriter(
     {
       instance,
@@ -146,6 +149,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       traceLiveMs: config.live.traceLiveMs,
       pageRows: PAGE_ROWS,
       createdBy,
+      questions: questions.shared,
       fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
       ack: config.ingester.ack === 'storage' ? 'storage' : 'local',
       limits: limitTable(config, tenants),
@@ -177,7 +181,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         bucketSettings(config, {
           ...{ instance, walDirectory: wal, blocksDirectory: blocks, retention },
           rules: retention === undefined ? undefined : rules,
-          ...{ work: { pageRows: PAGE_ROWS, createdBy }, compaction },
+          ...{ work: { pageRows: PAGE_ROWS, createdBy, questions: questions.shared }, compaction },
         }),
         {
           onStats(stats) {
@@ -224,6 +228,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       bucket?.connect(reader);
     },
     admission,
+    questions,
     {
       onGone(error) {
         log.log('error', `a reader thread has failed: ${error.message}`, { stack: error.stack });

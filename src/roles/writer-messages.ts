@@ -30,6 +30,8 @@ export interface WriterSettings {
   pageRows: number;
   createdBy: string;
   fsync: 'always' | 'never';
+  /** Of a `QuestionCount`. */
+  questions: SharedArrayBuffer;
   /** Where a request must be before it is answered. */
   ack: 'local' | 'storage';
   limits: LimitTable;

@@ -21,6 +21,7 @@ import { RECORD_CUT } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
+import type { FolderWork } from './background.ts';
 import { type AskedLogObjects, askLogObjects, type LogAnswer } from './log-objects.ts';
 import { ObjectLogs } from './object-logs.ts';
 import { eachPush } from './pushes.ts';
@@ -48,24 +49,20 @@ const catalog = new BlockCatalog(settings.blocksDirectory);
 const stores: LiveStore[] = [];
 const readers = new ReaderPorts(catalog, () => stores);
 let limits = settings.limits;
-const { pageRows, createdBy, fsync, blocksDirectory } = settings;
-const compaction =
-  settings.compaction &&
-  new Compaction(catalog, settings.compaction, { pageRows, createdBy, fsync, blocksDirectory }, inspect);
+const { pageRows, createdBy, fsync, blocksDirectory, questions } = settings;
+const folderWork: FolderWork = { pageRows, createdBy, fsync, blocksDirectory, questions };
+const compaction = settings.compaction && new Compaction(catalog, settings.compaction, folderWork, inspect);
 const deletions = new Deletions(catalog, {
   walDirectory: settings.walDirectory,
   keepMs: settings.deletedKeptMs,
-  work: settings.erases || settings.isOnTheWay ? { pageRows, createdBy, fsync, blocksDirectory } : undefined,
+  work: settings.erases || settings.isOnTheWay ? folderWork : undefined,
   isOnTheWay: settings.isOnTheWay,
   blockedRetryMs: settings.isOnTheWay ? Math.min(BLOCKED_RETRY_MS, settings.blocklistPollMs) : BLOCKED_RETRY_MS,
   stores: () => stores,
   forget: (blocks) => readers.forget(blocks),
   onProblem: (message) => log('error', message, {}),
 });
-const late = new LateRetention(
-  ruledFolder(catalog, { pageRows, createdBy, fsync, blocksDirectory }),
-  settings.rules ?? { base: undefined, own: new Map() },
-);
+const late = new LateRetention(ruledFolder(catalog, folderWork), settings.rules ?? { base: undefined, own: new Map() });
 let retentions = settings.retention?.retentions;
 let bucket: MessagePort | undefined;
 /** The bucket as the log has it, once its thread is connected. */
