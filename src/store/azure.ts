@@ -106,6 +106,39 @@ export async function azureBucket(
           for (const each of page.segment.blobPrefixes ?? []) names.push(each.name.slice(prefix.length, -1));
         return names;
       }),
+    /** Blobs of which there are only parts. Those of an upload that is to replace an object are not seen. */
+    async *uploads(prefix, options) {
+      const all = container.listBlobsFlat({ prefix, abortSignal: options?.signal, includeUncommitedBlobs: true });
+      const pages = all.byPage()[Symbol.asyncIterator]();
+      for (;;) {
+        const page = await call(`list uploads ${prefix}`, options, () => pages.next());
+        if (page.done) return;
+        for (const { name: key, properties } of page.value.segment.blobItems) {
+          if ((properties.contentLength ?? 0) > 0) continue;
+          const isCommitted = await call(`look for ${key}`, options, () =>
+            container.getBlobClient(key).exists({ abortSignal: options?.signal }),
+          );
+          // Somebody may be at one of which nobody says when it was begun.
+          if (!isCommitted) yield { key, id: '', startedMs: properties.lastModified?.getTime() ?? Date.now() };
+        }
+      }
+    },
+    /** Parts cannot be deleted: they go when there is an object, which is not there for long. */
+    async abortUpload({ key }, options) {
+      const abort = { abortSignal: options?.signal };
+      await call(`end an upload of ${key}`, options, async () => {
+        const blob = container.getBlockBlobClient(key);
+        try {
+          const { uncommittedBlocks = [] } = await blob.getBlockList('uncommitted', abort);
+          if (uncommittedBlocks.length === 0) return;
+          const { etag } = await blob.commitBlockList([], { ...abort, conditions: { ifNoneMatch: '*' } });
+          await blob.delete({ ...abort, conditions: { ifMatch: etag } });
+        } catch (error) {
+          // It has ended, one way or the other.
+          if (!['not-found', 'precondition'].includes(codeOf(error))) throw error;
+        }
+      });
+    },
     async delete(key, options) {
       await call(`delete ${key}`, options, () =>
         container.getBlobClient(key).deleteIfExists({ abortSignal: options?.signal }),
