@@ -7,6 +7,8 @@ import type { CompactorDone, CompactorWork, FromCompactor } from './compactor-th
 
 /** A thread that has merged nothing for so long ends, and its memory with it. */
 const IDLE_MS_MAX = 2 * 60_000;
+/** Far above what it needs, but below 2 GB the engine collects when garbage is half of what lives, and not three times that. */
+const OLD_SPACE_MB = 768;
 
 interface Run {
   onMessage: (message: FromCompactor) => void;
@@ -47,7 +49,9 @@ export class Compactor {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url));
+    const worker = new Worker(new URL('./compactor-thread.ts', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: OLD_SPACE_MB },
+    });
     const gone = (error: unknown): void => {
       if (this.#worker !== worker) return;
       this.#worker = undefined;

@@ -163,6 +163,7 @@ function flagsOf(point: Point, directory: string): string[] {
     '--multitenancy.enabled=true',
     '--storage.trace.blocklist-poll=200ms',
     '--compactor.compaction.compaction-cycle=100ms',
+    '--backend-scheduler.provider.compaction.max-input-blocks=4',
     '--vivace.compaction-lease=2s',
   ];
   if (point.work === 'cut') flags.push('--compactor.disabled=true');

@@ -24,6 +24,7 @@ for (const jumps of [
       flags: [
         '--storage.trace.blocklist-poll=200ms',
         '--compactor.compaction.compaction-cycle=100ms',
+        '--backend-scheduler.provider.compaction.max-input-blocks=4',
         '--compactor.compaction.compacted-block-retention=1s',
         '--compactor.compaction.block-retention=3h',
       ],

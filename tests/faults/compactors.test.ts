@@ -9,6 +9,7 @@ const ROUNDS = 6 * Math.max(1, Number(process.env.VIVACE_FAULTS ?? 0));
 const FLAGS = [
   '--storage.trace.blocklist-poll=200ms',
   '--compactor.compaction.compaction-cycle=50ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--compactor.compaction.compacted-block-retention=1s',
 ];
 

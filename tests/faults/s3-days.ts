@@ -64,6 +64,7 @@ const PACE = [
   '--live-store.complete-block-timeout=200ms',
   '--querier.frontend-worker.frontend-address=127.0.0.1:1',
   '--compactor.compaction.compaction-cycle=100ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--vivace.compaction-lease=2s',
   '--vivace.compaction-lease=2s',
   '--compactor.compaction.compacted-block-retention=3s',

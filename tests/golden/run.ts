@@ -52,6 +52,7 @@ export async function goldenRun(t: Cleanup, only = /./): Promise<Difference[]> {
 /** Two blocks are merged as soon as there are two. */
 const MERGING = [
   '--compactor.compaction.compaction-cycle=100ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--backend-scheduler.provider.compaction.max-input-blocks=2',
   '--storage.trace.blocklist-poll=300ms',
 ];

@@ -18,6 +18,7 @@ const { skip } = buckets;
 const PACE = [
   '--live-store.complete-block-timeout=500ms',
   '--compactor.compaction.compaction-cycle=100ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--compactor.compaction.compacted-block-retention=3s',
 ];
 const over = (t: Cleanup, bucket: string, flags: string[] = [], endpoint?: string): StartOptions =>

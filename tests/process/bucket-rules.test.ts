@@ -13,6 +13,7 @@ const buckets = await testBuckets('rules');
 const { skip } = buckets;
 const FLAGS = [
   '--compactor.compaction.compaction-cycle=200ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--compactor.compaction.compacted-block-retention=3s',
   '--live-store.complete-block-timeout=500ms',
 ];

@@ -11,6 +11,7 @@ const FLAGS = [
   // An hour that ends meanwhile must not keep blocks apart.
   '--compactor.compaction.compaction-window=1000000h',
   '--compactor.compaction.compaction-cycle=100ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--compactor.compaction.compacted-block-retention=1ms',
   '--storage.trace.blocklist-poll=300ms',
 ];

@@ -8,7 +8,11 @@ import { filesHolding } from '../held-bytes.fixture.ts';
 import { ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
 import { ask, assertSpans, makeBatch, post, random, spansOf } from './spans.fixture.ts';
 
-const FLAGS = ['--compactor.compaction.compaction-cycle=100ms', '--storage.trace.blocklist-poll=200ms'];
+const FLAGS = [
+  '--compactor.compaction.compaction-cycle=100ms',
+  '--backend-scheduler.provider.compaction.max-input-blocks=4',
+  '--storage.trace.blocklist-poll=200ms',
+];
 const next = random(41);
 
 /** Traces of a service in a block of their own, or in one with those of other services. */

@@ -42,7 +42,7 @@ export const backend_scheduler = section('backendscheduler.Config', {
       measure_interval: duration('1m', 'how often blocks are counted'),
       max_jobs_per_tenant: int(1000, 'jobs of a tenant at a time'),
       min_input_blocks: active(int(2, 'fewest blocks merged at once')),
-      max_input_blocks: active(int(4, 'most blocks merged at once')),
+      max_input_blocks: active(int(16, 'most blocks merged at once')),
       max_compaction_level: active(int(0, 'blocks merged this often are left, 0 none')),
       min_cycle_interval: duration('30s', 'pause between looks at a tenant'),
       compaction,
