@@ -5,6 +5,7 @@ import { Arena } from '../runtime/arena.ts';
 import { Appender } from './append.ts';
 import { LiveColumns } from './columns.ts';
 import { cutSome } from './cut-block.ts';
+import type { CutSlices } from './cut-slices.ts';
 import type { Open } from './held.ts';
 import type { LiveSnapshot } from './layout.ts';
 import type { LiveStoreOptions } from './live-store-options.ts';
@@ -18,15 +19,17 @@ const UNPACKED_BYTES_MAX = 256 * 1024 * 1024;
 export class HeldCutter {
   readonly #options: LiveStoreOptions;
   readonly #packs: Packs;
+  readonly #pause: () => Promise<void>;
   readonly #seed: number;
   readonly #arena = new Arena(CUT_BYTES_KEPT);
   #pages = createPageScratch();
   /** Columns for packed requests that are not in use. */
   #unpacking: LiveColumns[] = [];
 
-  constructor(options: LiveStoreOptions, packs: Packs, seed: number) {
+  constructor(options: LiveStoreOptions, packs: Packs, slices: CutSlices, seed: number) {
     this.#options = options;
     this.#packs = packs;
+    this.#pause = slices.pause;
     this.#seed = seed;
   }
 
@@ -42,7 +45,7 @@ export class HeldCutter {
     try {
       const { attributeBytesMax } = this.#options.limits(held.tenant);
       const appender = new Appender(columns, { attributeBytesMax, traceBytesMax: 0 });
-      await this.#packs.read(held.pack, (body) => appender.append(body), pause);
+      await this.#packs.read(held.pack, (body) => appender.append(body), this.#pause);
       await this.#cut(held, columns.snapshot(held.id, held.tenant), began, logFiles);
     } finally {
       columns.reset();
@@ -83,12 +86,8 @@ export class HeldCutter {
         await this.#options.onLeftOut(tenant, ids, logFiles);
         if (held.columns === undefined) held.hasDeleted = true;
       },
-      pause,
+      pause: this.#pause,
     });
     if (block !== undefined) this.#options.onBlock(block, this.#options.now() - began);
   }
-}
-
-function pause(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

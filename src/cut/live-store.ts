@@ -25,9 +25,11 @@ import { reached } from '../runtime/reached.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
 import { HeldCutter } from './cut-held.ts';
+import { CutSlices } from './cut-slices.ts';
 import { hasDurable, hasSpans, type Held, type Open, type Packed, type Segment } from './held.ts';
 import type { LiveStoreOptions } from './live-store-options.ts';
 import { Packs, type PackSnapshot } from './packs.ts';
+import { Sealed } from './sealed.ts';
 import { type AppendLimits, sameLimits, TraceLimits } from './trace-limits.ts';
 
 /** A request that is not in columns yet. */
@@ -45,6 +47,8 @@ const CHECKED_BYTES_MAX = 4 * 1024 * 1024;
 const PACKED_SEALED_MAX = 32;
 /** And so many are cut at a time, of together no more than `PACK_BYTES_MAX`. */
 const PACKED_CUTS_MAX = 16;
+/** With a log longer than this part of its bound cuts no longer give way to requests, which would have to wait soon. */
+const LOG_URGENT_PART = 0.75;
 /** Waiting requests beyond this many bytes are refused. */
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
 /** Memory of segments that were cut waits this long for new ones. */
@@ -65,7 +69,7 @@ export class LiveStore {
   /** Tenants that had much when they were cut last. */
   readonly #large = new Set<string>();
   readonly #limits = new Map<string, TraceLimits>();
-  #sealed: Open[] = [];
+  readonly #sealed = new Sealed();
   #spare: LiveColumns[] = [];
   readonly #cutter: HeldCutter;
   /** When a segment was last begun. */
@@ -85,7 +89,10 @@ export class LiveStore {
       onRoom: () => this.#pump(),
       onFailed: options.onPackFailed,
     });
-    this.#cutter = new HeldCutter(options, this.#packs, this.#seed);
+    const slices = new CutSlices(() =>
+      options.log.bytes > LOG_URGENT_PART * options.logBytesMax ? PACKED_CUTS_MAX : 1,
+    );
+    this.#cutter = new HeldCutter(options, this.#packs, slices, this.#seed);
     this.#commits = new Commits(options.log, {
       answered: (request) => this.#answer(request),
       refused: (error, requests, segments) => this.#takeBackAll(error, requests, segments),
@@ -98,9 +105,7 @@ export class LiveStore {
   }
 
   get #columnBytes(): number {
-    let bytes = this.#openBytes;
-    for (const { columns } of this.#sealed) if (columns !== undefined) bytes += columns.bytes;
-    return bytes;
+    return this.#openBytes + this.#sealed.columnBytes;
   }
 
   get traces(): Map<string, number> {
@@ -109,7 +114,7 @@ export class LiveStore {
       const more = held.columns === undefined ? held.traces : held.durable.traces;
       traces.set(held.tenant, (traces.get(held.tenant) ?? 0) + more);
     };
-    this.#sealed.forEach(count);
+    for (const held of this.#sealed) count(held);
     this.#open.forEach(count);
     return traces;
   }
@@ -153,7 +158,7 @@ export class LiveStore {
     packs: PackSnapshot[];
     from: LogPlace | undefined;
   } {
-    const all = this.#sealed.filter((held) => held.tenant === tenant);
+    const all = [...this.#sealed].filter((held) => held.tenant === tenant);
     const open = this.#open.get(tenant);
     if (open !== undefined) all.push(open);
     const segments = all.filter((held) => held.columns !== undefined);
@@ -206,7 +211,7 @@ export class LiveStore {
     await this.#commits.settled();
     for (const held of [...this.#open.values()])
       if ((tenant === undefined || held.tenant === tenant) && hasSpans(held)) this.#seal(held);
-    while (this.#sealed.length > 0 && this.#cutting !== undefined) await this.#cutting;
+    while (this.#sealed.size > 0 && this.#cutting !== undefined) await this.#cutting;
     await this.#commits.settled();
   }
 
@@ -252,7 +257,7 @@ export class LiveStore {
       this.#pump();
       await this.flush();
     }
-    if (this.#sealed.length > 0) return false;
+    if (this.#sealed.size > 0) return false;
     await this.#packs.close();
     return true;
   }
@@ -368,7 +373,7 @@ export class LiveStore {
 
   /** What takes the next request, with memory set aside when it is packed; undefined when it has to wait. */
   #heldFor(tenant: string, bodyBytes: number): Open | undefined {
-    if (this.#options.log.bytes > this.#options.logBytesMax && this.#sealed.length > 0) return undefined;
+    if (this.#options.log.bytes > this.#options.logBytesMax && this.#sealed.size > 0) return undefined;
     let open = this.#open.get(tenant);
     if (open?.columns !== undefined) return this.#roomIn(open, bodyBytes);
     const packBytesMax = this.#packBytesMax();
@@ -382,7 +387,7 @@ export class LiveStore {
       if (isLarge || isRoom) return this.#begin(tenant, bodyBytes);
     }
     this.#boundBytes();
-    if (this.bytes + bodyBytes > this.#options.liveBytes && this.#sealedColumns() > 0) return undefined;
+    if (this.bytes + bodyBytes > this.#options.liveBytes && this.#sealed.segments > 0) return undefined;
     if (!this.#packs.reserve(bodyBytes)) return undefined;
     if (open !== undefined) return open;
     const packed: Packed = {
@@ -400,7 +405,7 @@ export class LiveStore {
     const bytes = open.columns.bytes + bodyBytes / 2;
     const full = open.columns.rows.count > 0 && bytes > Math.min(this.#sealBytes(), this.#options.maxBlockBytes);
     if (!full && this.bytes + bodyBytes / 2 <= this.#options.liveBytes) return open;
-    if (this.#sealedColumns() >= SEALED_MAX) return undefined;
+    if (this.#sealed.segments >= SEALED_MAX) return undefined;
     // Of many tenants none may be full while all of them together are.
     const sealed = full ? open : this.#largest();
     if (sealed === undefined) return open;
@@ -410,7 +415,7 @@ export class LiveStore {
 
   #begin(tenant: string, bodyBytes: number): Segment | undefined {
     this.#boundBytes();
-    if (this.bytes + bodyBytes / 2 > this.#options.liveBytes && this.#sealedColumns() > 0) return undefined;
+    if (this.bytes + bodyBytes / 2 > this.#options.liveBytes && this.#sealed.segments > 0) return undefined;
     const columns = this.#spare.pop() ?? new LiveColumns(this.#options.liveBytes, this.#seed);
     const segment: Segment = {
       ...this.#newHeld(tenant),
@@ -452,12 +457,6 @@ export class LiveStore {
     return Math.min(PACK_BYTES_MAX, this.#options.liveBytes / 8);
   }
 
-  #sealedColumns(): number {
-    let count = 0;
-    for (const { columns } of this.#sealed) if (columns !== undefined) count++;
-    return count;
-  }
-
   /** Seals the largest segments while what is open is over its share. */
   #boundBytes(): void {
     while (this.#openBytes > this.#openBytesMax() && this.#open.size > 1) {
@@ -469,10 +468,10 @@ export class LiveStore {
 
   /** Seals what the oldest part of the log waits for, a few at a time. */
   #boundLog(): void {
-    if (this.#options.log.bytes <= this.#options.logBytesMax / 2 || this.#sealed.length >= PACKED_SEALED_MAX) return;
+    if (this.#options.log.bytes <= this.#options.logBytesMax / 2 || this.#sealed.size >= PACKED_SEALED_MAX) return;
     // They are in the order in which they were begun.
     for (const held of this.#open.values()) {
-      if (this.#sealed.length >= PACKED_SEALED_MAX) return;
+      if (this.#sealed.size >= PACKED_SEALED_MAX) return;
       if (hasSpans(held)) this.#seal(held);
     }
   }
@@ -488,11 +487,12 @@ export class LiveStore {
 
   #seal(held: Open): void {
     this.#open.delete(held.tenant);
-    this.#sealed.push(held);
+    this.#sealed.add(held);
     if (held.columns !== undefined) {
       this.#segments.delete(held);
       this.#openBytes -= held.columns.bytes;
-      this.#options.log.rotate();
+      // Of many tenants others still wait for the same file.
+      if (this.#open.size < PACKED_SEALED_MAX) this.#options.log.rotate();
     }
     const { bytes } = held.columns ?? held.pack;
     if (bytes > this.#packBytesMax() / 2) this.#large.add(held.tenant);
@@ -527,8 +527,10 @@ export class LiveStore {
   }
 
   async #cutAll(): Promise<void> {
-    for (let failures = 0; this.#sealed.length > 0; ) {
-      const ends = await Promise.allSettled(this.#nextSealed().map((held) => this.#finish(held)));
+    for (let failures = 0; this.#sealed.size > 0; ) {
+      const ends = await Promise.allSettled(
+        this.#sealed.next(PACKED_CUTS_MAX, PACK_BYTES_MAX).map((held) => this.#finish(held)),
+      );
       this.#cutter.reset();
       const failed = ends.filter((end) => end.status === 'rejected');
       for (const { reason } of failed) this.#options.onCutFailed(reason as Error);
@@ -545,25 +547,6 @@ export class LiveStore {
     this.#cutting = undefined;
   }
 
-  /**
-   * What is cut next. What has columns comes first and alone, because it holds memory and is much work; of the others there
-   * are several at a time, because with their few spans most of the time is waiting for the disk. Nothing comes before what
-   * its tenant sent earlier: the log is noted as cut up to a number.
-   */
-  #nextSealed(): Open[] {
-    const urgent = this.#sealed.find(({ columns }) => columns !== undefined)?.tenant;
-    const next = new Map<string, Open>();
-    let bytes = 0;
-    for (const held of this.#sealed) {
-      if ((urgent !== undefined && held.tenant !== urgent) || next.has(held.tenant)) continue;
-      if (next.size > 0 && bytes + (held.pack?.bytes ?? 0) > PACK_BYTES_MAX) break;
-      next.set(held.tenant, held);
-      bytes += held.pack?.bytes ?? 0;
-      if (urgent !== undefined || next.size === PACKED_CUTS_MAX) break;
-    }
-    return [...next.values()];
-  }
-
   /** Makes a block of what is sealed, and forgets it. */
   async #finish(held: Open): Promise<void> {
     while (held.unanswered > 0) await this.#commits.next();
@@ -573,7 +556,7 @@ export class LiveStore {
       this.#commits.begin();
       reached('cut noted');
     }
-    this.#sealed.splice(this.#sealed.indexOf(held), 1);
+    this.#sealed.delete(held);
     if (held.columns === undefined) {
       if (held.hasDeleted) await this.#packs.erase(held.pack).catch(this.#options.onPackFailed);
       this.#packs.drop(held.pack);
