@@ -107,14 +107,20 @@ export async function forgetDeleted(folder: string, id: string): Promise<void> {
 
 async function writeWhole(folder: string, name: string, text: string): Promise<void> {
   const temporary = path.join(folder, `.${name}.${process.pid}`);
-  const handle = await fs.promises.open(temporary, 'w', 0o600);
   try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await fs.promises.open(temporary, 'w', 0o600);
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await fs.promises.rename(temporary, path.join(folder, name));
+  } catch (error) {
+    // The disk is full, perhaps.
+    await fs.promises.rm(temporary, { force: true });
+    throw error;
   }
-  await fs.promises.rename(temporary, path.join(folder, name));
   await syncDirectory(folder);
 }
 

@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { syncDirectory } from '../runtime/sync-directory.ts';
-import { VivaceError } from '../runtime/errors.ts';
+import { isDiskFull, VivaceError } from '../runtime/errors.ts';
 import { RECORD_CUT, RECORD_SPANS, recordHead } from './record.ts';
 import { alignedBlocks, SegmentFile } from './segment-file.ts';
 
@@ -236,8 +236,7 @@ export class LocalLog {
 
   #failure(error: unknown): VivaceError {
     if (error instanceof VivaceError) return error;
-    const code = (error as NodeJS.ErrnoException).code;
-    const full = code === 'ENOSPC' || code === 'EDQUOT';
+    const full = isDiskFull(error);
     return new VivaceError(
       full ? 'exhausted' : 'unavailable',
       `cannot write to the log in ${this.#options.directory}: ${full ? 'the disk is full' : (error as Error).message}`,

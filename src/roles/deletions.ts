@@ -25,7 +25,7 @@ import {
 import { TraceIds } from '../block/trace-ids.ts';
 import type { LiveStore } from '../cut/live-store.ts';
 import { latestFiles, type LogFiles, type LogThere, logsThere, logsWith } from '../log/files.ts';
-import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { isDiskFull, messageOf, VivaceError } from '../runtime/errors.ts';
 import type { FolderWork } from './background.ts';
 import type { EraserWork, FromEraser } from './eraser-thread.ts';
 
@@ -102,10 +102,16 @@ export class Deletions {
           { retryAfterMs: 60_000 },
         );
       const deletedMs = Date.now();
-      // Hidden first: from then on whoever cuts leaves it out, or notes that its log holds it.
-      await writeDeleted(folder, { id, deletedMs, logs: undefined, erasedMs: undefined });
-      this.#catalog.refreshDeleted(tenant);
-      await writeDeleted(folder, { id, deletedMs, logs: this.#logs(), erasedMs: undefined });
+      try {
+        // Hidden first: from then on whoever cuts leaves it out, or notes that its log holds it.
+        await writeDeleted(folder, { id, deletedMs, logs: undefined, erasedMs: undefined });
+        this.#catalog.refreshDeleted(tenant);
+        await writeDeleted(folder, { id, deletedMs, logs: this.#logs(), erasedMs: undefined });
+      } catch (error) {
+        if (!isDiskFull(error)) throw error;
+        const text = `cannot delete trace ${id}: the disk is full, and it could not be noted in ${folder}; free some space`;
+        throw new VivaceError('exhausted', text, { cause: error, retryAfterMs: 5000 });
+      }
       this.#done.asked++;
     }
     this.#tickSoon();

@@ -30,6 +30,7 @@ export interface AtPoint extends Point {
 /** Tenants: blocks or traces of the first one are too old at once where that is wanted, those of the other are kept. */
 const BRIEF = 'brief';
 const KEPT = 'kept';
+const OF_BRIEF = { 'X-Scope-OrgID': BRIEF };
 const DISK_BYTES = 160 << 20;
 
 type Sent = Map<string, { tenant: string; spans: string[] }>;
@@ -37,6 +38,9 @@ interface Ledger {
   sent: Sent;
   /** Requests without an answer. */
   open: Sent;
+  /** Traces that are to be gone: since that was answered, and those of which it was not. */
+  deleted: Set<string>;
+  doubtful: Set<string>;
 }
 
 /** Throws an AssertionError that names what was lost, doubled or left over. */
@@ -48,7 +52,7 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
   const env: Record<string, string> =
     point.fault === 'kill' ? { VIVACE_KILL_AT: point.name } : { VIVACE_HOLD_AT: point.name, VIVACE_HOLD_FILE: hold };
   const first = await startServer(t, { ...options, env });
-  const ledger: Ledger = { sent: new Map(), open: new Map() };
+  const ledger: Ledger = { sent: new Map(), open: new Map(), deleted: new Set(), doubtful: new Set() };
   const { sent } = ledger;
   let gone = false;
   void first.exited.then(() => {
@@ -75,10 +79,14 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
     await loading;
     // It goes on, and answers what it can.
     await until('it answers', async () => (await ask(`${first.url}/ready`)).status === 200);
-    await complete(first, sent);
+    if (point.work === 'erase') await erase(first, ledger);
+    await complete(first, ledger);
     fs.rmSync(stranger);
     await until('it takes spans again', () => send(first, next, ledger, KEPT));
-    await complete(first, sent);
+    if (point.work === 'erase')
+      await until('it deletes again', async () => (await erase(first, ledger)) && ledger.doubtful.size === 0);
+    await complete(first, ledger);
+    await erased(first, ledger);
     await first.kill();
   }
   if (point.repairs) await fsck(options, ['--repair', '--min-age=0s']);
@@ -90,10 +98,11 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
     assert.deepEqual(here, [...each.spans].sort());
     sent.set(trace, each);
   }
-  await complete(second, sent);
+  await complete(second, ledger);
   await until('it takes spans', () => send(second, next, ledger, KEPT));
   await ask(`${second.url}/flush`, { method: 'POST' });
-  await complete(second, sent);
+  await complete(second, ledger);
+  await erased(second, ledger);
   assert.deepEqual(await second.stop(), { code: 0, signal: null }, second.stderr());
   // What was left is named, and gone when it is told to go.
   await fsck(options, ['--repair', '--remove-uploads', '--min-age=0s']);
@@ -106,7 +115,7 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
     .reduce((sum, { spans }) => sum + spans, 0);
   assert.equal(stored, kept, 'spans in blocks');
   const third = await startServer(t, { ...options, ...(point.storage === 's3' && { target: 'querier' }) });
-  await complete(third, sent);
+  await complete(third, ledger);
 }
 
 /** Traces of the tenant BRIEF go, whole. */
@@ -119,9 +128,50 @@ async function load(server: Server, next: Random, ledger: Ledger, point: Point, 
   for (let round = 0; round < rounds && !isThere(); round++) {
     await send(server, next, ledger, KEPT).catch(() => {});
     if (losesTraces(point)) await send(server, next, ledger, BRIEF).catch(() => {});
+    if (point.work === 'erase') await send(server, next, ledger, BRIEF).catch(() => {});
     const flush = ask(`${server.url}/flush`, { method: 'POST' }).catch(() => {});
     await Promise.race([flush, until('the point', isThere, 10_000).catch(() => {})]);
+    if (point.work === 'erase')
+      await Promise.race([flush.then(() => erase(server, ledger)), until('the point', isThere, 10_000)]).catch(
+        () => {},
+      );
     if (losesTraces(point)) await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Wants a trace of BRIEF gone, again if it was not answered; says whether that was taken. */
+async function erase(server: Server, { sent, deleted, doubtful }: Ledger): Promise<boolean> {
+  const [trace] =
+    [...sent].find(
+      ([id, { tenant }]) => tenant === BRIEF && !deleted.has(id) && (doubtful.size === 0 || doubtful.has(id)),
+    ) ?? [];
+  if (trace === undefined) return true;
+  doubtful.add(trace);
+  const { status, body } = await ask(`${server.url}/api/traces/${trace}`, { method: 'DELETE', headers: OF_BRIEF });
+  if (status !== 202 && status !== 200) {
+    assert.match(`${status} ${body}`, /^(?:429|503|507) .*disk is full/);
+    return false;
+  }
+  doubtful.delete(trace);
+  deleted.add(trace);
+  return true;
+}
+
+/** Whatever has happened, no byte of them is left some time. */
+async function erased(server: Server, { deleted }: Ledger): Promise<void> {
+  // The log goes when what others have sent since is in blocks, too.
+  if (deleted.size > 0) await ask(`${server.url}/flush`, { method: 'POST' });
+  for (const trace of deleted) {
+    let said = '';
+    await until(
+      `trace ${trace} is erased`,
+      async () => {
+        said = (await ask(`${server.url}/api/deleted-traces/${trace}`, { headers: OF_BRIEF })).body.toString();
+        return /"state":"erased"/.test(said);
+      },
+      60_000,
+      () => `${said}\n${server.stderr()}`,
+    );
   }
 }
 
@@ -140,10 +190,14 @@ async function send(server: Server, next: Random, { sent, open }: Ledger, tenant
   return status === 200;
 }
 
-/** Every span once; those that may be too old need not be there. */
-async function complete(server: Server, sent: Sent): Promise<void> {
+/** Every span once; those that may be too old or deleted need not be there. */
+async function complete(server: Server, { sent, deleted }: Ledger): Promise<void> {
   for (const [trace, { tenant, spans }] of sent) {
     let here: string[] = [];
+    if (deleted.has(trace)) {
+      assert.deepEqual(await spansOf(server.url, trace, { tenant }), [], `trace ${trace} is deleted`);
+      continue;
+    }
     const isWhole = async (): Promise<boolean> => {
       here = (await spansOf(server.url, trace, { tenant })).sort();
       return JSON.stringify(here) === wanted;
@@ -167,6 +221,8 @@ function flagsOf(point: Point, directory: string): string[] {
     '--vivace.compaction-lease=2s',
   ];
   if (point.work === 'cut') flags.push('--compactor.disabled=true');
+  // Merging would do the same by the way.
+  if (point.work === 'erase') flags.push('--vivace.delete-traces=always', '--compactor.compaction.compaction-cycle=1h');
   // Others learn by polling what was merged; until then they need the old blocks.
   flags.push(`--compactor.compaction.compacted-block-retention=${point.storage === 's3' ? '3s' : '1ms'}`);
   if (losesTraces(point)) {

@@ -6,7 +6,7 @@ import { MERGE_POINTS } from '../../src/compact/merge-blocks.ts';
 
 export interface Point {
   name: string;
-  work: 'cut' | 'merge' | 'expire' | 'rules';
+  work: 'cut' | 'merge' | 'expire' | 'rules' | 'erase';
   storage: 'folder' | 's3';
 }
 
@@ -22,10 +22,13 @@ export const POINTS: readonly Point[] = [
   ...named('retention', ['copied', 'marked', 'cleared'], 'expire', 's3'),
   ...named('rules', MERGE_POINTS, 'rules', 'folder'),
   ...named('bucket rules', BUCKET_MERGE_POINTS, 'rules', 's3'),
+  ...named('erasing', MERGE_POINTS, 'erase', 'folder'),
+  ...named('bucket erasing', [...BUCKET_MERGE_POINTS, 'marked'], 'erase', 's3'),
 ];
 
-/** Those of the short form; the points of uploads and merges have tests of their own in tests/process. */
+/** Those of the short form; being killed while uploading, merging and erasing has tests of its own in tests/process. */
 export const SHORT: Record<'kill' | 'full', (point: Point) => boolean> = {
   kill: ({ name, storage }) => storage === 'folder' && /^(?:cut|retention)/.test(name),
-  full: ({ name, storage }) => storage === 'folder' && /^(?:cut files|cut noted|compaction written)$/.test(name),
+  full: ({ name, storage }) =>
+    storage === 'folder' && /^(?:cut files|cut noted|(?:compaction|rules|erasing) written)$/.test(name),
 };
