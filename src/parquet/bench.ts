@@ -9,7 +9,7 @@ import { CodeFlags, flagCodes } from './code-flags.ts';
 import type { ChunkData, ColumnSchema } from './column.ts';
 import { decodeDeltaInt64, encodeDeltaInt64 } from './delta.ts';
 import { decodeDeltaDistances, decodeDeltaInt64At, DISTANCES_ROOM } from './delta-distances.ts';
-import { decodeCodes, decodeLevels, decodeRunsOfCodes, encodeCodes, encodeLevels, type Runs } from './hybrid.ts';
+import { decodeCodes, decodeLevels, encodeCodes, encodeLevels } from './hybrid.ts';
 import { createSink, type Sink, written } from './sink.ts';
 import { codesAt } from './sparse.ts';
 import { ParquetWriter } from './write.ts';
@@ -71,7 +71,6 @@ benchWriter();
 function benchCodes(): void {
   const sink = createSink(count * 8);
   const out = new Uint32Array(count);
-  const runs: Runs = { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) };
   for (const [shape, width, codes] of shapes) {
     measure(`encode codes, ${shape}`, count, () => rewrite(sink, () => encodeCodes(sink, codes, 0, count, width)));
     const bytes = written(sink);
@@ -89,10 +88,6 @@ function benchCodes(): void {
     measure(`few codes, ${shape}`, count, () => {
       codesAt(bytes, 0, bytes.length, width, FEW, FEW.length, fewCodes, 0);
       return bytesOf(fewCodes);
-    });
-    measure(`decode runs, ${shape}`, count, () => {
-      decodeRunsOfCodes(bytes, viewOf(bytes), 0, bytes.length, width, count, runs);
-      return bytesOf(runs.codes.subarray(0, runs.count));
     });
   }
   for (const width of [1, 8, 12, 17]) {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from '../../tests/property.ts';
 import { decodeDeltaInt64, encodeDeltaInt64 } from './delta.ts';
 import { decodeDeltaDistances, decodeDeltaInt64At, DISTANCES_ROOM, WIDTH_MAX } from './delta-distances.ts';
-import { sumBits } from './delta-sums.ts';
+import { sumBits, sumOfBits } from './delta-sums.ts';
 import { generate } from './delta-sums-generate.ts';
 import { createSink, written } from './sink.ts';
 
@@ -27,8 +27,10 @@ test('differences of every width are added up', () => {
     const sums = values.map((value) => (sum += value - 5));
     assert.equal(sumBits(width, viewOf(bytes), 3, out, 1, 2, 1000, -5), sum);
     assert.deepEqual([...out], [7, ...sums, 7], `width ${width}`);
+    assert.equal(sumOfBits(width, viewOf(bytes), 3, 2, 1000, -5), sum);
   }
   assert.throws(() => sumBits(45, viewOf(new Uint8Array(64)), 0, new Float64Array(8), 0, 1, 0, 0), RangeError);
+  assert.throws(() => sumOfBits(45, viewOf(new Uint8Array(64)), 0, 1, 0, 0), RangeError);
 });
 
 const nearby = fc.record({

@@ -5,7 +5,7 @@
  *   first value 1795289387004117000      distances 0 · 1200 · 3120 · −88000 · …
  */
 import { checkMiniblock, type DeltaInput, openDelta, startBlock } from './delta.ts';
-import { sumBits } from './delta-sums.ts';
+import { sumBits, sumOfBits } from './delta-sums.ts';
 
 /** Widest difference that is read in this way. */
 export const WIDTH_MAX = 44;
@@ -83,9 +83,13 @@ export function decodeDeltaInt64At(
   if (found > 0 && places[0] === 0) putSum(out, outAt + filled++, low, high, 0);
   for (let done = 1, sum = 0; done < count && filled < found; ) {
     const least = leastOf(input);
-    for (let m = 0; m < input.miniblocks && done < count; m++) {
+    for (let m = 0; m < input.miniblocks && filled < found; m++) {
       const n = Math.min(input.miniblockValues, count - done);
-      sum = sumMiniblock(input, input.bytes[input.widthsAt + m], n, sum, least, miniblock, 0);
+      const width = input.bytes[input.widthsAt + m];
+      const isWanted = places[filled] < done + n;
+      sum = isWanted
+        ? sumMiniblock(input, width, n, sum, least, miniblock, 0)
+        : passMiniblock(input, width, n, sum, least);
       if (!(Math.abs(sum) < EXACT)) return false;
       for (; filled < found && places[filled] < done + n; filled++)
         putSum(out, outAt + filled, low, high, miniblock[places[filled] - done]);
@@ -137,4 +141,14 @@ function sumMiniblock(
     input.at = input.to;
   }
   return out[at + n - 1];
+}
+
+/** The sum after a miniblock before the last one, none of whose values is wanted. */
+function passMiniblock(input: DeltaInput, width: number, n: number, sum: number, least: number): number {
+  if (width > WIDTH_MAX) return Number.NaN;
+  checkMiniblock(input, width, n);
+  const groups = input.miniblockValues / 8;
+  const { view, at } = input;
+  input.at += groups * width;
+  return sumOfBits(width, view, at, groups, sum, least);
 }

@@ -3,16 +3,7 @@ import { test } from 'node:test';
 import fc from '../../tests/property.ts';
 import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js';
 import { VivaceError } from '../runtime/errors.ts';
-import {
-  bitWidth,
-  decodeCodes,
-  decodeLevels,
-  decodeRunsOfCodes,
-  encodeCodes,
-  encodeLevels,
-  putRepeat,
-  type Runs,
-} from './hybrid.ts';
+import { bitWidth, decodeCodes, decodeLevels, encodeCodes, encodeLevels, putRepeat } from './hybrid.ts';
 import { createSink, written } from './sink.ts';
 
 /** Values of at most `width` bits in runs of all lengths. */
@@ -48,25 +39,6 @@ test('codes come back, from us and from hyparquet', () => {
       const theirs = new Uint32Array(codes.length);
       readRleBitPackedHybrid({ view: viewOf(bytes), offset: 0 }, width, theirs, bytes.length);
       assert.deepEqual(theirs, codes);
-    }),
-    { numRuns: 500 },
-  );
-});
-
-test('runs say the same as codes', () => {
-  const runs: Runs = { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) };
-  fc.assert(
-    fc.property(coded, ({ width, codes }) => {
-      const bytes = encode(codes, width);
-      decodeRunsOfCodes(bytes, viewOf(bytes), 0, bytes.length, width, codes.length, runs);
-      assert.equal(runs.starts[runs.count], codes.length);
-      const out = new Uint32Array(codes.length);
-      for (let run = 0; run < runs.count; run++) {
-        assert.ok(runs.starts[run] < runs.starts[run + 1]);
-        if (run > 0) assert.notEqual(runs.codes[run], runs.codes[run - 1]);
-        out.fill(runs.codes[run], runs.starts[run], runs.starts[run + 1]);
-      }
-      assert.deepEqual(out, codes);
     }),
     { numRuns: 500 },
   );
@@ -128,8 +100,6 @@ test('what cannot be is refused', () => {
     const isUndecodable = (error: unknown) => error instanceof VivaceError && error.code === 'undecodable';
     const out = new Uint32Array(count);
     assert.throws(() => decodeCodes(data, viewOf(data), 0, data.length, width, count, out), isUndecodable);
-    const runs: Runs = { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) };
-    assert.throws(() => decodeRunsOfCodes(data, viewOf(data), 0, data.length, width, count, runs), isUndecodable);
     const levels = new Uint8Array(count);
     if (width <= 8 && width > 0)
       assert.throws(() => decodeLevels(data, 0, data.length, width, count, 99, levels), isUndecodable);

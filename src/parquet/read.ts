@@ -14,7 +14,7 @@ import { decodeDeltaBytes, decodeDeltaInt32, decodeDeltaInt64, decodeDeltaLength
 import { decodeDeltaDistances, decodeDeltaInt64At, DISTANCES_ROOM, type FirstValue } from './delta-distances.ts';
 import type { PageColumn } from './footer.ts';
 import type { Encoding } from './format.ts';
-import { bitWidth, decodeCodes, decodeLevels, decodeRunsOfCodes, type Runs } from './hybrid.ts';
+import { bitWidth, decodeCodes, decodeLevels } from './hybrid.ts';
 import { type PageHeader, parsePageHeader } from './page-header.ts';
 import { decodeByteStreamSplit, decodePlain } from './plain.ts';
 import { CODE_WIDTH_MAX, type PickedValues, placesOf } from './sparse.ts';
@@ -44,14 +44,6 @@ export interface Distances {
   values: Float64Array<ArrayBuffer>;
 }
 
-/** A dictionary-coded page as runs of equal codes: run i covers values [starts[i], starts[i + 1]). */
-export interface DecodedRuns extends Omit<DecodedPage, 'values' | 'distances' | 'codes'> {
-  runs: number;
-  /** `runs` + 1 numbers: the last is `count`. */
-  starts: Uint32Array;
-  codes: Uint32Array;
-}
-
 /** Arrays for the next page, kept from the last one. What a page returned is overwritten by the next with the same scratch. */
 export interface PageScratch {
   definition: Uint8Array;
@@ -59,7 +51,6 @@ export interface PageScratch {
   codes: Uint32Array;
   numbers: Int32Array;
   distances: Float64Array<ArrayBuffer>;
-  runs: Runs;
   /** Bits of values. */
   hits: Uint8Array<ArrayBuffer>;
   /** The page decompressed; values that need no decoding are views of it. */
@@ -91,7 +82,6 @@ export function createPageScratch(): PageScratch {
     codes: new Uint32Array(0),
     numbers: new Int32Array(0),
     distances: new Float64Array(0),
-    runs: { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) },
     hits: new Uint8Array(0),
     plain: new Uint8Array(0),
   };
@@ -151,29 +141,6 @@ export function decodePage(
         page.values = decodeValues(data, column, into, options.pageBytesMax ?? PAGE_BYTES_MAX);
     }
     return page;
-  });
-}
-
-/**
- * Decodes a dictionary-coded data page into runs of equal codes, neighbouring runs different: a predicate or a sum is
- * then evaluated once a run.
- * @throws VivaceError `undecodable`, also for a page that is not dictionary-coded
- */
-export function decodeRuns(
-  bytes: Uint8Array,
-  column: PageColumn,
-  into?: PageScratch,
-  options: DecodeOptions = {},
-): DecodedRuns {
-  return explain('page', column, options, () => {
-    const data = openData(bytes, column, into, options);
-    if (!isDictionary(data.encoding)) throw undecodable(`it has no codes but values encoded as ${data.encoding}`);
-    const { rows, entries, definition, repetition, count } = data;
-    const runs: Runs = into?.runs ?? { count: 0, starts: new Uint32Array(0), codes: new Uint32Array(0) };
-    if (count > 0 && data.from >= data.to) throw undecodable('the codes are missing');
-    const width = count > 0 ? data.plain[data.from] : 0;
-    decodeRunsOfCodes(data.plain, viewOf(data.plain), data.from + 1, data.to, width, count, runs);
-    return { rows, entries, definition, repetition, count, runs: runs.count, starts: runs.starts, codes: runs.codes };
   });
 }
 
