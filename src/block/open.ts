@@ -8,7 +8,8 @@ import { parseFooter } from '../parquet/footer.ts';
 import { ByteCache } from './cache.ts';
 import type { BlockRef } from './catalog.ts';
 import type { DecodeScratch } from './page-values.ts';
-import { RowGroup, type RowGroupBlock } from './row-group.ts';
+import { RowGroup } from './row-group.ts';
+import type { RowGroupBlock } from './row-group-pages.ts';
 import type { TraceFilter } from './trace-filters.ts';
 import { placesOf } from './row-group-places.ts';
 import { VivaceError } from '../runtime/errors.ts';
@@ -93,7 +94,7 @@ export class OpenBlock {
         const of = { ...place, checks: checks?.places[number] };
         return new RowGroup(block, name, metadata.rowGroups[number], of, tailAt, tail);
       });
-      groups[0].bytesRead += footerSize;
+      groups[0].countRead(footerSize);
       return new OpenBlock(block, groups);
     } catch (error) {
       source.close();

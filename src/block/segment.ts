@@ -124,6 +124,11 @@ export interface Segment {
    * alike. `isUsed`: unless they are only compared with those of other segments.
    */
   startBounds?(isUsed?: boolean): { minLow: number; minHigh: number; maxLow: number; maxHigh: number } | undefined;
+  /**
+   * `lines` without reading, where they are at hand, rows of a trace stand together, and none of its spans starts before or after
+   * the time that its line says.
+   */
+  linesAtHand?(): TraceLines | undefined;
   /** Bytes read from files so far, of all queries together; absent where nothing is read. */
   readonly bytesRead?: number;
 

@@ -63,6 +63,7 @@ class WatchedSegment implements Segment {
   readonly prepare?: Segment['prepare'];
   readonly attributesOf?: Segment['attributesOf'];
   readonly startBounds?: Segment['startBounds'];
+  readonly linesAtHand?: Segment['linesAtHand'];
   readonly repeatedRows?: Segment['repeatedRows'];
   readonly traceRange?: Segment['traceRange'];
   readonly #base: Segment;
@@ -92,6 +93,7 @@ class WatchedSegment implements Segment {
         if (isUsed) reads.touched = true;
         return base.startBounds!();
       };
+    if (base.linesAtHand !== undefined) this.linesAtHand = () => base.linesAtHand!();
     if (base.traceRange !== undefined) this.traceRange = () => base.traceRange!();
     if (base.repeatedRows !== undefined) this.repeatedRows = () => base.repeatedRows!(this.#check);
     if (base.attributesOf !== undefined)

@@ -16,7 +16,8 @@ import { gatherChildren, messageAttributes } from './gather.ts';
 import { Cells } from './metrics-cells.ts';
 import { CHUNK_ROWS, openCursor } from './metrics-cursor.ts';
 import { IntervalFinder, type Intervals } from './metrics-intervals.ts';
-import { eachCode, type LabelReader, labelValue, LabelValues, openCodes, openLabel } from './metrics-labels.ts';
+import { LabelValues } from './label-values.ts';
+import { eachCode, type LabelReader, labelValue, openCodes, openLabel } from './metrics-labels.ts';
 import type { ComparePartial, MetricsLabel, MetricsSeries } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
 

@@ -7,7 +7,7 @@
  * where a step is one look-up in an array, or, where numbers are large, in an open-addressing table. Groups are numbered in
  * the order of first use, and memory is bounded: what comes after `countMax` groups is LIMITED.
  */
-import { LIMITED } from './metrics-labels.ts';
+import { LIMITED } from './label-values.ts';
 
 /** Pairs with smaller numbers than these are found in an array of that many words, others in a hash table. */
 const DENSE_LEFT = 4096;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from '../../tests/property.ts';
 import type { Part } from '../block/segment.ts';
+import type { TraceLines } from '../block/traces-file.ts';
 import { IntervalFinder } from './metrics-intervals.ts';
 
 const START = 1_795_289_387_000_000_000n;
@@ -49,4 +50,51 @@ test('a place among the intervals of a spread is the interval of the time', () =
     { numRuns: 1000 },
   );
   assert.ok(spreads > 500, `${spreads} of 1000 have few intervals`);
+});
+
+test('rows of a trace within an interval get its place, the others are told', () => {
+  let told = 0;
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ start: fc.integer({ min: 0, max: 700 }), length: fc.nat(200), rows: fc.nat(3) })),
+      fc.nat(40),
+      (traces, othersMax) => {
+        const step = 100n;
+        const finder = new IntervalFinder({ startNs: START, stepNs: step, count: 5 });
+        const times = (of: (trace: (typeof traces)[number]) => number): Uint32Array =>
+          new Uint32Array(BigInt64Array.from(traces, (trace) => START + BigInt(of(trace))).buffer);
+        const starts = times(({ start }) => start);
+        const ends = times(({ start, length }) => start + length);
+        const firstRow = new Uint32Array(traces.length + 1);
+        traces.forEach(({ rows }, i) => {
+          firstRow[i + 1] = firstRow[i] + rows;
+        });
+        const word = (words: Uint32Array, which: number): Uint32Array => words.filter((_, i) => i % 2 === which);
+        const spread = finder.spread({ minLow: starts[0], minHigh: starts[1], maxLow: ends[0], maxHigh: ends[1] });
+        if (traces.length === 0 || spread === undefined) return;
+        const lines = {
+          firstRow,
+          startLow: word(starts, 0),
+          startHigh: word(starts, 1),
+          endLow: word(ends, 0),
+          endHigh: word(ends, 1),
+        } as TraceLines;
+        const places = new Uint8Array(firstRow[traces.length]).fill(255);
+        const others = finder.placeTraces(lines, spread, places, othersMax);
+        const expected: number[] = [];
+        traces.forEach(({ start, length }, i) => {
+          const place = spread.edges.filter((edge) => start > edge).length;
+          for (let row = firstRow[i]; row < firstRow[i + 1]; row++) {
+            if (place !== spread.edges.filter((edge) => start + length > edge).length) expected.push(row);
+            else if (others !== undefined) assert.equal(places[row], place);
+          }
+        });
+        if (others === undefined) assert.ok(expected.length > othersMax);
+        else assert.deepEqual([...others], expected);
+        told += expected.length;
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  assert.ok(told > 500, `${told} rows of traces across an edge`);
 });

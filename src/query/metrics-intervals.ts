@@ -9,6 +9,7 @@
  * microseconds still are, so a span may only be counted on the wrong side of an edge that it misses by nanoseconds.
  */
 import type { Part, Segment } from '../block/segment.ts';
+import type { TraceLines } from '../block/traces-file.ts';
 
 type StartBounds = NonNullable<ReturnType<NonNullable<Segment['startBounds']>>>;
 
@@ -89,6 +90,33 @@ export class IntervalFinder {
     return { intervals, edges };
   }
 
+  /**
+   * places[row] becomes the place of each row whose trace lies between two edges as a whole, as its line tells. Returns the other
+   * rows, ascending; undefined when those are more than `othersMax`.
+   */
+  placeTraces(lines: TraceLines, { edges }: Spread, places: Uint8Array, othersMax: number): Uint32Array | undefined {
+    const { firstRow, startLow, startHigh, endLow, endHigh } = lines;
+    const others: number[] = [];
+    // Neighbours of one place are filled in together.
+    let from = 0;
+    let last = 0;
+    for (let trace = 0; trace < startLow.length; trace++) {
+      const place = placeAmong(edges, this.#distance(startLow[trace], startHigh[trace]));
+      const isWhole = place === edges.length || this.#distance(endLow[trace], endHigh[trace]) <= edges[place];
+      if (isWhole && place === last) continue;
+      places.fill(last, from, firstRow[trace]);
+      from = firstRow[trace];
+      if (isWhole) last = place;
+      else {
+        from = firstRow[trace + 1];
+        if (others.length + from - firstRow[trace] > othersMax) return undefined;
+        for (let row = firstRow[trace]; row < from; row++) others.push(row);
+      }
+    }
+    places.fill(last, from, firstRow[startLow.length]);
+    return Uint32Array.from(others);
+  }
+
   /** places[row] becomes the place, among the intervals of the spread, of the time of each row of a part. */
   place(part: Part, { edges }: Spread, places: Uint8Array): void {
     const { first, count, distances, base, words, at } = part;
@@ -98,9 +126,7 @@ export class IntervalFinder {
           distances === undefined
             ? this.#distance(words![2 * i], words![2 * i + 1])
             : this.#distance(base!.low, base!.high) + distances[i];
-        let place = 0;
-        while (place < edges.length && time > edges[place]) place++;
-        places[at === undefined ? first + i : at[i]] = place;
+        places[at === undefined ? first + i : at[i]] = placeAmong(edges, time);
       }
       return;
     }
@@ -149,4 +175,16 @@ export class IntervalFinder {
       out[k] = distance > 0 && distance <= length ? Math.ceil(distance / step) - 1 : -1;
     }
   }
+}
+
+/** How many edges are before the time. */
+function placeAmong(edges: Float64Array, time: number): number {
+  let from = 0;
+  let to = edges.length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (time > edges[middle]) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }

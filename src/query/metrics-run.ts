@@ -16,7 +16,8 @@ import { CHUNK_ROWS, type ColumnCursor, openColumn, openCursor } from './metrics
 import { ExemplarPicker } from './metrics-exemplars.ts';
 import { Pairing } from './metrics-groups.ts';
 import { IntervalFinder, type Spread } from './metrics-intervals.ts';
-import { eachCode, type LabelReader, LabelValues, LIMITED, openCodes, openLabel } from './metrics-labels.ts';
+import { LabelValues, LIMITED } from './label-values.ts';
+import { eachCode, type LabelReader, openCodes, openLabel } from './metrics-labels.ts';
 import type { MetricsPlan } from './metrics-plan.ts';
 import type { CellsPartial } from './metrics-results.ts';
 import type { FoundValue } from './results.ts';
@@ -29,6 +30,9 @@ const LABEL_BYTES_MAX = 8 * 1024 * 1024;
 const COUNTED_CODES_MAX = 1 << 17;
 /** Of pages with strings of their own. */
 const PAGE_ENTRIES = 1 << 13;
+
+/** With fewer rows than this share of a segment in traces across an edge, their starts alone are read. */
+const FEW_SHARE = 8;
 
 /** Into which intervals the rows of a segment fall: all into one, or each by its place in a spread, or neither is known. */
 interface When {
@@ -106,7 +110,10 @@ export class MetricsRun {
     } else await this.#addChunks(segment, rows, count, when, { counts: true, picks }, stop);
   }
 
-  /** Of each row, or of `rows` alone, the place of its start among the intervals of the spread; until the next segment. */
+  /**
+   * Of each row, or of `rows` alone, the place of its start among the intervals of the spread; until the next segment. Starts are
+   * only looked at where lines of traces do not tell.
+   */
   async #placesOf(
     segment: Segment,
     spread: Spread,
@@ -114,10 +121,14 @@ export class MetricsRun {
     stop: () => void,
   ): Promise<Uint8Array> {
     if (this.#places.length < segment.rows) this.#places = new Uint8Array(segment.rows);
-    const starts = await openColumn(segment, { of: 'fixed', field: 'start' }, rows, true);
-    for (const part of starts!.parts) {
-      stop();
-      this.#finder.place(part, spread, this.#places);
+    const lines = segment.linesAtHand?.();
+    const others = lines && this.#finder.placeTraces(lines, spread, this.#places, segment.rows / FEW_SHARE);
+    if (others?.length !== 0) {
+      const starts = await openColumn(segment, { of: 'fixed', field: 'start' }, others ?? rows, true);
+      for (const part of starts!.parts) {
+        stop();
+        this.#finder.place(part, spread, this.#places);
+      }
     }
     return this.#places.subarray(0, segment.rows);
   }

@@ -232,3 +232,29 @@ test('making series ends when nobody waits for them', async (t) => {
     assert.ok(running.finish().series!.length > 0);
   }
 });
+
+test('spans count alike whether lines of traces tell their interval or their starts', async (t) => {
+  // Traces within an interval, on edges, across them, and one with a span that ends before it starts.
+  const spans = (backwards: boolean): SpanSpec[] =>
+    Array.from({ length: 200 }, (_, i) => ({
+      trace: 1 + (i >> 2),
+      span: 1 + i,
+      at: 3000 * (i >> 2) + (i % 16 === 3 ? 20_000 : 100 * (i & 3)),
+      ms: backwards && i === 41 ? -40_000 : 1,
+      attributes: { even: i % 2 === 0 },
+    }));
+  for (const backwards of [false, true]) {
+    const { live, block } = await bothForms(t, spans(backwards));
+    for (const query of ['{ } | rate()', '{ } | rate() by (span.even)', '{ span.even } | rate()']) {
+      for (const step of [7n, 30n, 60n]) {
+        const range = { startNs: BASE - S, endNs: BASE - S + 4n * 60n * step * S, stepNs: step * S };
+        const shown = async (segment: Segment) => written(await outcomeOf([segment], query, range), false);
+        const expected = await shown(live);
+        assert.equal(await shown(block), expected);
+        await block.lines();
+        assert.equal(block.linesAtHand!() === undefined, backwards);
+        assert.equal(await shown(block), expected);
+      }
+    }
+  }
+});
