@@ -8,6 +8,7 @@ import { zstdCompressSync } from 'node:zlib';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import { utf8 } from './any-value.ts';
 import type { Arrays } from '../runtime/arena.ts';
+import { inRuns, RUN_ROWS } from '../runtime/runs.ts';
 import type { SparseValues, Strings } from './table.ts';
 
 /** Values below this are looked up in an array, and as many larger ones may be in a dictionary. */
@@ -69,24 +70,17 @@ export class ChunkBuilder {
     if (this.#remap.length < total) this.#remap = new Uint32Array(total + 1024);
     const remap = this.#remap;
     if (this.#local.length < count) this.#local = new Uint32Array(count);
-    const local = this.#local;
-    let used = this.#used;
     let distinct = 0;
-    for (let i = 0; i < count; i++) {
-      const code = codes[i];
-      let found = remap[code];
-      if (found === 0) {
-        if (distinct === used.length) {
-          const wider = new Uint32Array(2 * distinct);
-          wider.set(used);
-          used = this.#used = wider;
-        }
-        used[distinct++] = code;
-        found = remap[code] = distinct;
+    for (let from = 0; from < count; from += RUN_ROWS) {
+      const to = Math.min(count, from + RUN_ROWS);
+      if (distinct + to - from > this.#used.length) {
+        const wider = new Uint32Array(2 * this.#used.length);
+        wider.set(this.#used);
+        this.#used = wider;
       }
-      local[i] = found - 1;
+      distinct = numberCodes(from, to, codes, remap, this.#used, this.#local, distinct);
     }
-    for (let i = 0; i < distinct; i++) remap[used[i]] = 0;
+    inRuns(distinct, forget, this.#used, remap);
     return distinct;
   }
 
@@ -190,42 +184,75 @@ export class ChunkBuilder {
     count: number,
   ): { codes: Uint32Array; dictionary: Int32Array; distinct: number } | undefined {
     const distinctMax = Math.min(2048, Math.max(64, count >>> 2));
-    const table = this.#numberTable;
-    table.fill(0);
-    const mask = table.length - 1;
+    const table = this.#numberTable.fill(0);
     if (this.#local.length < count) this.#local = new Uint32Array(count);
     const codes = this.#local;
-    let dictionary = new Int32Array(128);
+    const dictionary = new Int32Array(2 * distinctMax);
     let distinct = 0;
-    for (let i = 0; i < count; i++) {
-      const low = words[2 * i];
-      const high = words[2 * i + 1];
-      const hash = Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
-      let slot = (hash ^ (hash >>> 15)) & mask;
-      for (;;) {
-        const found = table[slot];
-        if (found === 0) {
-          if (distinct === distinctMax) return undefined;
-          if (2 * distinct === dictionary.length) {
-            const wider = new Int32Array(2 * dictionary.length);
-            wider.set(dictionary);
-            dictionary = wider;
-          }
-          dictionary[2 * distinct] = low;
-          dictionary[2 * distinct + 1] = high;
-          table[slot] = ++distinct;
-          codes[i] = distinct - 1;
-          break;
-        }
-        if (dictionary[2 * found - 2] === low && dictionary[2 * found - 1] === high) {
-          codes[i] = found - 1;
-          break;
-        }
-        slot = (slot + 1) & mask;
-      }
+    for (let from = 0; from < count; from += RUN_ROWS) {
+      distinct = codeWords(from, Math.min(count, from + RUN_ROWS), words, table, dictionary, codes, distinct);
+      if (distinct < 0) return undefined;
     }
-    return { codes, dictionary, distinct };
+    return { codes, dictionary: dictionary.slice(0, 2 * distinct), distinct };
   }
+}
+
+/** Codes of the words [from, to), as `numberCodes` numbers codes; -1 when they do not fit into the dictionary. */
+function codeWords(
+  from: number,
+  to: number,
+  words: Int32Array,
+  table: Int32Array,
+  dictionary: Int32Array,
+  codes: Uint32Array,
+  distinct: number,
+): number {
+  const mask = table.length - 1;
+  for (let i = from; i < to; i++) {
+    const low = words[2 * i];
+    const high = words[2 * i + 1];
+    const hash = Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
+    let slot = (hash ^ (hash >>> 15)) & mask;
+    let found = table[slot];
+    while (found !== 0 && (dictionary[2 * found - 2] !== low || dictionary[2 * found - 1] !== high)) {
+      slot = (slot + 1) & mask;
+      found = table[slot];
+    }
+    if (found === 0) {
+      if (2 * distinct === dictionary.length) return -1;
+      dictionary[2 * distinct] = low;
+      dictionary[2 * distinct + 1] = high;
+      found = table[slot] = ++distinct;
+    }
+    codes[i] = found - 1;
+  }
+  return distinct;
+}
+
+/** Numbers of the codes [from, to) into `local`, new ones from `distinct` on, which get their codes in `used`; returns how many there are. */
+function numberCodes(
+  from: number,
+  to: number,
+  codes: Uint32Array,
+  remap: Uint32Array,
+  used: Uint32Array,
+  local: Uint32Array,
+  distinct: number,
+): number {
+  for (let i = from; i < to; i++) {
+    const code = codes[i];
+    let found = remap[code];
+    if (found === 0) {
+      used[distinct++] = code;
+      found = remap[code] = distinct;
+    }
+    local[i] = found - 1;
+  }
+  return distinct;
+}
+
+function forget(from: number, to: number, used: Uint32Array, remap: Uint32Array): void {
+  for (let i = from; i < to; i++) remap[used[i]] = 0;
 }
 
 /**
@@ -237,7 +264,8 @@ function textOf(arrays: Arrays, codes: Uint32Array, count: number, strings: Stri
   const values = bytesOf(arrays, codes, count, strings);
   const { bytes, offsets } = values;
   let valid = isUtf8(bytes);
-  for (let i = 0; valid && i < count; i++) valid = offsets[i] === offsets[i + 1] || (bytes[offsets[i]] & 0xc0) !== 0x80;
+  for (let from = 0; valid && from < count; from += RUN_ROWS)
+    valid = beginCharacters(from, Math.min(count, from + RUN_ROWS), bytes, offsets);
   if (valid) return values;
   const texts: Buffer[] = [];
   for (let i = 0; i < count; i++) texts.push(Buffer.from(utf8(bytes.subarray(offsets[i], offsets[i + 1]))));
@@ -245,28 +273,58 @@ function textOf(arrays: Arrays, codes: Uint32Array, count: number, strings: Stri
   return { type: 'bytes', bytes: new Uint8Array(Buffer.concat(texts)), offsets, count };
 }
 
+/** Whether none of the strings [from, to) begins inside a character. */
+function beginCharacters(from: number, to: number, bytes: Uint8Array, offsets: Uint32Array): boolean {
+  for (let i = from; i < to; i++)
+    if (offsets[i] !== offsets[i + 1] && (bytes[offsets[i]] & 0xc0) === 0x80) return false;
+  return true;
+}
+
 /** The strings of `codes`, one after the other. */
 function bytesOf(arrays: Arrays, codes: Uint32Array, count: number, strings: Strings): Values & { type: 'bytes' } {
   const { bytes: source, starts, ends } = strings;
   const offsets = arrays.uint32(count + 1);
-  let length = 0;
-  for (let i = 0; i < count; i++) {
-    offsets[i] = length;
+  inRuns(count, addLengths, codes, starts, ends, offsets);
+  const bytes = arrays.uint8(offsets[count]);
+  inRuns(count, copyStrings, codes, starts, ends, source, offsets, bytes);
+  return { type: 'bytes', bytes, offsets, count };
+}
+
+function addLengths(
+  from: number,
+  to: number,
+  codes: Uint32Array,
+  starts: Uint32Array,
+  ends: Uint32Array,
+  offsets: Uint32Array,
+): void {
+  let length = offsets[from];
+  for (let i = from; i < to; i++) {
     length += ends[codes[i]] - starts[codes[i]];
+    offsets[i + 1] = length;
   }
-  offsets[count] = length;
-  const bytes = arrays.uint8(length);
-  for (let i = 0, to = 0; i < count; i++) {
+}
+
+function copyStrings(
+  from: number,
+  to: number,
+  codes: Uint32Array,
+  starts: Uint32Array,
+  ends: Uint32Array,
+  source: Uint8Array,
+  offsets: Uint32Array,
+  bytes: Uint8Array,
+): void {
+  for (let i = from, put = offsets[from]; i < to; i++) {
     const end = ends[codes[i]];
     let at = starts[codes[i]];
     // Short strings are the rule, and a loop is faster for them than a call of set.
-    if (end - at < 48) while (at < end) bytes[to++] = source[at++];
+    if (end - at < 48) while (at < end) bytes[put++] = source[at++];
     else {
-      bytes.set(source.subarray(at, end), to);
-      to += end - at;
+      bytes.set(source.subarray(at, end), put);
+      put += end - at;
     }
   }
-  return { type: 'bytes', bytes, offsets, count };
 }
 
 /** Whether a sample of doubles shrinks by a quarter; less is not worth decompressing at every scan. */

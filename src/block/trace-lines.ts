@@ -1,4 +1,5 @@
 /** The lines of the file `traces`, of a table whose rows are in a block's order. */
+import { inRuns } from '../runtime/runs.ts';
 import { attributesOf, bytesField, utf8 } from './any-value.ts';
 import type { SpanTable, Strings } from './table.ts';
 import type { TraceLines } from './traces-file.ts';
@@ -41,7 +42,6 @@ export function traceLines(table: LinedTable): TraceLines {
   const serviceOf = Uint32Array.from(table.resources, (resource, index) =>
     used[index] === 1 ? number(serviceName(resource)) : 0,
   );
-  const names = new Uint32Array(table.names.strings.count);
   const tally: Tally = {
     spans: new Uint32Array(strings.size + 1),
     errors: new Uint32Array(strings.size + 1),
@@ -49,41 +49,88 @@ export function traceLines(table: LinedTable): TraceLines {
     services: 0,
     root: -1,
   };
-  const { spans, errors, seen } = tally;
-  let stats = 0;
-  let capacity = Math.max(64, 4 * traces);
-  let statService = new Uint32Array(capacity);
-  let statSpans = new Uint32Array(capacity);
-  let statErrors = new Uint32Array(capacity);
-  for (let trace = 0; trace < traces; trace++) {
+  const roots = new Int32Array(traces);
+  const stats = new Stats(traces);
+  inRuns(traces, putLines, table, serviceOf, lines, tally, roots, stats);
+  const names = new Uint32Array(table.names.strings.count);
+  inRuns(traces, putRoots, table, serviceOf, lines, roots, names, number);
+  lines.statService = stats.service.slice(0, stats.count);
+  lines.statSpans = stats.spans.slice(0, stats.count);
+  lines.statErrors = stats.errors.slice(0, stats.count);
+  return lines;
+}
+
+function putLines(
+  from: number,
+  to: number,
+  table: LinedTable,
+  serviceOf: Uint32Array,
+  lines: TraceLines,
+  tally: Tally,
+  roots: Int32Array,
+  stats: Stats,
+): void {
+  for (let trace = from; trace < to; trace++) {
     traceLine(table, serviceOf, trace, lines, tally);
-    const { root, services } = tally;
-    if (root >= 0) {
-      lines.rootService[trace] = serviceOf[table.resourceOf[root]];
-      const code = table.names.codes[root];
-      if (names[code] === 0) names[code] = number(textOf(table.names.strings, code));
-      lines.rootName[trace] = names[code];
-    }
-    if (stats + services > capacity) {
-      capacity = 2 * (stats + services);
-      statService = widen(statService, capacity);
-      statSpans = widen(statSpans, capacity);
-      statErrors = widen(statErrors, capacity);
-    }
+    roots[trace] = tally.root;
+    stats.take(tally);
+    lines.firstStat[trace + 1] = stats.count;
+  }
+}
+
+/** `names`: the number of the text of each code, 0 for one that has none yet. */
+function putRoots(
+  from: number,
+  to: number,
+  { names: { codes, strings }, resourceOf }: LinedTable,
+  serviceOf: Uint32Array,
+  lines: TraceLines,
+  roots: Int32Array,
+  names: Uint32Array,
+  number: (text: string) => number,
+): void {
+  for (let trace = from; trace < to; trace++) {
+    const root = roots[trace];
+    if (root < 0) continue;
+    lines.rootService[trace] = serviceOf[resourceOf[root]];
+    const code = codes[root];
+    if (names[code] === 0) names[code] = number(textOf(strings, code));
+    lines.rootName[trace] = names[code];
+  }
+}
+
+/** Spans and errors by service, of one trace after the other. */
+class Stats {
+  service: Uint32Array;
+  spans: Uint32Array;
+  errors: Uint32Array;
+  count = 0;
+
+  constructor(traces: number) {
+    const capacity = Math.max(64, 4 * traces);
+    this.service = new Uint32Array(capacity);
+    this.spans = new Uint32Array(capacity);
+    this.errors = new Uint32Array(capacity);
+  }
+
+  /** Adds those of a trace, and sets the tally back. */
+  take({ seen, spans, errors, services }: Tally): void {
+    if (this.count + services > this.service.length) this.#grow(2 * (this.count + services));
     for (let i = 0; i < services; i++) {
       const service = seen[i];
-      statService[stats] = service;
-      statSpans[stats] = spans[service];
-      statErrors[stats++] = errors[service];
+      this.service[this.count] = service;
+      this.spans[this.count] = spans[service];
+      this.errors[this.count++] = errors[service];
       spans[service] = 0;
       errors[service] = 0;
     }
-    lines.firstStat[trace + 1] = stats;
   }
-  lines.statService = statService.slice(0, stats);
-  lines.statSpans = statSpans.slice(0, stats);
-  lines.statErrors = statErrors.slice(0, stats);
-  return lines;
+
+  #grow(capacity: number): void {
+    this.service = widen(this.service, capacity);
+    this.spans = widen(this.spans, capacity);
+    this.errors = widen(this.errors, capacity);
+  }
 }
 
 /** What one trace comes to: spans and errors by service, which services there are, and the row of its root or -1. */
@@ -95,10 +142,7 @@ interface Tally {
   root: number;
 }
 
-/**
- * Times of one trace into its line, the rest into the tally. A function of its own because it is compiled once for good;
- * a loop inside a function that runs once a block was compiled anew for every block (10 ms each).
- */
+/** Times of one trace into its line, the rest into the tally. */
 function traceLine(table: LinedTable, serviceOf: Uint32Array, trace: number, lines: TraceLines, tally: Tally): void {
   const { starts, ends, parents, resourceOf, statuses } = table;
   const { spans, errors, seen } = tally;
@@ -154,18 +198,25 @@ function widen(values: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
 }
 
 export function secondsOf(lines: TraceLines): { startSeconds: number; endSeconds: number } {
-  let start = Number.POSITIVE_INFINITY;
-  let end = 0;
-  for (let trace = 0; trace < lines.startLow.length; trace++) {
-    start = Math.min(start, lines.startHigh[trace] * 4294967296 + lines.startLow[trace]);
-    end = Math.max(end, lines.endHigh[trace] * 4294967296 + lines.endLow[trace]);
+  const bounds = Float64Array.of(Number.POSITIVE_INFINITY, 0);
+  inRuns(lines.startLow.length, widenBounds, lines, bounds);
+  return { startSeconds: Math.floor(bounds[0] / 1e9), endSeconds: Math.ceil(bounds[1] / 1e9) };
+}
+
+function widenBounds(from: number, to: number, lines: TraceLines, bounds: Float64Array): void {
+  for (let trace = from; trace < to; trace++) {
+    bounds[0] = Math.min(bounds[0], lines.startHigh[trace] * 4294967296 + lines.startLow[trace]);
+    bounds[1] = Math.max(bounds[1], lines.endHigh[trace] * 4294967296 + lines.endLow[trace]);
   }
-  return { startSeconds: Math.floor(start / 1e9), endSeconds: Math.ceil(end / 1e9) };
 }
 
 /** Which of `total` are named by a row: 1. */
 export function usedOf(of: Uint32Array, total: number): Uint8Array {
   const used = new Uint8Array(total);
-  for (let row = 0; row < of.length; row++) used[of[row]] = 1;
+  inRuns(of.length, mark, of, used);
   return used;
+}
+
+function mark(from: number, to: number, of: Uint32Array, used: Uint8Array): void {
+  for (let row = from; row < to; row++) used[of[row]] = 1;
 }

@@ -5,6 +5,7 @@
 import type { ChunkData } from '../parquet/column.ts';
 import { createPageScratch, type PageScratch, ParquetWriter } from '../parquet/write.ts';
 import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
+import { inRuns, RUN_ROWS } from '../runtime/runs.ts';
 import { type Attribute, attributesOf, bytesField, stringField } from './any-value.ts';
 import { splitArrays } from './array-lists.ts';
 import { ChunkBuilder } from './chunks.ts';
@@ -175,8 +176,7 @@ function fixedChunks(table: SpanTable, builder: ChunkBuilder, arrays: Arrays): (
 function traceIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
   const traces = table.traceIds.length / 16;
   const codes = arrays.uint32(table.rows);
-  for (let trace = 0; trace < traces; trace++)
-    codes.fill(trace, table.traceStarts[trace], table.traceStarts[trace + 1]);
+  inRuns(traces, fillCodes, table.traceStarts, codes);
   return {
     rows: table.rows,
     values: { type: 'fixed', bytes: table.traceIds, width: 16, count: traces },
@@ -187,22 +187,18 @@ function traceIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
   };
 }
 
+function fillCodes(from: number, to: number, starts: Uint32Array, codes: Uint32Array): void {
+  for (let trace = from; trace < to; trace++) codes.fill(trace, starts[trace], starts[trace + 1]);
+}
+
 function parentIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
   const definition = arrays.uint8(table.rows);
-  let count = 0;
-  for (let row = 0; row < table.rows; row++)
-    if (table.parents[row] !== 0) {
-      definition[row] = 1;
-      count++;
-    }
-  const words = arrays.int32(2 * count);
   const ids = new Int32Array(table.parentIds.buffer, table.parentIds.byteOffset, 2 * table.rows);
-  for (let row = 0, at = 0; row < table.rows; row++)
-    if (definition[row] === 1) {
-      words[at++] = ids[2 * row];
-      words[at++] = ids[2 * row + 1];
-    }
-  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  const words = arrays.int32(2 * table.rows + 2);
+  let count = 0;
+  for (let from = 0; from < table.rows; from += RUN_ROWS)
+    count = parentIds(from, Math.min(table.rows, from + RUN_ROWS), table.parents, ids, definition, words, count);
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, 8 * count);
   return {
     rows: table.rows,
     definition,
@@ -213,16 +209,41 @@ function parentIdChunk(table: SpanTable, arrays: Arrays): ChunkData {
   };
 }
 
+/** Which of the rows [from, to) have a parent id, and the ids, from `filled` on; returns where they end. */
+function parentIds(
+  from: number,
+  to: number,
+  parents: Int32Array,
+  ids: Int32Array,
+  definition: Uint8Array,
+  words: Int32Array,
+  filled: number,
+): number {
+  for (let row = from; row < to; row++) {
+    const parent = parents[row];
+    // 1 unless it is zero; what is written without one is overwritten by the next id.
+    const has = (parent | -parent) >>> 31;
+    definition[row] = has;
+    words[2 * filled] = ids[2 * row];
+    words[2 * filled + 1] = ids[2 * row + 1];
+    filled += has;
+  }
+  return filled;
+}
+
 /** End minus start in 64 bits; it wraps as unsigned nanoseconds do, and comes back exactly. */
 function durations(table: SpanTable, arrays: Arrays): Int32Array {
-  const { starts, ends, rows } = table;
-  const out = arrays.int32(2 * rows);
-  for (let row = 0; row < rows; row++) {
+  const out = arrays.int32(2 * table.rows);
+  inRuns(table.rows, subtract, table.starts, table.ends, out);
+  return out;
+}
+
+function subtract(from: number, to: number, starts: Int32Array, ends: Int32Array, out: Int32Array): void {
+  for (let row = from; row < to; row++) {
     const low = (ends[2 * row] >>> 0) - (starts[2 * row] >>> 0);
     out[2 * row] = low;
     out[2 * row + 1] = ends[2 * row + 1] - starts[2 * row + 1] - (low < 0 ? 1 : 0);
   }
-  return out;
 }
 
 function rareColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
@@ -343,7 +364,9 @@ export function spread(
   const all = values.size === total;
   const present = arrays.uint8(all ? 0 : rows);
   let count = all ? rows : 0;
-  if (!all) for (let row = 0; row < rows; row++) count += present[row] = has[of[row]];
+  if (!all)
+    for (let from = 0; from < rows; from += RUN_ROWS)
+      count += pickLevels(from, Math.min(rows, from + RUN_ROWS), has, of, present);
   const levels = count === rows ? undefined : present;
   if (type === 'string') {
     const texts: Uint8Array[] = [];
@@ -362,7 +385,7 @@ export function spread(
     const codes = arrays.uint32(count);
     // Most resource attributes are the same everywhere; zeros need no pass.
     if (known.size === 1) return { present: levels, count, codes, strings: stringsOf(texts) };
-    if (levels === undefined) for (let row = 0; row < rows; row++) codes[row] = codeOf[of[row]];
+    if (levels === undefined) inRuns(rows, pickCodes, codeOf, of, codes);
     else for (let row = 0, at = 0; row < rows; row++) if (present[row] === 1) codes[at++] = codeOf[of[row]];
     return { present: levels, count, codes, strings: stringsOf(texts) };
   }
@@ -385,6 +408,17 @@ export function spread(
       words[at++] = wordsOf[2 * of[row] + 1];
     }
   return { present: levels, count, words };
+}
+
+/** The levels of the rows [from, to); returns how many are 1. */
+function pickLevels(from: number, to: number, has: Uint8Array, of: Uint32Array, present: Uint8Array): number {
+  let count = 0;
+  for (let row = from; row < to; row++) count += present[row] = has[of[row]];
+  return count;
+}
+
+function pickCodes(from: number, to: number, codeOf: Uint32Array, of: Uint32Array, codes: Uint32Array): void {
+  for (let row = from; row < to; row++) codes[row] = codeOf[of[row]];
 }
 
 function eventColumns(table: SpanTable, builder: ChunkBuilder): PlannedColumn[] {
@@ -463,26 +497,49 @@ interface ListLevels {
 
 /** One entry a row without children (null list), otherwise one entry a child. */
 function listLevels(starts: Uint32Array, rows: number, count: number): ListLevels {
-  let empty = 0;
-  for (let row = 0; row < rows; row++) if (starts[row] === starts[row + 1]) empty++;
-  const repetition = new Uint8Array(count + empty);
+  const repetition = new Uint8Array(count + rows);
   const entryOf = new Uint32Array(count);
-  for (let row = 0, entry = 0; row < rows; row++) {
-    if (starts[row] === starts[row + 1]) entry++;
-    for (let child = starts[row]; child < starts[row + 1]; child++) {
-      if (child > starts[row]) repetition[entry] = 1;
+  let entries = 0;
+  for (let from = 0; from < rows; from += RUN_ROWS)
+    entries = enterChildren(from, Math.min(rows, from + RUN_ROWS), starts, repetition, entryOf, entries);
+  return {
+    repetition: repetition.subarray(0, entries),
+    levels(present) {
+      const definition = new Uint8Array(entries);
+      if (present === undefined) inRuns(count, putLevel, entryOf, definition);
+      else inRuns(count, putLevels, entryOf, present, definition);
+      return { definition, repetition: repetition.subarray(0, entries) };
+    },
+  };
+}
+
+/** The entries of the rows [from, to), from `entry` on; returns where they end. */
+function enterChildren(
+  from: number,
+  to: number,
+  starts: Uint32Array,
+  repetition: Uint8Array,
+  entryOf: Uint32Array,
+  entry: number,
+): number {
+  for (let row = from; row < to; row++) {
+    const first = starts[row];
+    const end = starts[row + 1];
+    if (first === end) entry++;
+    for (let child = first; child < end; child++) {
+      if (child > first) repetition[entry] = 1;
       entryOf[child] = entry++;
     }
   }
-  return {
-    repetition,
-    levels(present) {
-      const definition = new Uint8Array(count + empty);
-      for (let child = 0; child < count; child++)
-        definition[entryOf[child]] = present === undefined || present[child] === 1 ? 3 : 2;
-      return { definition, repetition };
-    },
-  };
+  return entry;
+}
+
+function putLevel(from: number, to: number, entryOf: Uint32Array, definition: Uint8Array): void {
+  for (let child = from; child < to; child++) definition[entryOf[child]] = 3;
+}
+
+function putLevels(from: number, to: number, entryOf: Uint32Array, present: Uint8Array, definition: Uint8Array): void {
+  for (let child = from; child < to; child++) definition[entryOf[child]] = 2 + present[child];
 }
 
 function fullWords(rows: number, words: Int32Array, list: ListLevels): ChunkData {
@@ -498,8 +555,12 @@ function fullWords(rows: number, words: Int32Array, list: ListLevels): ChunkData
 /** Unsigned 32-bit values as 64-bit ones. */
 function wide(values: Int32Array): SparseValues {
   const words = new Int32Array(2 * values.length);
-  for (let i = 0; i < values.length; i++) words[2 * i] = values[i];
+  inRuns(values.length, widen, values, words);
   return { present: undefined, count: values.length, words };
+}
+
+function widen(from: number, to: number, values: Int32Array, words: Int32Array): void {
+  for (let i = from; i < to; i++) words[2 * i] = values[i];
 }
 
 function fixedStrings(bytes: Uint8Array, width: number): SparseValues {

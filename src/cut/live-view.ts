@@ -6,6 +6,7 @@
 import type { Dictionary } from '../block/segment.ts';
 import type { Strings } from '../block/table.ts';
 import { type Arrays, OWN_ARRAYS } from '../runtime/arena.ts';
+import { inRuns } from '../runtime/runs.ts';
 import {
   COLUMN_CHUNK,
   COLUMN_COUNT,
@@ -124,12 +125,7 @@ export class LiveView {
     const addresses = this.#records(ROOT_STRINGS, STRING_CHUNK, 1, this.snapshot.strings);
     const count = addresses.length;
     const ends = this.arrays.uint32(count);
-    const u32 = this.#u32;
-    for (let code = 0; code < count; code++) {
-      const at = addresses[code];
-      addresses[code] = 4 * (at + 2);
-      ends[code] = 4 * (at + 2) + u32[at + 1];
-    }
+    inRuns(count, placeStrings, this.#u32, addresses, ends);
     return { count, bytes: this.#u8, starts: addresses, ends };
   }
 
@@ -323,5 +319,14 @@ export class LiveView {
       words.set(u32.subarray(chunk + 1, chunk + 1 + take), filled * width);
     }
     return words;
+  }
+}
+
+/** Turns addresses of strings into where their bytes start, and puts where they end. */
+function placeStrings(from: number, to: number, u32: Uint32Array, addresses: Uint32Array, ends: Uint32Array): void {
+  for (let code = from; code < to; code++) {
+    const at = addresses[code];
+    addresses[code] = 4 * (at + 2);
+    ends[code] = 4 * (at + 2) + u32[at + 1];
   }
 }

@@ -16,6 +16,7 @@
  */
 import type { Arrays } from '../runtime/arena.ts';
 import type { TraceIds } from '../block/trace-ids.ts';
+import { inRuns } from '../runtime/runs.ts';
 import type { LiveView } from './live-view.ts';
 import { ROW_PARENT_ID, ROW_SPAN_ID, ROW_START, ROW_TRACE } from './layout.ts';
 import { hashId, RowIdentity } from './row-identity.ts';
@@ -32,7 +33,7 @@ export interface RowOrder {
 }
 
 /** Traces that are ordered between two checks. */
-const CHECK_EVERY = 1024;
+const CHECK_EVERY = 64;
 
 /** Orders the rows of a live segment; `only` restricts it to one trace (by live number). `check` throws to end it. */
 export function orderRows(view: LiveView, only?: number, check: () => void = () => {}): RowOrder {
@@ -45,24 +46,46 @@ export function orderRows(view: LiveView, only?: number, check: () => void = () 
   const starts = arrays.uint32(traces.length + 1);
   const kept = arrays.uint32(traces.length);
   const tree = new TraceTree(view);
-  let filled = 0;
-  let traceCount = 0;
-  for (let index = 0; index < traces.length; index++) {
-    if (index % CHECK_EVERY === 0) check();
-    const from = groupStarts[index];
-    const to = groupStarts[index + 1];
-    if (from === to) continue;
-    kept[traceCount] = traces[index];
-    starts[traceCount++] = filled;
-    filled = tree.emit(grouped, from, to, rows, parents, filled);
+  const filled: Filled = { rows: 0, traces: 0 };
+  for (let from = 0; from < traces.length; from += CHECK_EVERY) {
+    check();
+    const to = Math.min(traces.length, from + CHECK_EVERY);
+    orderTraces(tree, from, to, traces, grouped, groupStarts, { rows, parents, traces: kept, starts }, filled);
   }
-  starts[traceCount] = filled;
+  starts[filled.traces] = filled.rows;
   return {
-    rows: rows.subarray(0, filled),
-    parents: parents.subarray(0, filled),
-    traces: kept.subarray(0, traceCount),
-    starts: starts.subarray(0, traceCount + 1),
+    rows: rows.subarray(0, filled.rows),
+    parents: parents.subarray(0, filled.rows),
+    traces: kept.subarray(0, filled.traces),
+    starts: starts.subarray(0, filled.traces + 1),
   };
+}
+
+/** How far an order is filled. */
+interface Filled {
+  rows: number;
+  traces: number;
+}
+
+/** Appends the groups [from, to) to the order, those of traces[from, to). */
+function orderTraces(
+  tree: TraceTree,
+  from: number,
+  to: number,
+  traces: Uint32Array,
+  grouped: Uint32Array,
+  groupStarts: Uint32Array,
+  order: RowOrder,
+  filled: Filled,
+): void {
+  for (let group = from; group < to; group++) {
+    const first = groupStarts[group];
+    const end = groupStarts[group + 1];
+    if (first === end) continue;
+    order.traces[filled.traces] = traces[group];
+    order.starts[filled.traces++] = filled.rows;
+    filled.rows = tree.emit(grouped, first, end, order.rows, order.parents, filled.rows);
+  }
 }
 
 /** The order less some traces, whose ids are in the answer: what is left has new numbers of rows and traces. */
@@ -102,17 +125,34 @@ function sortedTraces(words: Uint32Array): Uint32Array {
   const count = words.length >>> 2;
   // The first 32 bits of the id and the number in one double: the engine's numeric sort needs no comparator.
   const keys = new Float64Array(count);
-  for (let trace = 0; trace < count; trace++) keys[trace] = bigEndian(words[4 * trace]) * 2097152 + trace;
+  inRuns(count, putKeys, words, keys);
   keys.sort();
   const sorted = new Uint32Array(count);
-  for (let index = 0; index < count; index++) sorted[index] = keys[index] % 2097152;
-  for (let from = 0; from < count; ) {
-    let to = from + 1;
-    while (to < count && words[4 * sorted[to]] === words[4 * sorted[from]]) to++;
-    if (to - from > 1) sorted.subarray(from, to).sort((a, b) => compareIds(words, a, b));
-    from = to;
-  }
+  inRuns(count, takeNumbers, keys, sorted);
+  inRuns(count, sortEqual, words, sorted);
   return sorted;
+}
+
+function putKeys(from: number, to: number, words: Uint32Array, keys: Float64Array): void {
+  for (let trace = from; trace < to; trace++) keys[trace] = bigEndian(words[4 * trace]) * 2097152 + trace;
+}
+
+function takeNumbers(from: number, to: number, keys: Float64Array, sorted: Uint32Array): void {
+  for (let index = from; index < to; index++) sorted[index] = keys[index] % 2097152;
+}
+
+/** Sorts ids that begin alike: all of a group whose second one is in [from, to). */
+function sortEqual(from: number, to: number, words: Uint32Array, sorted: Uint32Array): void {
+  for (let index = Math.max(1, from); index < to; index++) {
+    if (words[4 * sorted[index]] !== words[4 * sorted[index - 1]]) continue;
+    const first = words[4 * sorted[index]];
+    let start = index - 1;
+    while (start > 0 && words[4 * sorted[start - 1]] === first) start--;
+    let end = index + 1;
+    while (end < sorted.length && words[4 * sorted[end]] === first) end++;
+    sorted.subarray(start, end).sort((a, b) => compareIds(words, a, b));
+    index = end - 1;
+  }
 }
 
 function bigEndian(word: number): number {
@@ -134,20 +174,50 @@ function groupByTrace(
   arrays: Arrays,
 ): { grouped: Uint32Array; groupStarts: Uint32Array } {
   const place = arrays.int32(traceCount).fill(-1);
-  for (let index = 0; index < traces.length; index++) place[traces[index]] = index;
+  inRuns(traces.length, placeTraces, traces, place);
   const groupStarts = arrays.uint32(traces.length + 1);
-  for (let row = 0; row < traceOf.length; row++) {
-    const index = place[traceOf[row]];
-    if (index >= 0) groupStarts[index + 1]++;
-  }
-  for (let index = 0; index < traces.length; index++) groupStarts[index + 1] += groupStarts[index];
+  inRuns(traceOf.length, countRows, traceOf, place, groupStarts);
+  inRuns(traces.length, addUp, groupStarts);
   const grouped = arrays.uint32(groupStarts[traces.length]);
-  const next = groupStarts.slice(0, traces.length);
-  for (let row = 0; row < traceOf.length; row++) {
+  inRuns(traceOf.length, groupRows, traceOf, place, groupStarts.slice(0, traces.length), grouped);
+  return { grouped, groupStarts };
+}
+
+function placeTraces(from: number, to: number, traces: Uint32Array, place: Int32Array): void {
+  for (let index = from; index < to; index++) place[traces[index]] = index;
+}
+
+/** Counts the rows of each group, one place behind its own. */
+export function countRows(
+  from: number,
+  to: number,
+  groupOf: Uint32Array,
+  place: Int32Array,
+  starts: Uint32Array,
+): void {
+  for (let row = from; row < to; row++) {
+    const index = place[groupOf[row]];
+    if (index >= 0) starts[index + 1]++;
+  }
+}
+
+/** Counts, each behind the place of its number, become the starts of what was counted. */
+export function addUp(from: number, to: number, starts: Uint32Array): void {
+  for (let index = from; index < to; index++) starts[index + 1] += starts[index];
+}
+
+function groupRows(
+  from: number,
+  to: number,
+  traceOf: Uint32Array,
+  place: Int32Array,
+  next: Uint32Array,
+  grouped: Uint32Array,
+): void {
+  for (let row = from; row < to; row++) {
     const index = place[traceOf[row]];
     if (index >= 0) grouped[next[index]++] = row;
   }
-  return { grouped, groupStarts };
 }
 
 /** Depth-first order of one trace at a time, with scratch space that grows to the largest trace. */

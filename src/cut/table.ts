@@ -51,9 +51,10 @@ import {
   TYPE_INT,
 } from './layout.ts';
 import type { Arrays } from '../runtime/arena.ts';
+import { inRuns, RUN_ROWS } from '../runtime/runs.ts';
 import type { LiveView } from './live-view.ts';
 import { concat, lengthDelimited, wrapMessage } from './message.ts';
-import type { RowOrder } from './order.ts';
+import { addUp, countRows, type RowOrder } from './order.ts';
 import { encodeKeyValue } from './key-value.ts';
 
 type Head = ReturnType<LiveView['columnHeads']>[number];
@@ -92,14 +93,14 @@ export function tableOf(view: LiveView, order: RowOrder, some = false): SpanTabl
   const live = view.rows;
   const { arrays } = view;
   const place = arrays.int32(live).fill(-1);
-  for (let row = 0; row < rows; row++) place[order.rows[row]] = row;
+  inRuns(rows, placeRows, order.rows, place);
   const strings = view.strings();
   const scratch = new GatherScratch(arrays, Math.max(rows, view.snapshot.events, view.snapshot.links));
   const heads = some ? headsInUse(view, place) : view.columnHeads();
   const source: Source = { view, heads, ...chooseColumns(heads, view), strings, scratch };
   const kinds = arrays.int32(rows);
   const statuses = arrays.int32(rows);
-  arrays.scoped(() => unpackBits(view.copyField(ROW_BITS), order.rows, kinds, statuses));
+  arrays.scoped(() => inRuns(rows, unpackBits, view.copyField(ROW_BITS), order.rows, kinds, statuses));
   overwrite(view, heads, META_KIND, place, kinds);
   overwrite(view, heads, META_STATUS, place, statuses);
   const spanIds = words2(view, ROW_SPAN_ID, order.rows);
@@ -136,8 +137,19 @@ export function tableOf(view: LiveView, order: RowOrder, some = false): SpanTabl
   };
 }
 
-function unpackBits(bits: Uint32Array, rows: Uint32Array, kinds: Int32Array, statuses: Int32Array): void {
-  for (let row = 0; row < rows.length; row++) {
+function placeRows(from: number, to: number, rows: Uint32Array, place: Int32Array): void {
+  for (let row = from; row < to; row++) place[rows[row]] = row;
+}
+
+function unpackBits(
+  from: number,
+  to: number,
+  bits: Uint32Array,
+  rows: Uint32Array,
+  kinds: Int32Array,
+  statuses: Int32Array,
+): void {
+  for (let row = from; row < to; row++) {
     const word = bits[rows[row]];
     kinds[row] = word & 0xff;
     statuses[row] = (word >>> 8) & 0xff;
@@ -218,40 +230,86 @@ function gather({ view, strings, scratch }: Source, head: Head, place: Int32Arra
   const words = scratch.words;
   const levels = dense ? undefined : present.subarray(0, rows);
   const type = head.type;
-  // Rows with and without a value alternate at random, so there is no branch to mispredict: a missing value is read from
-  // address 0 and overwritten by the next one.
+  let filled = 0;
   if (type === TYPE_INT || type === TYPE_DOUBLE) {
-    for (let row = 0, filled = 0; row < rows; row++) {
-      const address = addressOf[row];
-      const has = (address >>> 31) ^ 1;
-      present[row] = has;
-      const at = address & -has;
-      words[filled] = values[at];
-      words[filled + 1] = values[at + 1];
-      filled += 2 * has;
-    }
+    for (let from = 0; from < rows; from += RUN_ROWS)
+      filled = gatherWords(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, words, filled);
     return { present: levels, count, words: words.subarray(0, 2 * count) };
   }
   if (type === TYPE_BOOL) {
     const bits = new Uint8Array(words.buffer, words.byteOffset, rows + 1);
-    for (let row = 0, filled = 0; row < rows; row++) {
-      const address = addressOf[row];
-      const has = (address >>> 31) ^ 1;
-      present[row] = has;
-      bits[filled] = values[address & -has];
-      filled += has;
-    }
+    for (let from = 0; from < rows; from += RUN_ROWS)
+      filled = gatherBits(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, bits, filled);
     return { present: levels, count, bits: bits.subarray(0, count) };
   }
   const codes = new Uint32Array(words.buffer, words.byteOffset, rows + 1);
-  for (let row = 0, filled = 0; row < rows; row++) {
+  for (let from = 0; from < rows; from += RUN_ROWS)
+    filled = gatherCodes(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, codes, filled);
+  return { present: levels, count, codes: codes.subarray(0, count), strings };
+}
+
+/**
+ * Which of the rows [from, to) have a value, and the values, from `filled` on; returns where they end. Rows with and without one
+ * alternate at random, so there is no branch to mispredict: a missing value is read from address 0 and overwritten by the next one.
+ */
+function gatherWords(
+  from: number,
+  to: number,
+  addressOf: Int32Array,
+  values: Uint32Array,
+  present: Uint8Array,
+  words: Int32Array,
+  filled: number,
+): number {
+  for (let row = from; row < to; row++) {
+    const address = addressOf[row];
+    const has = (address >>> 31) ^ 1;
+    present[row] = has;
+    const at = address & -has;
+    words[filled] = values[at];
+    words[filled + 1] = values[at + 1];
+    filled += 2 * has;
+  }
+  return filled;
+}
+
+/** The same of one word a value, into bytes: a loop that met both kinds of array would be slower for each. */
+function gatherBits(
+  from: number,
+  to: number,
+  addressOf: Int32Array,
+  values: Uint32Array,
+  present: Uint8Array,
+  bits: Uint8Array,
+  filled: number,
+): number {
+  for (let row = from; row < to; row++) {
+    const address = addressOf[row];
+    const has = (address >>> 31) ^ 1;
+    present[row] = has;
+    bits[filled] = values[address & -has];
+    filled += has;
+  }
+  return filled;
+}
+
+function gatherCodes(
+  from: number,
+  to: number,
+  addressOf: Int32Array,
+  values: Uint32Array,
+  present: Uint8Array,
+  codes: Uint32Array,
+  filled: number,
+): number {
+  for (let row = from; row < to; row++) {
     const address = addressOf[row];
     const has = (address >>> 31) ^ 1;
     present[row] = has;
     codes[filled] = values[address & -has];
     filled += has;
   }
-  return { present: levels, count, codes: codes.subarray(0, count), strings };
+  return filled;
 }
 
 /** KeyValues of keys that a row has twice and of columns beyond the limit: one byte string a row. */
@@ -353,21 +411,29 @@ function childOrder(
   rows: number,
 ): { order: Uint32Array; starts: Uint32Array; inner: Int32Array } {
   const starts = arrays.uint32(rows + 1);
-  for (let child = 0; child < rowOf.length; child++) {
-    const row = place[rowOf[child]];
-    if (row >= 0) starts[row + 1]++;
-  }
-  for (let row = 0; row < rows; row++) starts[row + 1] += starts[row];
+  inRuns(rowOf.length, countRows, rowOf, place, starts);
+  inRuns(rows, addUp, starts);
   const order = arrays.uint32(starts[rows]);
   const inner = arrays.int32(rowOf.length).fill(-1);
-  const next = starts.slice(0, rows);
-  for (let child = 0; child < rowOf.length; child++) {
+  inRuns(rowOf.length, orderChildren, rowOf, place, starts.slice(0, rows), inner, order);
+  return { order, starts, inner };
+}
+
+function orderChildren(
+  from: number,
+  to: number,
+  rowOf: Uint32Array,
+  place: Int32Array,
+  next: Uint32Array,
+  inner: Int32Array,
+  order: Uint32Array,
+): void {
+  for (let child = from; child < to; child++) {
     const row = place[rowOf[child]];
     if (row < 0) continue;
     inner[child] = next[row];
     order[next[row]++] = child;
   }
-  return { order, starts, inner };
 }
 
 function overwrite(view: LiveView, heads: Head[], key: number, place: Int32Array, into: Int32Array): void {
@@ -383,44 +449,55 @@ function overwrite(view: LiveView, heads: Head[], key: number, place: Int32Array
 function traceIds(view: LiveView, traces: Uint32Array): Uint8Array {
   const words = view.traceWords();
   const ids = view.arrays.int32(4 * traces.length);
-  for (let index = 0; index < traces.length; index++)
-    for (let word = 0; word < 4; word++) ids[4 * index + word] = words[4 * traces[index] + word];
+  inRuns(traces.length, pickIds, words, traces, ids);
   return bytesOf(ids);
+}
+
+function pickIds(from: number, to: number, words: Uint32Array, traces: Uint32Array, ids: Int32Array): void {
+  for (let index = from; index < to; index++)
+    for (let word = 0; word < 4; word++) ids[4 * index + word] = words[4 * traces[index] + word];
 }
 
 /** The values of `field` at `indexes`. */
 function picked(arrays: Arrays, field: Uint32Array, indexes: Uint32Array): Uint32Array<ArrayBuffer> {
   const out = arrays.uint32(indexes.length);
-  pick(field, indexes, out);
+  inRuns(indexes.length, pick, field, indexes, out);
   return out;
 }
 
 /** A field of the rows `rows`. */
 function words1(view: LiveView, field: number, rows: Uint32Array): Uint32Array {
   const out = view.arrays.uint32(rows.length);
-  view.arrays.scoped(() => pick(view.copyField(field), rows, out));
+  view.arrays.scoped(() => inRuns(rows.length, pick, view.copyField(field), rows, out));
   return out;
 }
 
 /** Two fields of the rows `rows`, one word of each after the other. */
 function words2(view: LiveView, field: number, rows: Uint32Array): Int32Array<ArrayBuffer> {
   const out = view.arrays.int32(2 * rows.length);
-  view.arrays.scoped(() => pickPairs(view.copyField(field), view.copyField(field + 1), rows, out));
+  view.arrays.scoped(() => inRuns(rows.length, pickPairs, view.copyField(field), view.copyField(field + 1), rows, out));
   return out;
 }
 
 function pairs(arrays: Arrays, low: Uint32Array, high: Uint32Array, indexes: Uint32Array): Int32Array<ArrayBuffer> {
   const out = arrays.int32(2 * indexes.length);
-  pickPairs(low, high, indexes, out);
+  inRuns(indexes.length, pickPairs, low, high, indexes, out);
   return out;
 }
 
-function pick(field: Uint32Array, indexes: Uint32Array, into: Uint32Array): void {
-  for (let index = 0; index < indexes.length; index++) into[index] = field[indexes[index]];
+function pick(from: number, to: number, field: Uint32Array, indexes: Uint32Array, into: Uint32Array): void {
+  for (let index = from; index < to; index++) into[index] = field[indexes[index]];
 }
 
-function pickPairs(low: Uint32Array, high: Uint32Array, indexes: Uint32Array, into: Int32Array): void {
-  for (let index = 0; index < indexes.length; index++) {
+function pickPairs(
+  from: number,
+  to: number,
+  low: Uint32Array,
+  high: Uint32Array,
+  indexes: Uint32Array,
+  into: Int32Array,
+): void {
+  for (let index = from; index < to; index++) {
     into[2 * index] = low[indexes[index]];
     into[2 * index + 1] = high[indexes[index]];
   }
