@@ -45,7 +45,7 @@ export class HttpBodies {
     return new VivaceError('undecodable', message);
   }
 
-  /** Gives the plain body to `use`; its bytes as sent count against the budget until that is done. */
+  /** Gives the plain body to `use`; its bytes as sent count against the budget until that is done, and the request as one in hand. */
   async read<T>(req: IncomingMessage, use: (body: Uint8Array<ArrayBuffer>) => Promise<T>): Promise<T> {
     const compression = COMPRESSIONS.get(firstValue(req, 'content-encoding'));
     const limits = {
@@ -57,12 +57,17 @@ export class HttpBodies {
     const body = await readBody(req, limits);
     const wireBytes = body.length;
     let plain = body;
+    const { places } = this.#budget;
+    // What shares a connection in HTTP/2 is bounded by its streams.
+    const wait = places.enter(req.httpVersionMajor === 1 ? req.socket : undefined);
+    if (wait !== undefined) await wait;
     try {
       if (compression === undefined) return await use(body);
       plain = await this.#decompressor.decompress(body, compression, this.#bytesMax);
       giveBack(body);
       return await use(plain);
     } finally {
+      places.leave();
       this.#budget.release(req, wireBytes);
       // Nobody has taken over the memory of what was refused.
       giveBack(plain);

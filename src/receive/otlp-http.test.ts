@@ -495,3 +495,36 @@ describe('official exporters', () => {
       for (const text of ['checkout', 'paid', 'list']) assert.ok(body.includes(text), text);
     });
 });
+
+it('of thousands of requests that one connection sends at once no more than a few are in hand, and all are answered', async () => {
+  const requests = 5000;
+  let begun = 0;
+  let accepted = 0;
+  let inHandMax = 0;
+  const slow: Accept = async (_tenant, body) => {
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    accepted++;
+    return countSpans(body);
+  };
+  const handle = otlpHttp({ accept: slow, budget: new BodyBudget(undefined, 64) });
+  const listener = await serve((req, res) => {
+    inHandMax = Math.max(inHandMax, ++begun - accepted);
+    return handle(req, res);
+  });
+  const socket = net.connect(listener.port, '127.0.0.1');
+  const request = `POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: ${PROTOBUF}\r\nContent-Length: ${GOLDEN.length}\r\n\r\n`;
+  const sent = Buffer.concat(Array.from({ length: requests }, () => [Buffer.from(request), GOLDEN]).flat());
+  socket.write(sent);
+  let answers = '';
+  let answered = 0;
+  for await (const chunk of socket.setEncoding('latin1')) {
+    const parts = (answers + chunk).split('HTTP/1.1 200 OK');
+    answered += parts.length - 1;
+    answers = parts.at(-1)!;
+    if (answered === requests) break;
+  }
+  await listener.close();
+  assert.equal(accepted, requests);
+  // Those that came in one piece with the last that found a place, and in the next.
+  assert.ok(inHandMax < 1200, `${inHandMax} in hand`);
+});

@@ -68,6 +68,8 @@ export class PushGatherer {
       else {
         small.set(body, at);
         at += body.length;
+        // As garbage they would stay until much has gathered: 23 MB, and twice the CPU.
+        if (body.length === body.buffer.byteLength) body.buffer.transfer(0);
       }
     }
     const first = this.#next - bodies.length;

@@ -11,6 +11,7 @@
  */
 import type { Readable } from 'node:stream';
 import { VivaceError } from '../runtime/errors.ts';
+import { RequestPlaces } from './request-places.ts';
 
 /** What an announced length may cost before its bytes arrive. */
 const FIRST_BYTES_MAX = 1 << 20;
@@ -78,15 +79,17 @@ export interface Pausable {
   resume(): unknown;
 }
 
-/** Bytes of bodies held at once by a process; one object is shared by all listeners. */
+/** Bytes of bodies held at once by a process, and requests; one object is shared by all listeners. */
 export class BodyBudget {
   readonly bytesMax: number;
+  readonly places: RequestPlaces;
   #used = 0;
   #overdrawer: Pausable | undefined;
   readonly #waiting = new Set<Pausable>();
 
-  constructor(bytesMax: number = BODY_BYTES_IN_FLIGHT_MAX) {
+  constructor(bytesMax: number = BODY_BYTES_IN_FLIGHT_MAX, requestsMax?: number) {
     this.bytesMax = bytesMax;
+    this.places = new RequestPlaces(requestsMax);
   }
 
   get usedBytes(): number {
