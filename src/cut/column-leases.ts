@@ -32,6 +32,13 @@ export class ColumnLeases {
     });
   }
 
+  /** Of columns that only queries still see. */
+  get leftBytes(): number {
+    let bytes = 0;
+    for (const columns of this.#left) bytes += columns.bytes;
+    return bytes;
+  }
+
   /** Nobody appends to the columns any more. False: there are leases on them, and the last `release` returns them. */
   leave(columns: LiveColumns): boolean {
     if (!this.#counts.has(columns)) return true;

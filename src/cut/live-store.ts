@@ -181,6 +181,11 @@ export class LiveStore {
     return sequences.length === 0 ? undefined : { instance: this.#options.instance, sequence: Math.min(...sequences) };
   }
 
+  /** Bytes of columns that were cut and that queries still see; not among `bytes`. */
+  get leftBytes(): number {
+    return this.#leases.leftBytes;
+  }
+
   release(lease: number): void {
     for (const columns of this.#leases.release(lease)) this.#recycle(columns);
   }

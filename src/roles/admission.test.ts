@@ -10,7 +10,7 @@ it('lets so many run, refuses when too many wait, and gives free places to who h
   const admission = new Admission({ runningMax: 2, waitingMax: 2, onRefused: (tenant) => refused.push(tenant) });
   const order: string[] = [];
   const enter = async (tenant: string, name: string): Promise<() => void> => {
-    const leave = await admission.enter(tenant, still);
+    const { leave } = await admission.enter(tenant, still);
     order.push(name);
     return leave;
   };
@@ -40,14 +40,53 @@ it('lets so many run, refuses when too many wait, and gives free places to who h
 
 it('a client that leaves does not wait any longer', async () => {
   const admission = new Admission({ runningMax: 1, waitingMax: 0 });
-  const leave = await admission.enter('a', still);
+  const { leave } = await admission.enter('a', still);
   const gone = new AbortController();
   const waiting = admission.enter('a', gone.signal);
   const next = admission.enter('a', still);
   gone.abort();
   await assert.rejects(waiting, { code: 'cancelled' });
   leave();
-  (await next)();
+  (await next).leave();
   await assert.rejects(admission.enter('a', gone.signal), { code: 'cancelled' });
-  (await admission.enter('a', still))();
+  (await admission.enter('a', still)).leave();
+});
+
+it('others begin beside those that compute for long, and among many of these when there is room', async () => {
+  let room = true;
+  const admission = new Admission({ runningMax: 4, ordinaryMax: 1, heldMax: 2, hasRoom: () => room, waitingMax: 0 });
+  const began: number[] = [];
+  const places = Array.from({ length: 6 }, async (_, number) => {
+    const place = await admission.enter('a', still);
+    began.push(number);
+    return place;
+  });
+  const isHere = async (count: number): Promise<void> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(began, [0, 1, 2, 3, 4, 5].slice(0, count));
+  };
+  await isHere(1);
+  (await places[0]).becameLong();
+  (await places[0]).becameLong();
+  await isHere(2);
+  (await places[1]).becameLong();
+  await isHere(3);
+  room = false;
+  // An ordinary place is free, but nobody may come who would hold more.
+  (await places[2]).becameLong();
+  await isHere(3);
+  (await places[0]).leave();
+  await isHere(3);
+  (await places[1]).leave();
+  await isHere(4);
+  // It ends, and the place that it had is free for one.
+  (await places[3]).leave();
+  await isHere(5);
+  room = true;
+  (await places[4]).becameLong();
+  await isHere(6);
+  for (const place of places) (await place).leave();
+  assert.deepEqual([...admission.running()], []);
+  const other = await admission.enter('b', still);
+  other.leave();
 });

@@ -2,15 +2,31 @@
  * Which queries run and which wait. Up to `runningMax` run at once; the rest wait in a queue for each tenant, of bounded
  * length. A place that becomes free goes to the tenant that has the fewest running, so that one tenant's crowd does not
  * keep out another's single query; a tenant with nothing running gets in beyond the bound, until it is reached twice over.
+ *
+ * Those that run would only wait for one another if they were many, each with memory of its own. So a few ordinary ones begin, and
+ * others when these have ended or have turned out to compute for long; and with many of both, only while there is room for more.
  */
 import { VivaceError } from '../runtime/errors.ts';
 
 export interface AdmissionOptions {
   runningMax: number;
+  /** Of those that run, so many have not computed for long; no bound unless given. */
+  ordinaryMax?: number;
+  /** With so many running others begin only while there is room; no bound unless given. */
+  heldMax?: number;
+  hasRoom?(): boolean;
   /** Waiting of one tenant; more are refused. 0 for no bound. */
   waitingMax: number;
   /** Told of each refusal. */
   onRefused?(tenant: string): void;
+}
+
+/** Of a query that runs. */
+export interface Place {
+  /** The query computes for long. */
+  becameLong(): void;
+  /** The query has ended. */
+  leave(): void;
 }
 
 export class Admission {
@@ -19,6 +35,7 @@ export class Admission {
   /** Only tenants with somebody waiting, who waited longest first. */
   readonly #waiting = new Map<string, Set<() => void>>();
   #total = 0;
+  #ordinary = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -35,19 +52,30 @@ export class Admission {
   }
 
   /**
-   * Resolves when the query may run; the caller calls what it gets when it has ended. Rejects with `exhausted` when too
+   * Resolves when the query may run; the caller gives the place back. Rejects with `exhausted` when too
    * many of the tenant wait already, with `cancelled` when the signal is aborted first.
    */
-  async enter(tenant: string, signal: AbortSignal): Promise<() => void> {
+  async enter(tenant: string, signal: AbortSignal): Promise<Place> {
     if (signal.aborted) throw gone();
     if (!this.#mayRun(tenant)) await this.#queued(tenant, signal);
-    else this.#count(tenant, 1);
+    else this.#begin(tenant);
+    let isLong = false;
     let left = false;
-    return () => {
-      if (left) return;
-      left = true;
-      this.#count(tenant, -1);
+    const becameLong = (): void => {
+      if (isLong) return;
+      isLong = true;
+      this.#ordinary--;
       this.#next();
+    };
+    return {
+      becameLong,
+      leave: () => {
+        if (left) return;
+        left = true;
+        this.#count(tenant, -1);
+        if (isLong) this.#next();
+        else becameLong();
+      },
     };
   }
 
@@ -71,7 +99,7 @@ export class Admission {
       const enter = (): void => {
         remove();
         signal.removeEventListener('abort', leave);
-        this.#count(tenant, 1);
+        this.#begin(tenant);
         resolve();
       };
       queue.add(enter);
@@ -80,17 +108,27 @@ export class Admission {
   }
 
   #mayRun(tenant: string): boolean {
-    const { runningMax } = this.#options;
-    return this.#total < runningMax || (!this.#running.has(tenant) && this.#total < 2 * runningMax);
+    const { runningMax, ordinaryMax = runningMax, heldMax = runningMax, hasRoom } = this.#options;
+    const total = this.#running.has(tenant) ? this.#total : this.#total / 2;
+    if (total >= runningMax || this.#ordinary >= 2 * ordinaryMax) return false;
+    if (this.#running.has(tenant) && this.#ordinary >= ordinaryMax) return false;
+    return total < heldMax || hasRoom?.() !== false;
   }
 
   #next(): void {
-    let least: string | undefined;
-    for (const tenant of this.#waiting.keys())
-      if (least === undefined || (this.#running.get(tenant) ?? 0) < (this.#running.get(least) ?? 0)) least = tenant;
-    if (least === undefined || !this.#mayRun(least)) return;
-    const [enter] = this.#waiting.get(least)!;
-    enter();
+    for (;;) {
+      let least: string | undefined;
+      for (const tenant of this.#waiting.keys())
+        if (least === undefined || (this.#running.get(tenant) ?? 0) < (this.#running.get(least) ?? 0)) least = tenant;
+      if (least === undefined || !this.#mayRun(least)) return;
+      const [enter] = this.#waiting.get(least)!;
+      enter();
+    }
+  }
+
+  #begin(tenant: string): void {
+    this.#ordinary++;
+    this.#count(tenant, 1);
   }
 
   #count(tenant: string, by: number): void {

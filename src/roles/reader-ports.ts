@@ -5,6 +5,7 @@ import type { LogPlace } from '../block/meta.ts';
 import type { LiveSnapshot } from '../cut/layout.ts';
 import type { LiveStore } from '../cut/live-store.ts';
 import type { PackSnapshot } from '../cut/packs.ts';
+import type { HeldBytes } from './held-bytes.ts';
 import type { LeaseAnswer, ReaderAsks, ToReaderPort } from './writer-messages.ts';
 
 export class ReaderPorts {
@@ -16,9 +17,12 @@ export class ReaderPorts {
   /** Numbers leases and what is to be forgotten. */
   #next = 1;
 
-  constructor(catalog: BlockCatalog, stores: () => readonly LiveStore[]) {
+  readonly #held: HeldBytes;
+
+  constructor(catalog: BlockCatalog, stores: () => readonly LiveStore[], held: HeldBytes) {
     this.#catalog = catalog;
     this.#stores = stores;
+    this.#held = held;
   }
 
   serve(port: MessagePort): void {
@@ -33,9 +37,11 @@ export class ReaderPorts {
         case 'release':
           for (const { store, lease } of this.#leases.get(message.lease) ?? []) store.release(lease);
           this.#leases.delete(message.lease);
+          this.#tellHeld();
           break;
         case 'lease':
           port.postMessage(this.#lease(message));
+          this.#tellHeld();
       }
     });
   }
@@ -51,6 +57,13 @@ export class ReaderPorts {
             port.postMessage({ type: 'forget', id, blocks } satisfies ToReaderPort);
           }),
       ),
+    );
+  }
+
+  #tellHeld(): void {
+    this.#held.tell(
+      0,
+      this.#stores().reduce((sum, { leftBytes }) => sum + leftBytes, 0),
     );
   }
 

@@ -3,6 +3,7 @@
  * what there is (a lease on live memory and the list of blocks), works, and gives the lease back. Several queries are at
  * work at once, by turns (turns.ts). A block that cannot be read is left out, and the receipt says so.
  */
+import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockMeta, LogPlace } from '../block/meta.ts';
 import type { BlockRef, DamagedBlock } from '../block/catalog.ts';
@@ -12,10 +13,6 @@ import { type BlockCaches, createBlockCaches, type OpenBlock, openBlock } from '
 import { readAhead } from '../block/read-ahead.ts';
 import type { Segment } from '../block/segment.ts';
 import { joinedSegment } from '../cut/joined-segment.ts';
-import type { LiveSnapshot } from '../cut/layout.ts';
-import { LiveSegment } from '../cut/live-segment.ts';
-import { packedSegment } from '../cut/packed-segment.ts';
-import { RepeatedRowsCache } from '../cut/repeated-rows.ts';
 import type { Progress } from '../query/progress.ts';
 import type { FoundTraceSummary, SearchOutcome } from '../query/results.ts';
 import { searchTraces } from '../query/search.ts';
@@ -26,7 +23,7 @@ import { searchByTags } from '../query/tag-search.ts';
 import { findTagValues } from '../query/tag-values.ts';
 import { findTagNames } from '../query/tags.ts';
 import { collectTrace } from '../query/trace.ts';
-import { type WantedTraces, wantedTraces } from '../query/trace-numbers.ts';
+import { wantedTraces } from '../query/trace-numbers.ts';
 import { withoutTraces } from '../query/without-traces.ts';
 import { type ErrorCode, messageOf, VivaceError } from '../runtime/errors.ts';
 import { collectWhenIdle } from '../runtime/idle-collection.ts';
@@ -52,15 +49,22 @@ import { planOf } from '../traceql/plan.ts';
 import { answerMetrics, type MetricsQuestion, parseMetricsQuery } from './reader-metrics.ts';
 import { type RemoteBlocks, remoteBlocks } from './bucket.ts';
 import { countedIn } from './counted-blocks.ts';
+import { HeldBytes } from './held-bytes.ts';
 import { answerParts, type PartsRequest } from './split-parts.ts';
 import { SegmentFailure, Work, type WorkLimits } from './work.ts';
 import { Turns } from './turns.ts';
+import { type View, Views } from './views.ts';
 import type { LeaseAnswer, ReaderAsks, ToReaderPort } from './writer-messages.ts';
 
 export interface ReaderSettings {
   cacheBytes: number;
   /** One flag a query slot: 1 = nobody waits for it any more. */
   cancelled: SharedArrayBuffer;
+  /** The number of the question that came last, of all threads. */
+  lastAsked: SharedArrayBuffer;
+  /** Of `HeldBytes`, in which this thread has this number. */
+  held: SharedArrayBuffer;
+  number: number;
   /** Least time between two partial answers. */
   progressMs: number;
   limits: { trace: WorkLimits; search: WorkLimits };
@@ -86,6 +90,8 @@ export interface Ask {
 export type ToReader = { type: 'port'; port: MessagePort } | { type: 'bucket'; port: MessagePort } | Ask;
 export type FromReader =
   | { type: 'started' }
+  /** The query has computed for so long that others may begin beside it. */
+  | { type: 'long'; id: number }
   | { type: 'progress'; id: number; answer: unknown }
   | { type: 'answer'; id: number; answer: unknown; receipt: Receipt; explanation?: Explanation }
   | { type: 'error'; id: number; code: ErrorCode; message: string; stack?: string }
@@ -103,28 +109,29 @@ const MISSING_MAX = 100;
 /** After so many blocks that the bucket did not give while they were read, no other one is asked of it for this answer. */
 const OUTAGES_MAX = 8;
 const OPENED_AT_ONCE = 32;
-const BLOCK_LISTS_KEPT = 256;
 const CLOSE_GONE_MS = 10_000;
 
 const settings = workerData as ReaderSettings;
 const cancelled = new Int32Array(settings.cancelled);
+const lastAsked = new Int32Array(settings.lastAsked);
 const caches: BlockCaches = createBlockCaches(settings.cacheBytes);
-const turns = new Turns();
+const held = new HeldBytes(settings.held);
+const turns = new Turns(tellHeld);
 const joining = { segmentOf: joinedSegment, splits: new SplitTraceCache(), repeats: new RepeatedSpanCache() };
-const repeatedRows = new RepeatedRowsCache();
 let writer: MessagePort | undefined;
 let remote: RemoteBlocks | undefined;
 const leases = new Map<number, (answer: LeaseAnswer) => void>();
-interface KnownBlocks {
-  version: number;
-  blocks: BlockRef[];
-  hidden: WantedTraces;
-  damaged: DamagedBlock[];
-}
-const blockLists = new Map<string, KnownBlocks>();
 /** Blocks that could not be read, why, and until when that is believed. */
 const damaged = new Map<string, { why: string; untilMs: number; outage?: SegmentFailure }>();
 let nextLease = 1;
+const views = new Views({
+  lease: takeLease,
+  release(lease) {
+    const release: ReaderAsks = { type: 'release', lease };
+    writer!.postMessage(release);
+  },
+  lastAsked: () => Atomics.load(lastAsked, 0),
+});
 /** Segments of what other processes have brought. */
 let nextBrought = 1;
 const running = new Set<Promise<void>>();
@@ -152,6 +159,7 @@ parentPort!.on('message', (message: ToReader) => {
 
 /** Lets go of blocks, when those who may be reading them have finished. */
 async function forget(id: number, blocks: string[]): Promise<void> {
+  views.renewAll();
   await Promise.allSettled([...running]);
   for (const block of blocks) {
     const opening = caches.blocks.get(block);
@@ -163,9 +171,17 @@ async function forget(id: number, blocks: string[]): Promise<void> {
   writer!.postMessage(forgot);
 }
 
+function tellHeld(): void {
+  const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
+  held.tell(settings.number, heap + external);
+}
+
 async function answer({ id, slot, question, progress, explain }: Ask): Promise<void> {
   const limits = question.op === 'trace' ? settings.limits.trace : settings.limits.search;
-  const work = new Work(question.request.tenant, turns, limits, () => Atomics.load(cancelled, slot) === 1);
+  const work = new Work(question.request.tenant, turns, limits, {
+    isCancelled: () => Atomics.load(cancelled, slot) === 1,
+    onLong: () => send({ type: 'long', id }),
+  });
   let toldMs = performance.now();
   const tell = (partial: () => Promise<unknown>): Promise<void> | undefined => {
     const nowMs = performance.now();
@@ -174,7 +190,7 @@ async function answer({ id, slot, question, progress, explain }: Ask): Promise<v
     return partial().then((answer) => send({ type: 'progress', id, answer }));
   };
   try {
-    const { result, receipt, explanation } = await attempts(question, work, tell);
+    const { result, receipt, explanation } = await attempts(id, question, work, tell);
     const told = { receipt, ...(explain && { explanation: explanation() }) };
     send({ type: 'answer', id, answer: result, ...told }, transferable(question, result));
   } catch (error) {
@@ -198,17 +214,18 @@ interface Attempt {
 }
 
 /** Runs the question, again without a block that cannot be read, until what is left can be. */
-async function attempts(question: Question, work: Work, tell: Tell): Promise<Attempt> {
+async function attempts(id: number, question: Question, work: Work, tell: Tell): Promise<Attempt> {
   const missing = new Map<string, string>();
   const outages: SegmentFailure[] = [];
   const gone = new Map<string, number>();
   for (;;) {
     try {
-      const done = await attempt(question, work, tell, missing, outages);
+      const done = await attempt(id, question, work, tell, missing, outages);
       if (outages.length > 0) send({ type: 'partial', op: question.op, tenant: question.request.tenant });
       return done;
     } catch (error) {
       if (!(error instanceof SegmentFailure)) throw error;
+      views.renew(question.request.tenant);
       const { block, message } = error;
       if (error.isUnreachable) {
         work.forgive();
@@ -232,6 +249,7 @@ async function attempts(question: Question, work: Work, tell: Tell): Promise<Att
 
 /** Throws what the bucket said when all that could be asked was there, or the trace is not found in what could be read. */
 async function attempt(
+  id: number,
   question: Question,
   work: Work,
   tell: Tell,
@@ -241,32 +259,33 @@ async function attempt(
   const { tenant } = question.request;
   const parsed = parsedQuery(question);
   work.begin('ask for what there is');
-  const known = blockLists.get(tenant);
-  const lease = await work.outside(takeLease(tenant, known?.version ?? 0));
-  const held: OpenBlock[] = [];
+  let view: View | undefined;
+  const open: OpenBlock[] = [];
   try {
+    await work.outside(
+      views.take(tenant, id).then((taken) => {
+        view = taken;
+      }),
+    );
+    const { blocks, hidden, damaged: lost, from, takenMs, live: liveOf } = view!;
     work.restart();
-    const blocks = lease.blocks ?? known!.blocks;
-    const hidden = lease.deleted === undefined ? known!.hidden : wantedTraces(lease.deleted.map(bytesOfId));
-    const lost = lease.blocks === undefined ? known!.damaged : lease.damaged;
-    keepBlockList(tenant, { version: lease.version, blocks, hidden, damaged: lost });
     for (const block of inRange(question, lost))
       if (question.op !== 'trace' || (await work.outside(lostMayHold(block, question.request.id))))
         missing.set(block.id, block.why);
     const withLive = !(question.op === 'trace' && question.request.mode === 'blocks');
-    const live = withLive ? (await liveSegments(lease, work)).reverse() : [];
+    const live = withLive ? (await work.outside(liveOf())).map((segment) => work.watch(segment)) : [];
     const wanted = inRange(question, blocks).filter((block) => !wasCounted(question, block.meta));
     work.begin('open blocks');
     const may = await holding(question, wanted, work);
     if (outages.length > OUTAGES_MAX)
       for (const { id, directory } of may) if (directory === undefined) missing.set(id, outages[0].message);
-    await openBlocks(may, work, missing, outages, held);
-    if (live.length + held.length === 0 && outages.length > 0) throw outages[0].cause;
+    await openBlocks(may, work, missing, outages, open);
+    if (live.length + open.length === 0 && outages.length > 0) throw outages[0].cause;
     work.begin('evaluate');
-    const groups = held.flatMap(({ rowGroups }) => rowGroups);
+    const groups = open.flatMap(({ rowGroups }) => rowGroups);
     const ahead = readAhead(groups);
     const opened = groups.map((group, at) => work.watch(group, ahead(at)));
-    const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? lease.takenMs : undefined);
+    const receipt = (): Receipt => work.receipt(wanted, missing, withLive ? takenMs : undefined);
     const segments: Segment[] = [];
     const parts = question.op === 'search' || question.op === 'metrics' ? question.request.parts : undefined;
     const elsewhere = parts?.without === undefined ? undefined : wantedTraces(idsIn(parts.without));
@@ -276,33 +295,16 @@ async function attempt(
     }
     const brought = (parts?.brought ?? []).map((bytes) => work.watch(joinedSegment(bytes, -nextBrought++)));
     segments.splice(live.length, 0, ...brought);
-    const result = await run(question, parsed, segments, lease.from, work, tell, receipt);
+    const result = await run(question, parsed, segments, from, work, tell, receipt);
     const isFound = question.op !== 'trace' || (result as TraceAnswer | undefined)?.trace.length !== 0;
     if (!isFound && outages.length > 0) throw outages[0].cause;
     const explanation = (): Explanation =>
       work.explanation(parsed === undefined ? [] : planOf(parsed), blocks.length, wanted, missing);
     return { result, receipt: receipt(), explanation };
   } finally {
-    for (const block of held) block.release();
-    const release: ReaderAsks = { type: 'release', lease: lease.lease };
-    writer!.postMessage(release);
+    for (const block of open) block.release();
+    if (view !== undefined) views.give(tenant, view);
   }
-}
-
-/** What is not in blocks yet, in columns or only packed. */
-async function liveSegments({ segments, packs }: LeaseAnswer, work: Work): Promise<Segment[]> {
-  const live = segments.map((snapshot) => liveSegment(snapshot, work));
-  for (const pack of packs) {
-    try {
-      live.push(work.watch(await work.outside(packedSegment(pack))));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      // It was cut since the lease was taken: the next one has its block.
-      const why = 'its requests are in a block by now';
-      throw new SegmentFailure(`pack-${pack.id}`, new VivaceError('not-found', why, { cause: error }));
-    }
-  }
-  return live;
 }
 
 async function run(
@@ -399,17 +401,6 @@ function parse(text: string): Query {
   return query;
 }
 
-function bytesOfId(hex: string): Uint8Array {
-  return Buffer.from(hex, 'hex');
-}
-
-/** Lists of the tenants that asked last. */
-function keepBlockList(tenant: string, list: KnownBlocks): void {
-  blockLists.delete(tenant);
-  blockLists.set(tenant, list);
-  if (blockLists.size > BLOCK_LISTS_KEPT) blockLists.delete(blockLists.keys().next().value!);
-}
-
 function takeLease(tenant: string, knownVersion: number): Promise<LeaseAnswer> {
   const id = nextLease++;
   return new Promise((resolve) => {
@@ -419,12 +410,11 @@ function takeLease(tenant: string, knownVersion: number): Promise<LeaseAnswer> {
   });
 }
 
-function liveSegment(snapshot: LiveSnapshot, work: Work): Segment {
-  return work.watch(new LiveSegment(snapshot, repeatedRows.of(snapshot.id)));
-}
-
 /** The blocks whose spans may be in the question's range of time. */
-function inRange<B extends { startSeconds: number; endSeconds: number }>({ op, request }: Question, blocks: B[]): B[] {
+function inRange<B extends { startSeconds: number; endSeconds: number }>(
+  { op, request }: Question,
+  blocks: readonly B[],
+): B[] {
   if (op === 'trace' ? request.mode === 'recent' : request.recentOnly) return [];
   const { startSeconds = 0, endSeconds = Number.POSITIVE_INFINITY } =
     op === 'metrics' ? metricsSeconds(request) : request;

@@ -12,7 +12,7 @@ import type {
   TagValuesAnswer,
   TraceAnswer,
 } from '../serve/queries.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, Place } from './admission.ts';
 import type { QuestionCount } from './question-count.ts';
 import type { FromReader, Question, ReaderSettings, ToReader } from './reader-thread.ts';
 import type { PartsAnswer, PartsRequest } from './split-parts.ts';
@@ -47,7 +47,7 @@ export interface ProcessQueries extends Queries {
 /** Starts reader threads on demand, up to `count`, and spreads queries over them: each goes to the one with the fewest. */
 export function startReaders(
   count: number,
-  settings: Omit<ReaderSettings, 'cancelled'>,
+  settings: Omit<ReaderSettings, 'cancelled' | 'lastAsked' | 'number'>,
   connect: (reader: Worker) => void,
   admission: Admission,
   questions: QuestionCount,
@@ -58,16 +58,28 @@ export function startReaders(
   const readers: { worker: Worker; busy: number }[] = [];
   const waiting = new Map<
     number,
-    { resolve: (answer: unknown) => void; reject: (error: Error) => void; listener: Listener<unknown> | undefined }
+    {
+      resolve: (answer: unknown) => void;
+      reject: (error: Error) => void;
+      place: Place;
+      listener: Listener<unknown> | undefined;
+    }
   >();
+  const lastAsked = new Int32Array(new SharedArrayBuffer(4));
   let next = 1;
+  let nextSlot = 0;
   let closing = false;
 
   const start = (): { worker: Worker; busy: number } => {
     // The flag of the program overrules limits of workers, so it is another one while the thread comes up.
     setFlagsFromString(`--max-semi-space-size=${READER_SEMI_SPACE_MB}`);
     const worker = new Worker(new URL('./reader-thread.ts', import.meta.url), {
-      workerData: { ...settings, cancelled } satisfies ReaderSettings,
+      workerData: {
+        ...settings,
+        cancelled,
+        lastAsked: lastAsked.buffer,
+        number: readers.length + 1,
+      } satisfies ReaderSettings,
       resourceLimits: { maxOldGenerationSizeMb: READER_OLD_SPACE_MB },
     });
     worker.once('online', () => setFlagsFromString(`--max-semi-space-size=${SEMI_SPACE_MB}`));
@@ -76,6 +88,7 @@ export function startReaders(
       if (message.type === 'damage') return onDamage(message.block, message.tenant, message.message);
       if (message.type === 'partial') return onPartial(message.op, message.tenant);
       const asked = waiting.get(message.id);
+      if (message.type === 'long') return asked?.place.becameLong();
       if (message.type === 'progress') return asked?.listener?.onProgress?.(message.answer);
       waiting.delete(message.id);
       if (message.type === 'error')
@@ -104,22 +117,24 @@ export function startReaders(
   };
 
   const admitted = async (question: Question, signal: AbortSignal, listener?: Listener<never>): Promise<unknown> => {
-    const leave = await admission.enter(question.request.tenant, signal);
+    const id = next++;
+    Atomics.store(lastAsked, 0, id);
+    const place = await admission.enter(question.request.tenant, signal);
     // None is started before it is wanted: an idle one takes 15 MiB, starting it 0.2 s of the first query.
     let reader =
       readers.length === 0 ? start() : readers.reduce((least, each) => (each.busy < least.busy ? each : least));
     if (reader.busy > 0 && readers.length < count) reader = start();
-    const id = next++;
-    const slot = id % SLOTS;
+    const slot = nextSlot++ % SLOTS;
     Atomics.store(flags, slot, 0);
     const cancel = (): void => {
       Atomics.store(flags, slot, 1);
     };
     signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
     reader.busy++;
     try {
       return await new Promise((resolve, reject) => {
-        waiting.set(id, { resolve, reject, listener: listener as Listener<unknown> | undefined });
+        waiting.set(id, { resolve, reject, place, listener: listener as Listener<unknown> | undefined });
         const progress = listener?.onProgress !== undefined;
         const explain = listener?.onExplanation !== undefined;
         const message: ToReader = { type: 'ask', id, slot, question, progress, explain };
@@ -127,7 +142,7 @@ export function startReaders(
       });
     } finally {
       reader.busy--;
-      leave();
+      place.leave();
       signal.removeEventListener('abort', cancel);
     }
   };

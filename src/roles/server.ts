@@ -39,6 +39,7 @@ import { apiLimits } from './api-limits.ts';
 import { openCertificates } from './certificates.ts';
 import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { answerPeers, withPeers } from './peers.ts';
+import { HeldBytes } from './held-bytes.ts';
 import { receiversAt } from './receivers.ts';
 import { forwarderSettings } from './forwarder-settings.ts';
 import { openGuard } from './guard.ts';
@@ -82,6 +83,11 @@ export interface ServerOptions {
 const RECEIVING_TARGETS = new Set(['all', 'scalable-single-binary', 'distributor', 'ingester', 'live-store']);
 const PAGE_ROWS = 4096;
 const REBIND_MS = 5000;
+/** One computes while the other is brought and its answer is taken away. */
+const ORDINARY_A_READER = 2;
+/** So many queries may be at work whatever they hold; more of them while all hold less than this. */
+const HELD_A_READER = 4;
+const HELD_BYTES_A_READER_MAX = 80 * 1024 * 1024;
 /** Whoever takes spans waits no longer for the first list of the bucket before it is ready. */
 const LISTED_MS_MAX = 5000;
 const TELL_SPANS_MS = 60_000;
@@ -135,6 +141,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
   const createdBy = `vivace version ${version.version}`;
   const questions = new QuestionCount();
+  const readerThreads = config.vivace.readerThreads || Math.max(1, os.availableParallelism() - 1);
+  const held = new HeldBytes(1 + readerThreads);
   const writer = startWriter(
     {
       instance,
@@ -150,6 +158,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       pageRows: PAGE_ROWS,
       createdBy,
       questions: questions.shared,
+      held: held.shared,
       fsync: config.vivace.fsync === 'never' ? 'never' : 'always',
       ack: config.ingester.ack === 'storage' ? 'storage' : 'local',
       limits: limitTable(config, tenants),
@@ -217,12 +226,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   if (bucket !== undefined) writer.connectBucket(bucket.writerPort());
   const admission = new Admission({
     runningMax: config.querier.maxConcurrentQueries,
+    // What waits for a bucket keeps no thread busy.
+    ...(!remote && { ordinaryMax: ORDINARY_A_READER * readerThreads }),
+    heldMax: HELD_A_READER * readerThreads,
+    hasRoom: () => held.sum < HELD_BYTES_A_READER_MAX * readerThreads,
     waitingMax: config.queryFrontend.maxOutstandingPerTenant,
     onRefused: metrics.queryDiscarded,
   });
   const readers = startReaders(
-    config.vivace.readerThreads || Math.max(1, os.availableParallelism() - 1),
-    readerSettings(config),
+    readerThreads,
+    { ...readerSettings(config), held: held.shared },
     (reader) => {
       writer.connect(reader);
       bucket?.connect(reader);
@@ -529,7 +542,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
-function readerSettings({ vivace, querier }: Configuration): Omit<ReaderSettings, 'cancelled'> {
+function readerSettings({
+  vivace,
+  querier,
+}: Configuration): Omit<ReaderSettings, 'cancelled' | 'lastAsked' | 'number' | 'held'> {
   const { queryBytesMax: bytesMax, querySpansMax: spansMax } = vivace;
   return {
     cacheBytes: vivace.cacheBytes,

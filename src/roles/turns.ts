@@ -30,6 +30,12 @@ export class Turns {
   readonly #waiting = new Map<string, Tenant>();
   #scheduled = false;
   #queries = 0;
+  readonly #onTurn: () => void;
+
+  /** `onTurn` is called before each turn. */
+  constructor(onTurn: () => void = () => {}) {
+    this.#onTurn = onTurn;
+  }
 
   /** The number of a query that begins now. */
   begin(): number {
@@ -68,6 +74,7 @@ export class Turns {
       this.#waiting.delete(tenant);
       if (ordinary.length + long.length > 0) this.#waiting.set(tenant, queues);
       if (this.#waiting.size > 0) this.#schedule();
+      this.#onTurn();
       next.go();
     });
   }

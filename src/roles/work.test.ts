@@ -30,7 +30,7 @@ function search(work: Work, segments: Segment[], query = '{ span.n >= 0 }') {
 it('counts what a query reads, and what it does not need', async (t) => {
   const { live, block } = await bothForms(t, SPANS);
   const other = (await bothForms(t, [{ trace: 99, span: 99 }])).block;
-  const work = new Work('t', new Turns(), NO_LIMITS, () => false);
+  const work = new Work('t', new Turns(), NO_LIMITS, { isCancelled: () => false });
   const { traces } = await search(work, [work.watch(live), work.watch(block), work.watch(other)]);
   assert.equal(traces.length, 40);
   const refs = [block, other].map((each) => (each as OnlyRowGroup).ref);
@@ -74,7 +74,7 @@ it('a client that leaves stops the query at the next page', async (t) => {
       return { ...column, parts, ...(column.flag && { flag }) };
     },
   });
-  const work = new Work('t', new Turns(), NO_LIMITS, () => left);
+  const work = new Work('t', new Turns(), NO_LIMITS, { isCancelled: () => left });
   await assert.rejects(search(work, [work.watch(counted)]), { code: 'cancelled' });
   assert.equal(pages, 3);
 });
@@ -82,7 +82,7 @@ it('a client that leaves stops the query at the next page', async (t) => {
 it('time, bytes and spans have their limits', async (t) => {
   const { block } = await bothForms(t, SPANS);
   const run = (limits: Partial<WorkLimits>) => {
-    const work = new Work('t', new Turns(), { ...NO_LIMITS, ...limits }, () => false);
+    const work = new Work('t', new Turns(), { ...NO_LIMITS, ...limits }, { isCancelled: () => false });
     return search(work, [work.watch(block)]);
   };
   await assert.rejects(run({ msMax: 1e-9 }), {
@@ -106,7 +106,7 @@ it('a damaged block is told apart from other errors', async (t) => {
   fs.writeFileSync(file, bytes);
   const damaged = onlyRowGroup(await OpenBlock.open(ref, createBlockCaches(1 << 20)));
   t.after(() => damaged.close());
-  const work = new Work('t', new Turns(), NO_LIMITS, () => false);
+  const work = new Work('t', new Turns(), NO_LIMITS, { isCancelled: () => false });
   await assert.rejects(search(work, [work.watch(damaged)]), (error) => {
     assert.ok(error instanceof SegmentFailure, String(error));
     assert.equal(error.block, ref.id);
@@ -125,8 +125,8 @@ it('a small query ends while a large one is under way, and one that is cancelled
   const turns = new Turns();
   let left = false;
   // Every read is a slice of its own.
-  const heavy = new Work('crowd', turns, NO_LIMITS, () => left, 0);
-  const small = new Work('single', turns, NO_LIMITS, () => false, 0);
+  const heavy = new Work('crowd', turns, NO_LIMITS, { isCancelled: () => left }, 0);
+  const small = new Work('single', turns, NO_LIMITS, { isCancelled: () => false }, 0);
   const reads = (work: Work): number =>
     work.explanation([], 0, [], new Map()).segments.filter(({ state }) => state === 'read').length;
   const many = Array.from({ length: 200 }, () => heavy.watch(block));

@@ -12,7 +12,7 @@ import type { Explanation, Receipt, SegmentExplanation } from '../serve/queries.
 import type { Stage } from '../traceql/ast.ts';
 import type { PlanStep } from '../traceql/plan.ts';
 import { printStage } from '../traceql/print.ts';
-import { SLICE_MS, type Turns } from './turns.ts';
+import { ORDINARY_MS, SLICE_MS, type Turns } from './turns.ts';
 
 export interface WorkLimits {
   /** Computing time, without what is spent waiting for turns; 0 for no bound. `timeKey` is the setting to raise. */
@@ -21,6 +21,13 @@ export interface WorkLimits {
   /** Bytes read from blocks, and spans of the segments that something is read of; 0 for no bound. */
   bytesMax: number;
   spansMax: number;
+}
+
+export interface Asker {
+  /** Whether nobody waits for the answer any more. */
+  isCancelled(): boolean;
+  /** Told once, when the query is no ordinary one any more (turns.ts). */
+  onLong?(): void;
 }
 
 /** A block that could not be read: the rest of the answer may be had without it. */
@@ -58,7 +65,8 @@ export class Work implements Watch {
   readonly #turns: Turns;
   readonly #began: number;
   readonly #limits: WorkLimits;
-  readonly #isCancelled: () => boolean;
+  readonly #asker: Asker;
+  #isLong = false;
   /** Milliseconds of slices that are over, and when the running one began. */
   #usedMs = 0;
   #since = performance.now();
@@ -72,13 +80,13 @@ export class Work implements Watch {
 
   readonly #sliceMs: number;
 
-  constructor(tenant: string, turns: Turns, limits: WorkLimits, isCancelled: () => boolean, sliceMs = SLICE_MS) {
+  constructor(tenant: string, turns: Turns, limits: WorkLimits, asker: Asker, sliceMs = SLICE_MS) {
     this.#sliceMs = sliceMs;
     this.#tenant = tenant;
     this.#turns = turns;
     this.#began = turns.begin();
     this.#limits = limits;
-    this.#isCancelled = isCancelled;
+    this.#asker = asker;
   }
 
   /** Computing time so far. */
@@ -124,11 +132,16 @@ export class Work implements Watch {
     this.#check(nowMs);
     const sliceMs = nowMs - this.#since;
     if (sliceMs < this.#sliceMs) return undefined;
-    return this.outside(this.#turns.wait(this.#tenant, this.#began, this.#usedMs + sliceMs));
+    const usedMs = this.#usedMs + sliceMs;
+    if (usedMs >= ORDINARY_MS && !this.#isLong) {
+      this.#isLong = true;
+      this.#asker.onLong?.();
+    }
+    return this.outside(this.#turns.wait(this.#tenant, this.#began, usedMs));
   }
 
   #check(nowMs: number): void {
-    if (this.#isCancelled()) throw new VivaceError('cancelled', 'the client has gone');
+    if (this.#asker.isCancelled()) throw new VivaceError('cancelled', 'the client has gone');
     const { msMax, timeKey } = this.#limits;
     if (msMax > 0 && this.#usedMs + nowMs - this.#since > msMax)
       throw new VivaceError(

@@ -32,6 +32,8 @@ export interface WriterSettings {
   fsync: 'always' | 'never';
   /** Of a `QuestionCount`. */
   questions: SharedArrayBuffer;
+  /** Of `HeldBytes`, in which this thread has the number 0. */
+  held: SharedArrayBuffer;
   /** Where a request must be before it is answered. */
   ack: 'local' | 'storage';
   limits: LimitTable;

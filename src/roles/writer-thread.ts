@@ -22,6 +22,7 @@ import { replayLog } from '../log/replay.ts';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import type { FolderWork } from './background.ts';
+import { HeldBytes } from './held-bytes.ts';
 import { type AskedLogObjects, askLogObjects, type LogAnswer } from './log-objects.ts';
 import { ObjectLogs } from './object-logs.ts';
 import { eachPush } from './pushes.ts';
@@ -47,7 +48,7 @@ const main = parentPort!;
 const catalog = new BlockCatalog(settings.blocksDirectory);
 /** The store of this process first, then those of replayed logs until they are cut. */
 const stores: LiveStore[] = [];
-const readers = new ReaderPorts(catalog, () => stores);
+const readers = new ReaderPorts(catalog, () => stores, new HeldBytes(settings.held));
 let limits = settings.limits;
 const { pageRows, createdBy, fsync, blocksDirectory, questions } = settings;
 const folderWork: FolderWork = { pageRows, createdBy, fsync, blocksDirectory, questions };

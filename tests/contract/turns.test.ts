@@ -80,7 +80,7 @@ test('one after the other and all at once', async (t) => {
   let waits = 0;
   const together = await Promise.all(
     questions().map(([, ask], i) => {
-      const work = new Work(`tenant ${i % 3}`, turns, NO_LIMITS, () => false, 0);
+      const work = new Work(`tenant ${i % 3}`, turns, NO_LIMITS, { isCancelled: () => false }, 0);
       const turn = work.turn.bind(work);
       work.turn = () => {
         waits++;
