@@ -49,9 +49,8 @@ it('a client that leaves stops the query at the next page', async (t) => {
   const { block } = await bothForms(t, SPANS);
   let left = false;
   let pages = 0;
-  const counted: Segment = Object.assign(Object.create(block) as Segment, {
+  const counted: Segment = Object.assign(Object.create(block, { bytesRead: { value: 0 } }) as Segment, {
     // Private members need the block itself.
-    bytesRead: 0,
     typesOf: block.typesOf.bind(block),
     lines: block.lines.bind(block),
     tracesOfRows: block.tracesOfRows.bind(block),
