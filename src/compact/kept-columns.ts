@@ -5,7 +5,7 @@ import { OWN_ARRAYS } from '../runtime/arena.ts';
 import { mergeOrderOfPieces } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
 import { type Drops, type PlannedRowGroup, type RowGroupBounds, RowGroupPlanner } from './row-group-plan.ts';
-import { readFlat, readLists } from './stored-rows.ts';
+import { readLevels, rowStarts } from './source-levels.ts';
 import { storedOf } from './write-row-group.ts';
 
 export async function keptColumns(
@@ -26,14 +26,17 @@ async function hasValues({ use, indexes }: MergedColumn, plan: PlannedRowGroup):
   const stored = await storedOf(plan, indexes);
   const isArray = elementType(use.t) !== undefined;
   const isList = isArray || stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
-  const read = isList
-    ? readLists(plan.slices, stored, [], plan.rows, OWN_ARRAYS)
-    : readFlat(plan.slices, stored, plan.rows, OWN_ARRAYS);
-  const starts = read.lists?.starts;
+  const { slices, rows } = plan;
+  const levels = readLevels({ slices, stored, rows, isList }, OWN_ARRAYS, () => true)!;
+  const { definition, levelMax } = levels;
+  if (definition === undefined) return true;
+  const least = isArray ? 1 : levelMax;
+  const starts = levels.repetition && new Uint32Array(rows + 1);
+  if (starts !== undefined) rowStarts(levels, starts);
   for (const row of mergeOrderOfPieces(plan)) {
     const end = starts === undefined ? row + 1 : starts[row + 1];
     for (let entry = starts === undefined ? row : starts[row]; entry < end; entry++)
-      if (isArray ? read.lists!.levels[entry] > 0 : read.numbers[entry] !== 0) return true;
+      if (definition[entry] >= least) return true;
   }
   return false;
 }

@@ -1,7 +1,8 @@
 /**
  * A column of the slices of a planned row group in the order of the merged one, as the Parquet writer takes it. Codes are given
  * anew: equal values get one, whatever dictionaries they come from, and only values of rows that stay get any. Each entry of a
- * dictionary is looked at once, and each row costs two looks into tables of numbers.
+ * dictionary is looked at once, and each value costs two looks into tables of numbers; which values those are is found once for all columns
+ * that have their nulls in the same rows.
  */
 import type { Attribute } from '../block/any-value.ts';
 import type { ChunkBuilder } from '../block/chunks.ts';
@@ -10,16 +11,30 @@ import type { ColumnType, Strings } from '../block/table.ts';
 import { type ResourceType, spread } from '../block/write.ts';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import type { Arrays } from '../runtime/arena.ts';
-import { type CodedRows, isShort, readCoded } from './coded-rows.ts';
+import type { LevelMerger } from './merged-levels.ts';
 import { NumberTable } from './number-table.ts';
-import { wordsOf } from './placed-rows.ts';
 import type { Slice } from './row-group-plan.ts';
-import { readFlat, readLists, type StoredRows, type StoredSlice } from './stored-rows.ts';
+import { entriesMax, type SourceColumn, type SourceLevels, type StoredSlice } from './source-levels.ts';
+import {
+  gatherBits,
+  gatherCodes,
+  gatherInts,
+  gatherWords,
+  type Intern,
+  isCoded,
+  type Place,
+  readBits,
+  readCodes,
+  readInts,
+  readNumbered,
+  readWords,
+} from './source-values.ts';
 
 type Levels = Pick<ChunkData, 'definition' | 'repetition'>;
 
-/** After so many values of pages without a dictionary it is known whether one is worth it. */
+/** After so many values without a dictionary it is known whether one is worth it; after fewer where none had one in its block. */
 const SAMPLE = 1 << 16;
+const PLAIN_SAMPLE = 1 << 13;
 
 /** What is merged: the columns of these slices, in the order of the merged row group. */
 export interface MergedRows {
@@ -28,41 +43,40 @@ export interface MergedRows {
   rows: number;
   /** Of each merged row, which row of the slices it is. */
   order: Uint32Array;
-  /** Of each row of the slices, which merged row it is; for those that are left out the number of merged rows. */
-  places: Uint32Array;
 }
 
 export class ColumnMerger {
   readonly #merged: MergedRows;
+  readonly #levels: LevelMerger;
   readonly #arrays: Arrays;
   readonly #builder: ChunkBuilder;
 
-  constructor(merged: MergedRows, arrays: Arrays, builder: ChunkBuilder) {
+  /** `levels` are those of earlier row groups, to be used again. */
+  constructor(merged: MergedRows, levels: LevelMerger, arrays: Arrays, builder: ChunkBuilder) {
     this.#merged = merged;
+    this.#levels = levels;
     this.#arrays = arrays;
     this.#builder = builder;
+    levels.start(merged.order, merged.rows);
   }
 
-  /** `levelsOf`: see readLists. */
+  /** `levelsOf`: see SourceColumn. */
   chunk(type: ColumnType, stored: readonly StoredSlice[], levelsOf: readonly StoredSlice[] | undefined): ChunkData {
-    const { slices, rows, order } = this.#merged;
-    const isList =
-      levelsOf !== undefined || stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
-    if (type !== 'bool' && isShort(stored) && !(isList && stored.includes(undefined))) {
-      const chunk = type === 'string' || type === 'any' ? this.#codedStrings(stored) : this.#codedNumbers(type, stored);
-      if (chunk !== undefined) return chunk;
+    const column = this.#column(stored, levelsOf);
+    switch (type) {
+      case 'string':
+      case 'any':
+        return this.#codedStrings(column) ?? this.#anyStrings(column);
+      case 'bool':
+        return this.#bits(column);
+      default:
+        return this.#codedNumbers(type, column) ?? this.#numbers(type, column);
     }
-    const read = isList
-      ? readLists(slices, stored, levelsOf ?? [], rows, this.#arrays)
-      : readFlat(slices, stored, rows, this.#arrays);
-    if (read.lists !== undefined) return this.#list(type, read, read.lists, order);
-    return this.#ordered(type, read, order, order.length);
   }
 
   /** A column of strings that every row has and that always gets a dictionary. The codes hold until the next chunk. */
   messages(stored: readonly StoredSlice[]): { chunk: ChunkData; codes: Uint32Array; strings: StringTable } {
-    const { codes, strings, chunk } = this.#strings(stored)!;
-    return { chunk, codes, strings };
+    return this.#strings(this.#column(stored))!;
   }
 
   /** A column of attributes of resources, of which each row has one. */
@@ -82,262 +96,194 @@ export class ColumnMerger {
     return strings.count > 512 ? { ...chunk, bloom: 10 } : chunk;
   }
 
-  /** undefined: the long way has to be gone. */
-  #strings(stored: readonly StoredSlice[]): { chunk: ChunkData; codes: Uint32Array; strings: StringTable } | undefined {
-    const { slices, places, order } = this.#merged;
+  /** Numbers of 32 bits that every row has. */
+  ints(stored: readonly StoredSlice[], into: Int32Array): Int32Array {
+    const all = this.#arrays.int32(this.#merged.rows);
+    readInts(this.#column(stored), this.#arrays, all);
+    return gatherInts(all, this.#merged.order, into);
+  }
+
+  /** Numbers of 64 bits, or ids of 8 bytes, that every row has: two words each. */
+  words(stored: readonly StoredSlice[], into: Int32Array): Int32Array {
+    const all = this.#arrays.int32(2 * this.#merged.rows);
+    readWords(this.#column(stored), this.#arrays, all);
+    return gatherWords(all, this.#merged.order, into);
+  }
+
+  /** Ids of 8 bytes that some rows have. */
+  ids(stored: readonly StoredSlice[]): ChunkData {
+    const all = this.#arrays.int32(2 * this.#merged.rows);
+    const { from, levels } = this.#ordered(readWords(this.#column(stored), this.#arrays, all));
+    const words = gatherWords(all, from, this.#arrays.int32(2 * from.length));
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    const values: Values = { type: 'fixed', bytes, width: 8, count: from.length };
+    return { rows: this.#rows, ...levels, values, encoding: 'plain', codec: 'none', statistics: false };
+  }
+
+  get #rows(): number {
+    return this.#merged.order.length;
+  }
+
+  /** Whether no row of the slices is left out. */
+  get #isWhole(): boolean {
+    return this.#rows === this.#merged.rows;
+  }
+
+  #column(stored: readonly StoredSlice[], levelsOf?: readonly StoredSlice[]): SourceColumn {
+    const isList =
+      levelsOf !== undefined || stored.some((column) => column !== undefined && column.chunk.maxRepetition > 0);
+    const { slices, rows } = this.#merged;
+    return { slices, stored, rows, isList, levelsOf };
+  }
+
+  #ordered(source: SourceLevels): { from: Uint32Array; levels: Levels } {
+    const { from, definition, repetition } = this.#levels.merge(source);
+    return { from, levels: { ...(definition && { definition }), ...(repetition && { repetition }) } };
+  }
+
+  /** undefined: the values do not all have codes, or there are too many. The codes hold until the next chunk. */
+  #coded(column: SourceColumn, intern: Intern): { codes: Uint32Array; count: number; levels: Levels } | undefined {
+    if (!isCoded(column)) return undefined;
+    const all = this.#arrays.uint32(entriesMax(column));
+    const source = readCodes(column, this.#arrays, all, intern);
+    if (source === undefined) return undefined;
+    const { from, levels } = this.#ordered(source);
+    return { codes: gatherCodes(all, from, this.#arrays.uint32(from.length)), count: from.length, levels };
+  }
+
+  #strings(column: SourceColumn): { chunk: ChunkData; codes: Uint32Array; strings: StringTable } | undefined {
     let strings = new StringTable();
-    const intern = (values: Values, entry: number): number => {
+    const coded = this.#coded(column, (values, entry) => {
       const { bytes, offsets } = values as Values & { type: 'bytes' };
       return strings.intern(bytes, offsets[entry], offsets[entry + 1]);
-    };
-    const read = readCoded(slices, stored, places, order.length, this.#arrays, intern);
-    if (read === undefined) return undefined;
-    const { codes, count, levels } = this.#compacted(read);
+    });
+    if (coded === undefined) return undefined;
+    const { codes, count, levels } = coded;
     // What only rows have that are left out must not stay.
     if (!this.#isWhole) strings = onlyUsed(strings, codes, count);
     const values = valuesOf(strings);
-    const chunk: ChunkData = { rows: order.length, ...levels, values, codes, codeCount: count, codec: 'zstd' };
+    const chunk: ChunkData = { rows: this.#rows, ...levels, values, codes, codeCount: count, codec: 'zstd' };
     if (strings.count > 512) chunk.bloom = 10;
     return { chunk, codes, strings };
   }
 
-  #codedStrings(stored: readonly StoredSlice[]): ChunkData | undefined {
-    const found = this.#strings(stored);
+  #codedStrings(column: SourceColumn): ChunkData | undefined {
+    const found = this.#strings(column);
     return found === undefined || isNearlyDistinct(found.strings.count, found.chunk.codeCount!)
       ? undefined
       : found.chunk;
   }
 
-  #codedNumbers(type: 'int' | 'double', stored: readonly StoredSlice[]): ChunkData | undefined {
-    const { slices, places, order } = this.#merged;
-    const numbers = new NumberTable();
-    const intern = (values: Values, entry: number): number | undefined => numbers.intern(values, entry);
+  #codedNumbers(type: 'int' | 'double', column: SourceColumn): ChunkData | undefined {
     // Which numbers are left over is not worth finding out: there are few of them in a dictionary, and none is anybody's name.
-    const read = this.#isWhole ? readCoded(slices, stored, places, order.length, this.#arrays, intern) : undefined;
-    if (read === undefined) return undefined;
-    const { codes, count, levels } = this.#compacted(read);
+    if (!this.#isWhole) return undefined;
+    const numbers = new NumberTable();
+    const coded = this.#coded(column, (values, entry) => numbers.intern(values, entry));
+    if (coded === undefined) return undefined;
+    const { codes, count, levels } = coded;
     const { count: distinct } = numbers;
     const all = numbers.words.slice(0, 2 * distinct);
     const values: Values =
       type === 'int'
         ? { type: 'int64', words: all, count: distinct }
         : { type: 'double', values: new Float64Array(all.buffer, 0, distinct), count: distinct };
-    return { rows: order.length, ...levels, values, codes, codeCount: count, codec: 'zstd' };
+    return { rows: this.#rows, ...levels, values, codes, codeCount: count, codec: 'zstd' };
   }
 
-  /** Codes of rows that have one, one after the other, and which rows they are. */
-  #compacted({ codes: all, levels }: CodedRows): { codes: Uint32Array; count: number; levels: Levels } {
-    const rows = this.#merged.order.length;
-    const codes = this.#arrays.uint32(rows + 1);
-    const definition = this.#arrays.uint8(rows);
-    const count = compact(all, rows, codes, definition);
-    if (levels !== undefined)
-      return { codes, count, levels: { definition: levels.subarray(0, rows), repetition: this.#arrays.uint8(rows) } };
-    return { codes, count, levels: count === rows ? {} : { definition } };
-  }
-
-  get #isWhole(): boolean {
-    return this.#merged.order.length === this.#merged.rows;
-  }
-
-  #list(
-    type: ColumnType,
-    stored: StoredRows,
-    { starts, levels }: NonNullable<StoredRows['lists']>,
-    order: Uint32Array,
-  ): ChunkData {
-    const count = countEntries(starts, order);
-    const entries = this.#arrays.uint32(count);
-    const definition = this.#arrays.uint8(count);
-    const repetition = this.#arrays.uint8(count);
-    orderEntries(starts, levels, order, entries, definition, repetition);
-    return { ...this.#ordered(type, stored, entries, order.length), definition, repetition };
-  }
-
-  /** `order` names entries; in lists there are more or fewer of them than `rows`. */
-  #ordered(type: ColumnType, stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
-    switch (type) {
-      case 'string':
-      case 'any':
-        return this.#anyStrings(stored, order, rows);
-      case 'bool':
-        return this.#bits(stored, order, rows);
-      default:
-        return this.#numbers(type, stored, order, rows);
-    }
-  }
-
-  #anyStrings(stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
-    const { numbers, isCoded } = stored;
-    const definition = this.#arrays.uint8(order.length);
-    const codes = this.#arrays.uint32(order.length);
-    const renumbered = this.#arrays.uint32(stored.count + 1);
+  #anyStrings(column: SourceColumn): ChunkData {
+    const stored = readNumbered(column, this.#arrays, this.#arrays.uint32(entriesMax(column)));
+    const { from, levels } = this.#ordered(stored.levels);
+    const numbers = gatherCodes(stored.numbers, from, this.#arrays.uint32(from.length));
+    const codes = this.#arrays.uint32(from.length);
+    const renumbered = this.#arrays.uint32(stored.count);
     const strings = new StringTable();
-    let count = 0;
-    let isMixed = !isCoded;
-    for (let i = 0; i < order.length; i++) {
-      const number = numbers[order[i]];
-      if (number === 0) continue;
-      let code = renumbered[number];
-      if (code === 0) {
-        code = renumbered[number] = internNumber(stored, number, strings) + 1;
-        // Hashing every value of a column of different ones would cost more than all else.
-        if (isMixed && count >= SAMPLE) {
-          if (isNearlyDistinct(strings.count, count)) return this.#plain(stored, order, rows);
-          isMixed = false;
-        }
-      }
-      definition[i] = 1;
-      codes[count++] = code - 1;
-    }
-    if (isNearlyDistinct(strings.count, count)) return this.#plain(stored, order, rows);
+    const finder = new StringFinder(stored.places);
+    // Hashing every value of a column of different ones would cost more than all else.
+    const sample = Math.min(stored.isMixed ? SAMPLE : PLAIN_SAMPLE, numbers.length);
+    codeStrings(numbers, 0, sample, renumbered, codes, strings, finder);
+    if (isNearlyDistinct(strings.count, sample)) return this.#plain(numbers, levels, finder);
+    codeStrings(numbers, sample, numbers.length, renumbered, codes, strings, finder);
+    if (isNearlyDistinct(strings.count, numbers.length)) return this.#plain(numbers, levels, finder);
     return {
-      rows,
-      ...levelsOf(definition, count),
+      rows: this.#rows,
+      ...levels,
       values: valuesOf(strings),
       codes,
-      codeCount: count,
+      codeCount: numbers.length,
       codec: 'zstd',
       ...(strings.count > 512 && { bloom: 10 }),
     };
   }
 
   /** Every string as it comes. */
-  #plain(stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
-    const { numbers } = stored;
-    const finder = new ValueFinder(stored);
-    const definition = this.#arrays.uint8(order.length);
-    let count = 0;
-    let length = 0;
-    for (let i = 0; i < order.length; i++) {
-      const number = numbers[order[i]];
-      if (number === 0) continue;
-      definition[i] = 1;
-      count++;
-      const { values, at } = finder.find(number);
-      length += values.offsets[at + 1] - values.offsets[at];
-    }
+  #plain(numbers: Uint32Array, levels: Levels, finder: StringFinder): ChunkData {
+    const count = numbers.length;
     const offsets = this.#arrays.uint32(count + 1);
-    const bytes = this.#arrays.uint8(length);
-    let value = 0;
-    let to = 0;
-    for (let i = 0; i < order.length; i++) {
-      const number = numbers[order[i]];
-      if (number === 0) continue;
-      const { values, at } = finder.find(number);
-      const end = values.offsets[at + 1];
-      offsets[value++] = to;
-      for (let from = values.offsets[at]; from < end; from++) bytes[to++] = values.bytes[from];
-    }
-    offsets[count] = to;
+    const bytes = this.#arrays.uint8(lengthOf(numbers, finder));
+    copyStrings(numbers, finder, offsets, bytes);
     const strings = { type: 'bytes' as const, bytes, offsets, count };
-    return { rows, ...levelsOf(definition, count), values: strings, encoding: 'delta-length', codec: 'zstd' };
+    return { rows: this.#rows, ...levels, values: strings, encoding: 'delta-length', codec: 'zstd' };
   }
 
-  #bits(stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
-    const { numbers, places } = stored;
-    const all = this.#arrays.uint8(stored.count + 1);
-    for (const { first, values } of places) if (values.type === 'boolean') all.set(values.values, first + 1);
-    const definition = this.#arrays.uint8(order.length);
-    const bits = this.#arrays.uint8(order.length);
-    const count = pickBits(numbers, order, all, bits, definition);
-    const values: Values = { type: 'boolean', values: bits, count };
-    return { rows, ...levelsOf(definition, count), values, encoding: 'plain', codec: 'zstd' };
+  #bits(column: SourceColumn): ChunkData {
+    const all = this.#arrays.uint8(entriesMax(column));
+    const { from, levels } = this.#ordered(readBits(column, this.#arrays, all));
+    const bits = gatherBits(all, from, this.#arrays.uint8(from.length));
+    const values: Values = { type: 'boolean', values: bits, count: from.length };
+    return { rows: this.#rows, ...levels, values, encoding: 'plain', codec: 'zstd' };
   }
 
-  #numbers(type: 'int' | 'double', stored: StoredRows, order: Uint32Array, rows: number): ChunkData {
-    const { numbers } = stored;
-    const all = this.#arrays.int32(2 * stored.count + 2);
-    for (const { first, values } of stored.places)
-      all.set(wordsOf(values, all).subarray(0, 2 * values.count), 2 * first + 2);
-    const definition = this.#arrays.uint8(order.length);
-    const words = this.#arrays.int32(2 * order.length);
-    const count = pickWords(numbers, order, all, words, definition);
-    return this.#builder.words(rows, words, count, type === 'int' ? 'int64' : 'double', levelsOf(definition, count));
+  #numbers(type: 'int' | 'double', column: SourceColumn): ChunkData {
+    const all = this.#arrays.int32(2 * entriesMax(column));
+    const { from, levels } = this.#ordered(readWords(column, this.#arrays, all));
+    const words = gatherWords(all, from, this.#arrays.int32(2 * from.length));
+    return this.#builder.words(this.#rows, words, from.length, type === 'int' ? 'int64' : 'double', levels);
   }
 }
 
-/** Codes of those that have one, less 1, and which have. */
-function compact(all: Uint32Array, rows: number, codes: Uint32Array, definition: Uint8Array): number {
-  let count = 0;
-  for (let row = 0; row < rows; row++) {
-    const code = all[row];
-    const present = -code >>> 31;
-    codes[count] = code - 1;
-    count += present;
-    definition[row] = present;
-  }
-  return count;
-}
-
-/** Entries of lists: how many the rows have. */
-function countEntries(starts: Uint32Array, order: Uint32Array): number {
-  let count = 0;
-  for (let row = 0; row < order.length; row++) count += starts[order[row] + 1] - starts[order[row]];
-  return count;
-}
-
-function orderEntries(
-  starts: Uint32Array,
-  levels: Uint8Array,
-  order: Uint32Array,
-  entries: Uint32Array,
-  definition: Uint8Array,
-  repetition: Uint8Array,
+/** Equal strings get one code. */
+function codeStrings(
+  numbers: Uint32Array,
+  from: number,
+  to: number,
+  renumbered: Uint32Array,
+  codes: Uint32Array,
+  strings: StringTable,
+  finder: StringFinder,
 ): void {
-  for (let row = 0, at = 0; row < order.length; row++) {
-    const begin = starts[order[row]];
-    const end = starts[order[row] + 1];
-    for (let entry = begin; entry < end; entry++) {
-      repetition[at] = entry === begin ? 0 : 1;
-      definition[at] = levels[entry];
-      entries[at++] = entry;
+  for (let i = from; i < to; i++) {
+    const number = numbers[i];
+    let code = renumbered[number];
+    if (code === 0) {
+      const { bytes, start, end } = finder.find(number);
+      code = renumbered[number] = strings.intern(bytes, start, end) + 1;
     }
+    codes[i] = code - 1;
   }
 }
 
-function pickBits(
-  numbers: Uint32Array,
-  order: Uint32Array,
-  all: Uint8Array,
-  bits: Uint8Array,
-  definition: Uint8Array,
-): number {
-  let count = 0;
-  for (let i = 0; i < order.length; i++) {
-    const number = numbers[order[i]];
-    if (number === 0) continue;
-    definition[i] = 1;
-    bits[count++] = all[number];
+function lengthOf(numbers: Uint32Array, finder: StringFinder): number {
+  let length = 0;
+  for (let i = 0; i < numbers.length; i++) {
+    const { start, end } = finder.find(numbers[i]);
+    length += end - start;
   }
-  return count;
+  return length;
 }
 
-function pickWords(
-  numbers: Uint32Array,
-  order: Uint32Array,
-  all: Int32Array,
-  words: Int32Array,
-  definition: Uint8Array,
-): number {
-  let count = 0;
-  for (let i = 0; i < order.length; i++) {
-    const number = numbers[order[i]];
-    if (number === 0) continue;
-    definition[i] = 1;
-    words[2 * count] = all[2 * number];
-    words[2 * count++ + 1] = all[2 * number + 1];
+function copyStrings(numbers: Uint32Array, finder: StringFinder, offsets: Uint32Array, into: Uint8Array): void {
+  let to = 0;
+  for (let i = 0; i < numbers.length; i++) {
+    const { bytes, start, end } = finder.find(numbers[i]);
+    offsets[i] = to;
+    for (let from = start; from < end; from++) into[to++] = bytes[from];
   }
-  return count;
+  offsets[numbers.length] = to;
 }
 
 /** Above this a dictionary is larger than what it saves. */
 function isNearlyDistinct(distinct: number, count: number): boolean {
   return distinct > 256 && distinct > 0.5 * count;
-}
-
-function levelsOf(definition: Uint8Array, count: number): Levels {
-  return count === definition.length ? {} : { definition };
 }
 
 /** The strings that codes mean, which are given anew. */
@@ -358,38 +304,40 @@ function valuesOf({ bytes, starts, ends, count }: Strings): Values {
   return { type: 'bytes', bytes: bytes.subarray(0, offsets[count]), offsets, count };
 }
 
-function internNumber(stored: StoredRows, number: number, strings: StringTable): number {
-  const { values, at } = new ValueFinder(stored).find(number);
-  return strings.intern(values.bytes, values.offsets[at], values.offsets[at + 1]);
-}
-
-/** The values of numbers: those of neighbours are mostly in one place. */
-class ValueFinder {
-  readonly #places: StoredRows['places'];
-  #found: { values: Values & { type: 'bytes' }; at: number } | undefined;
+/** The strings of numbers: those of neighbours are mostly in one place. */
+class StringFinder {
+  bytes = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  readonly #places: readonly Place[];
+  #offsets = new Uint32Array(1);
   #first = 0;
-  #end = 0;
+  #count = 0;
 
-  constructor({ places }: StoredRows) {
+  constructor(places: readonly Place[]) {
     this.#places = places;
   }
 
-  find(number: number): { values: Values & { type: 'bytes' }; at: number } {
-    const wanted = number - 1;
-    if (this.#found === undefined || wanted < this.#first || wanted >= this.#end) {
-      let low = 0;
-      for (let high = this.#places.length - 1; low < high; ) {
-        const middle = (low + high + 1) >>> 1;
-        if (this.#places[middle].first <= wanted) low = middle;
-        else high = middle - 1;
-      }
-      const { first, values } = this.#places[low];
-      if (values.type !== 'bytes') throw new TypeError(`cannot merge strings: they are ${values.type}`);
-      this.#first = first;
-      this.#end = first + values.count;
-      this.#found = { values, at: 0 };
+  /** The string is `bytes` from `start` to `end` of this, until the next call. */
+  find(number: number): this {
+    if (number < this.#first || number - this.#first >= this.#count) this.#seek(number);
+    const at = number - this.#first;
+    this.start = this.#offsets[at];
+    this.end = this.#offsets[at + 1];
+    return this;
+  }
+
+  #seek(number: number): void {
+    let low = 0;
+    for (let high = this.#places.length - 1; low < high; ) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#places[middle].first <= number) low = middle;
+      else high = middle - 1;
     }
-    this.#found.at = wanted - this.#first;
-    return this.#found;
+    const { first, values } = this.#places[low];
+    this.#first = first;
+    this.#count = values.count;
+    this.#offsets = values.offsets as Uint32Array<ArrayBuffer>;
+    this.bytes = values.bytes as Uint8Array<ArrayBuffer>;
   }
 }

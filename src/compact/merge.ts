@@ -15,6 +15,7 @@ import { secondsOf } from '../block/trace-lines.ts';
 import { ParquetWriter } from '../parquet/write.ts';
 import { Arena } from '../runtime/arena.ts';
 import { collectArrays } from '../runtime/array-collection.ts';
+import { LevelMerger } from './merged-levels.ts';
 import { type MergedColumn, mergedSchema } from './merged-schema.ts';
 import { type Drops, type RowGroupBounds, RowGroupPlanner } from './row-group-plan.ts';
 import { keptColumns } from './kept-columns.ts';
@@ -65,6 +66,7 @@ export async function mergeInto(
   const writer = newWriter(columns, options, (bytes) => ready.push(bytes));
   const planner = new RowGroupPlanner(blocks, bounds, drops);
   const arrays = new Arena(ARENA_BYTES);
+  const levels = new LevelMerger();
   const collect = collectArrays(GARBAGE_BYTES);
   const places: WrittenPlace[] = [];
   const sum = { tracesBytes: 0, traces: 0, spans: 0, combined: 0, duplicates: 0, dropped: 0 };
@@ -76,6 +78,7 @@ export async function mergeInto(
         writer,
         columns,
         arrays,
+        levels,
         written: flush,
       });
       arrays.reset();

@@ -1,6 +1,6 @@
 /** Numbers of 64 bits by code, each different one once, and only few of them: what a dictionary may hold. */
 import type { Values } from '../parquet/column.ts';
-import { wordsOf } from './placed-rows.ts';
+import { wordsOf } from './source-values.ts';
 
 const NUMBERS_MAX = 2048;
 const NONE: Int32Array = new Int32Array(0);
@@ -18,7 +18,7 @@ export class NumberTable {
   intern(values: Values, entry: number): number | undefined {
     if (values !== this.#values) {
       this.#values = values;
-      this.#from = wordsOf(values, NONE);
+      this.#from = wordsOf(values);
     }
     const low = this.#from[2 * entry];
     const high = this.#from[2 * entry + 1];

@@ -27,14 +27,17 @@ import type { Arrays } from '../runtime/arena.ts';
 import { ColumnMerger } from './merge-column.ts';
 import { mergeOrder, type SourceSpans } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
-import { placeInts, placeWords } from './placed-rows.ts';
+import type { LevelMerger } from './merged-levels.ts';
 import type { PlannedRowGroup } from './row-group-plan.ts';
-import type { StoredSlice } from './stored-rows.ts';
+import type { SourceColumn, StoredSlice } from './source-levels.ts';
+import { readInts, readWords } from './source-values.ts';
 
 export interface RowGroupMergeOptions {
   writer: ParquetWriter;
   columns: readonly MergedColumn[];
   arrays: Arrays;
+  /** Used from row group to row group. */
+  levels: LevelMerger;
   /** Called after every column: what was written goes on its way, and the thread may do something else. */
   written: () => Promise<void>;
 }
@@ -64,16 +67,10 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   const parents = arrays.int32(plan.rows);
   const { traceStarts, rows, combined, duplicates } = await orderOf(plan, rowsOfOrder, parents, fixed, arrays);
   const count = rows.length;
-  const places = placesOf(rows, arrays.uint32(plan.rows));
-  const merger = new ColumnMerger({ slices, rows: plan.rows, order: rows, places }, arrays, builder);
-  // The last row is that of what is left out.
-  const starts = arrays.int32(2 * count + 2);
-  const ends = arrays.int32(2 * count + 2);
-  const statuses = arrays.int32(count + 1);
-  const ints = (stored: StoredSlice[], into: Int32Array): Int32Array =>
-    placeInts(slices, stored, places, into).subarray(0, count);
-  const words = (stored: StoredSlice[], into: Int32Array): Int32Array =>
-    placeWords(slices, stored, places, into, arrays).subarray(0, 2 * count);
+  const merger = new ColumnMerger({ slices, rows: plan.rows, order: rows }, options.levels, arrays, builder);
+  const starts = arrays.int32(2 * count);
+  const ends = arrays.int32(2 * count);
+  const statuses = arrays.int32(count);
   const resourceOf = arrays.uint32(count);
   const nameOf = arrays.uint32(count);
 
@@ -81,14 +78,14 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   await write(() => traceIdChunk(plan.traceIds, traceStarts, count, arrays));
   let stored = await fixed(COLUMN_SPAN_ID);
   await write(() => {
-    const ids = words(stored, arrays.int32(2 * count + 2));
+    const ids = merger.words(stored, arrays.int32(2 * count));
     const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
     const values = { type: 'fixed' as const, bytes, width: 8, count };
     return { rows: count, values, encoding: 'plain', codec: 'none', statistics: false };
   });
   await write(() => builder.int32(count, parents.subarray(0, count)));
   stored = await fixed(COLUMN_PARENT_ID);
-  await write(() => parentIdChunk(words(stored, arrays.int32(2 * count + 2)), parents, count, arrays));
+  await write(() => merger.ids(stored));
   stored = await fixed(COLUMN_NAME);
   let names: StringTable | undefined;
   await write(() => {
@@ -98,14 +95,14 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
     return merged.chunk;
   });
   stored = await fixed(COLUMN_KIND);
-  await write(() => builder.int32(count, ints(stored, arrays.int32(count + 1))));
+  await write(() => builder.int32(count, merger.ints(stored, arrays.int32(count))));
   stored = await fixed(COLUMN_START);
-  await write(() => timeChunk(words(stored, starts), count));
+  await write(() => timeChunk(merger.words(stored, starts), count));
   stored = await fixed(COLUMN_DURATION);
-  await write(() => timeChunk(words(stored, ends), count));
+  await write(() => timeChunk(merger.words(stored, ends), count));
   addStarts(ends, starts);
   stored = await fixed(COLUMN_STATUS);
-  await write(() => builder.int32(count, ints(stored, statuses)));
+  await write(() => builder.int32(count, merger.ints(stored, statuses)));
   stored = await fixed(COLUMN_RESOURCE);
   let resources: StringTable | undefined;
   await write(() => {
@@ -175,14 +172,26 @@ async function orderOf(
       }
     : undefined;
   return arrays.scoped(() => {
-    const { slices } = plan;
-    const asTheyAre = numbered(arrays.uint32(plan.rows));
-    const ints = (stored: StoredSlice[]): Int32Array => placeInts(slices, stored, asTheyAre, arrays.int32(plan.rows));
-    const words = (stored: StoredSlice[]): Int32Array =>
-      placeWords(slices, stored, asTheyAre, arrays.int32(2 * plan.rows), arrays);
+    const { slices, rows: sourceRows } = plan;
+    const columnOf = (stored: StoredSlice[]): SourceColumn => ({ slices, stored, rows: sourceRows, isList: false });
+    const ints = (stored: StoredSlice[]): Int32Array => {
+      const into = arrays.int32(sourceRows);
+      readInts(columnOf(stored), arrays, into);
+      return into;
+    };
+    const words = (stored: StoredSlice[]): Int32Array => {
+      const into = arrays.int32(2 * sourceRows);
+      readWords(columnOf(stored), arrays, into);
+      return into;
+    };
+    const parentIds = (stored: StoredSlice[]): Int32Array => {
+      const ids = arrays.int32(2 * sourceRows);
+      const { definition } = readWords(columnOf(stored), arrays, ids);
+      return definition === undefined ? ids : spreadWords(ids, definition, arrays.int32(2 * sourceRows));
+    };
     const spans: SourceSpans | undefined = stored && {
       spanIds: words(stored.spanIds),
-      parentIds: words(stored.parentIds),
+      parentIds: parentIds(stored.parentIds),
       starts: words(stored.starts),
       kinds: ints(stored.kinds),
     };
@@ -190,16 +199,14 @@ async function orderOf(
   });
 }
 
-function numbered(rows: Uint32Array): Uint32Array {
-  for (let row = 0; row < rows.length; row++) rows[row] = row;
-  return rows;
-}
-
-/** Where each row of the slices goes; behind the end, where it is left out. */
-function placesOf(order: Uint32Array, places: Uint32Array): Uint32Array {
-  places.fill(order.length);
-  for (let row = 0; row < order.length; row++) places[order[row]] = row;
-  return places;
+/** Values at their rows; zeros where there is none. */
+function spreadWords(words: Int32Array, definition: Uint8Array, into: Int32Array): Int32Array {
+  for (let row = 0, value = 0; row < definition.length; row++) {
+    if (definition[row] === 0) continue;
+    into[2 * row] = words[value++];
+    into[2 * row + 1] = words[value++];
+  }
+  return into;
 }
 
 function timeChunk(words: Int32Array, count: number): ChunkData {
@@ -220,22 +227,6 @@ function traceIdChunk(ids: Uint8Array, starts: Uint32Array, rows: number, arrays
   const count = ids.length / 16;
   for (let trace = 0; trace < count; trace++) codes.fill(trace, starts[trace], starts[trace + 1]);
   return { rows, values: { type: 'fixed', bytes: ids, width: 16, count }, codes, codec: 'none', bloom: 12 };
-}
-
-/** Rows without a parent have no id of one. */
-function parentIdChunk(words: Int32Array, parents: Int32Array, rows: number, arrays: Arrays): ChunkData {
-  const definition = arrays.uint8(rows);
-  const ids = arrays.int32(2 * rows);
-  let count = 0;
-  for (let row = 0; row < rows; row++) {
-    if (parents[row] === 0) continue;
-    definition[row] = 1;
-    ids[2 * count] = words[2 * row];
-    ids[2 * count++ + 1] = words[2 * row + 1];
-  }
-  const bytes = new Uint8Array(ids.buffer, ids.byteOffset, 8 * count);
-  const values = { type: 'fixed' as const, bytes, width: 8, count };
-  return { rows, definition, values, encoding: 'plain', codec: 'none', statistics: false };
 }
 
 function textsOf({ count, bytes, starts, ends }: StringTable): Uint8Array[] {
