@@ -4,9 +4,10 @@ import type { Holding } from '../block/data-folders.ts';
 import type { BlockMeta } from '../block/meta.ts';
 import type { ByTenant, RetentionDone } from '../compact/retention.ts';
 import type { ErrorCode } from '../runtime/errors.ts';
+import type { BucketDone } from '../runtime/storage-metrics.ts';
 import type { StorageSettings } from '../store/open.ts';
 import type { SharedChunks } from '../store/range-cache.ts';
-import type { CacheMethod, CacheSettings } from '../store/remote-cache.ts';
+import type { CacheSettings } from '../store/remote-cache.ts';
 import type { BucketWork } from './bucket-rewrite.ts';
 import type { CompactionDone, CompactionSettings } from './compaction.ts';
 import type { DeletionsDone } from './deletions.ts';
@@ -92,20 +93,7 @@ export interface ToldError {
 }
 
 /** Since the last message. */
-export interface BucketStats {
-  operations: { operation: string; status: number; seconds: number }[];
-  pollSeconds: number[];
-  pollErrors: string[];
-  indexErrors: string[];
-  failedUploads: number;
-  /** Reads that were asked again because they took long. */
-  hedges: number;
-  caches: {
-    calls: { kind: 'memcached' | 'redis'; name: string; method: CacheMethod; status: number; seconds: number }[];
-    /** By name of the cache: values that were not written, and values that were not ours. */
-    dropped: Map<string, number>;
-    refused: Map<string, number>;
-  };
+export interface BucketStats extends BucketDone {
   /** Blocks that were put into quarantine, by tenant. */
   quarantined: Map<string, number>;
   retention: RetentionDone[];
@@ -114,8 +102,6 @@ export interface BucketStats {
   lateRetention: LateRetentionDone | undefined;
   /** Deleted traces of which something may be left. */
   pendingDeletions: Map<string, number>;
-  /** By tenant: whether this process builds the index, and the index's age. */
-  indexes: Map<string, { builder: boolean; ageSeconds: number }>;
 }
 
 /** What changed in the bucket; `known` is the answer when the writer thread has taken it in. */
