@@ -62,9 +62,12 @@ export async function uploadFiles(
   const keyOf = (name: string): string => objectKey(tenant, id, name);
   const fileOf = (name: string): string => path.join(directory, name);
   const put = async (name: string, bytes: number): Promise<void> => {
-    if (bytes > bucket.partBytes)
-      await bucket.multipart(keyOf(name), partsOf(fileOf(name), bucket.partBytes), { signal, again });
-    else await bucket.put(keyOf(name), await fs.promises.readFile(fileOf(name)), { signal });
+    if (bytes > bucket.partBytes) await putParts(bucket, keyOf(name), fileOf(name), { signal, again });
+    else {
+      const whole = await fs.promises.readFile(fileOf(name));
+      await bucket.put(keyOf(name), whole, { signal });
+      giveBack(whole);
+    }
   };
   await put(DATA_FILE, meta.size);
   reached?.('data');
@@ -84,13 +87,26 @@ async function lacksMeta(
   return names.has(DATA_FILE) && !names.has(META_FILE) && !names.has(COMPACTED_META_FILE);
 }
 
-/** A file in parts, each in memory of its own. */
-async function* partsOf(file: string, partBytes: number): AsyncGenerator<Uint8Array> {
+/** A file in parts. A merged block has a dozen of 8 MiB: memory of those that are stored is used for the next ones. */
+async function putParts(
+  bucket: Bucket,
+  key: string,
+  file: string,
+  options: { signal: AbortSignal | undefined; again: boolean },
+): Promise<void> {
+  const free: ArrayBuffer[] = [];
+  const sent = ({ buffer }: Uint8Array): void => void free.push(buffer as ArrayBuffer);
+  await bucket.multipart(key, partsOf(file, bucket.partBytes, free), { ...options, sent });
+  for (const buffer of free) buffer.transfer(0);
+}
+
+/** Each in memory of its own, or in what is `free`. */
+async function* partsOf(file: string, partBytes: number, free: ArrayBuffer[]): AsyncGenerator<Uint8Array> {
   const handle = await fs.promises.open(file, 'r');
   try {
     const { size } = await handle.stat();
     for (let from = 0; from < size; from += partBytes) {
-      const part = new Uint8Array(Math.min(partBytes, size - from));
+      const part = new Uint8Array(free.pop() ?? new ArrayBuffer(partBytes), 0, Math.min(partBytes, size - from));
       for (let at = 0; at < part.length; ) {
         const { bytesRead } = await handle.read(part, at, part.length - at, from + at);
         if (bytesRead === 0) throw new Error(`${file} became shorter while it was uploaded`);
@@ -101,4 +117,9 @@ async function* partsOf(file: string, partBytes: number): AsyncGenerator<Uint8Ar
   } finally {
     await handle.close();
   }
+}
+
+/** Memory that nobody reads any more; small files share theirs with others. */
+function giveBack({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -79,11 +79,12 @@ export async function azureBucket(
       // Blocks that are never committed are forgotten after a week; those of the same key, with the next commit.
       return call(`write ${key}`, options, async () => {
         const blob = container.getBlockBlobClient(key);
-        const ids = await sendParts(parts, Math.max(1, settings.maxBuffers), async (part, bytes) => {
+        const stage = async (part: number, bytes: Uint8Array): Promise<string> => {
           const id = Buffer.from(String(part).padStart(8, '0')).toString('base64');
           await blob.stageBlock(id, bytes, bytes.length, abort);
           return id;
-        });
+        };
+        const ids = await sendParts(parts, Math.max(1, settings.maxBuffers), stage, options?.sent);
         await blob.commitBlockList(ids, abort);
       });
     },

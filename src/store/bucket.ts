@@ -54,6 +54,8 @@ export interface PutOptions extends CallOptions {
 export interface MultipartOptions extends CallOptions {
   /** An earlier attempt may have been killed: what it left is removed. */
   again?: boolean;
+  /** Told of each part that is stored: its memory may be used again. Not every store tells. */
+  sent?: (part: Uint8Array) => void;
 }
 export interface ListOptions extends CallOptions {
   /** First key wanted. */

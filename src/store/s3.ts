@@ -114,11 +114,12 @@ export function s3Bucket(settings: S3Settings, env: NodeJS.ProcessEnv = process.
         );
         const upload = { Bucket, Key: key, UploadId };
         try {
-          const done = await sendParts(parts, PARTS_AT_ONCE, (PartNumber, Body) =>
-            client
-              .send(new UploadPartCommand({ ...upload, PartNumber, Body, ...customerKey }), send(options))
-              .then(({ ETag }) => ({ PartNumber, ETag })),
-          );
+          const sendPart = async (PartNumber: number, Body: Uint8Array) => {
+            const command = new UploadPartCommand({ ...upload, PartNumber, Body, ...customerKey });
+            const { ETag } = await client.send(command, send(options));
+            return { PartNumber, ETag };
+          };
+          const done = await sendParts(parts, PARTS_AT_ONCE, sendPart, options?.sent);
           await client.send(
             new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts: done }, ...customerKey }),
             send(options),
