@@ -86,20 +86,26 @@ export class LiveSegment implements Segment {
   readonly #dictionary: Dictionary;
   readonly #heads: Head[];
   #keys: Map<string, Head> | undefined;
-  #lines: TraceLines | undefined;
-  #order: RowOrder | undefined;
   #columns = new Map<string, Column>();
   readonly #repeated: RepeatedRows;
+  /** What takes longest to make and little room. */
+  readonly #made: { lines?: TraceLines; order?: RowOrder };
 
-  /** `repeated` is what is known of the segment since an earlier snapshot. */
-  constructor(snapshot: LiveSnapshot, repeated = new RepeatedRows()) {
+  /** `repeated` is what is known of the segment since an earlier snapshot, `same` a segment of the same snapshot. */
+  constructor(snapshot: LiveSnapshot, repeated = new RepeatedRows(), same?: LiveSegment) {
     this.#repeated = repeated;
-    this.view = new LiveView(snapshot);
+    this.#made = same === undefined ? {} : same.#made;
+    this.view = same === undefined ? new LiveView(snapshot) : same.view.again();
     this.name = `live-${snapshot.id}`;
     this.rows = snapshot.rows;
     this.bytes = snapshot.rows * 160;
     this.#dictionary = this.view.dictionary();
-    this.#heads = this.view.columnHeads();
+    this.#heads = same === undefined ? this.view.columnHeads() : same.#heads;
+  }
+
+  /** The same for another query, whose columns go with it; the order of spans and what is said of traces is made once. */
+  again(): LiveSegment {
+    return new LiveSegment(this.view.snapshot, this.#repeated, this);
   }
 
   async mayHold(traceId: Uint8Array): Promise<boolean> {
@@ -117,12 +123,12 @@ export class LiveSegment implements Segment {
   }
 
   async lines(check?: () => void): Promise<TraceLines> {
-    this.#lines ??= this.#makeLines(check);
-    return this.#lines;
+    this.#made.lines ??= this.#makeLines(check);
+    return this.#made.lines;
   }
 
   async traceIds(): Promise<Uint8Array> {
-    return this.#lines?.ids ?? new Uint8Array(this.view.traceWords().buffer);
+    return this.#made.lines?.ids ?? new Uint8Array(this.view.traceWords().buffer);
   }
 
   repeatedRows(check?: () => void): readonly number[] {
@@ -194,8 +200,8 @@ export class LiveSegment implements Segment {
   async tree(
     check?: () => void,
   ): Promise<{ order: Uint32Array; parents: Int32Array; starts: Uint32Array; traces: Uint32Array }> {
-    this.#order ??= orderRows(this.view, undefined, check);
-    const { rows, parents, starts, traces } = this.#order;
+    this.#made.order ??= orderRows(this.view, undefined, check);
+    const { rows, parents, starts, traces } = this.#made.order;
     return { order: rows, parents, starts, traces };
   }
 

@@ -67,6 +67,13 @@ export class LiveView {
     this.#u8 = new Uint8Array(snapshot.buffer, 0, snapshot.buffer.byteLength & ~3);
   }
 
+  /** The same without the fields that this one has kept. */
+  again(): LiveView {
+    const view = new LiveView(this.snapshot, this.arrays);
+    view.#strings = this.#strings;
+    return view;
+  }
+
   get rows(): number {
     return this.snapshot.rows;
   }

@@ -28,7 +28,7 @@ export interface View {
   readonly hidden: WantedTraces;
   readonly damaged: readonly DamagedBlock[];
   readonly from: LogPlace[];
-  /** Newest first. Rejects with a `SegmentFailure` when some of it is in a block by now. */
+  /** Newest first, for one query. Rejects with a `SegmentFailure` when some of it is in a block by now. */
   live(): Promise<readonly Segment[]>;
 }
 
@@ -124,10 +124,13 @@ export class Views {
     if (this.#lists.size > BLOCK_LISTS_KEPT) this.#lists.delete(this.#lists.keys().next().value!);
     const snapshots = new Map(lease.segments.map((snapshot) => [snapshot, this.#segment(snapshot)]));
     const { blocks, hidden, damaged } = list;
-    let live: Promise<readonly Segment[]> | undefined;
+    let packed: Promise<Segment[]> | undefined;
     return {
       ...{ takenMs: lease.takenMs, lease: lease.lease, from: lease.from, snapshots, blocks, hidden, damaged },
-      live: () => (live ??= liveSegments([...snapshots.values()], lease)),
+      async live() {
+        const live = [...snapshots.values()].map((segment) => segment.again());
+        return [...live, ...(await (packed ??= packedSegments(lease)))].reverse();
+      },
     };
   }
 
@@ -139,12 +142,12 @@ export class Views {
   }
 }
 
-/** What is not in blocks yet, in columns or only packed. */
-async function liveSegments(segments: Segment[], { packs }: LeaseAnswer): Promise<Segment[]> {
-  const live = [...segments];
+/** What has no columns. */
+async function packedSegments({ packs }: LeaseAnswer): Promise<Segment[]> {
+  const packed: Segment[] = [];
   for (const pack of packs) {
     try {
-      live.push(await packedSegment(pack));
+      packed.push(await packedSegment(pack));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       // It was cut since the lease was taken: the next one has its block.
@@ -152,7 +155,7 @@ async function liveSegments(segments: Segment[], { packs }: LeaseAnswer): Promis
       throw new SegmentFailure(`pack-${pack.id}`, new VivaceError('not-found', why, { cause: error }));
     }
   }
-  return live.reverse();
+  return packed;
 }
 
 function isSame(a: LiveSnapshot, b: LiveSnapshot): boolean {
