@@ -12,6 +12,7 @@
  */
 import type { ChunkData } from '../parquet/column.ts';
 import { ELEMENT_TYPES, eachValue, NO_LIST, NO_VALUES, scanArray } from './array-bytes.ts';
+import { inRuns, RUN_ROWS } from '../runtime/runs.ts';
 import type { ChunkBuilder } from './chunks.ts';
 import type { ElementType } from './schema.ts';
 import { StringTable } from './string-table.ts';
@@ -59,11 +60,8 @@ export function splitArrays(
     kinds[number] = scanArray(strings.bytes, strings.starts[codes[number]], strings.ends[codes[number]]);
   const found = new Uint32Array(NO_LIST + 1);
   let elements = 0;
-  for (let i = 0; i < values.count; i++) {
-    const kind = kinds[numbers[i]];
-    found[kind & 7]++;
-    elements += kind >>> 3;
-  }
+  for (let from = 0; from < values.count; from += RUN_ROWS)
+    elements += countKinds(from, Math.min(values.count, from + RUN_ROWS), numbers, kinds, found);
   if (found[NO_LIST] === values.count || elements > ELEMENTS_A_ROW_MAX * rows + ELEMENTS_MORE_MAX) return undefined;
   if (found[NO_VALUES] > 0) {
     let most = 0;
@@ -81,26 +79,85 @@ export function splitArrays(
   };
 }
 
+/** Counts the kinds of the values [from, to) into `found`; returns how many elements they have. */
+function countKinds(from: number, to: number, numbers: Uint32Array, kinds: Uint32Array, found: Uint32Array): number {
+  let elements = 0;
+  for (let i = from; i < to; i++) {
+    const kind = kinds[numbers[i]];
+    found[kind & 7]++;
+    elements += kind >>> 3;
+  }
+  return elements;
+}
+
 function listChunk(builder: ChunkBuilder, scanned: Scanned, type: number): ChunkData {
   const { rows, values, numbers, kinds } = scanned;
   const { arrays } = builder;
   const element = ELEMENT_TYPES[type];
   const parsed = parse(builder, scanned, type);
-  const { firstElement, firstValue, levels } = parsed;
-  let entries = rows;
-  let count = 0;
-  for (let i = 0; i < values.count; i++) {
+  const sum: Sum = { values: 0, entries: 0, places: 0 };
+  inRuns(values.count, addSizes, numbers, kinds, type, parsed, sum);
+  const lists: Lists = {
+    definition: arrays.uint8(rows + sum.entries),
+    repetition: arrays.uint8(rows + sum.entries),
+    places: arrays.uint32(sum.places),
+  };
+  const filled: Sum = { values: 0, entries: 0, places: 0 };
+  inRuns(rows, fillLists, values.present, numbers, kinds, type, parsed, lists, filled);
+  const { places, ...levels } = lists;
+  return builder.valued(rows, picked(builder, parsed, places, element), element, levels);
+}
+
+/** How many there are, or were looked at. */
+interface Sum {
+  values: number;
+  entries: number;
+  places: number;
+}
+
+interface Lists {
+  definition: Uint8Array;
+  repetition: Uint8Array;
+  /** Which of the parsed values each value is. */
+  places: Uint32Array;
+}
+
+/** Adds what the values [from, to) take: entries beyond one a row, and places. */
+function addSizes(
+  from: number,
+  to: number,
+  numbers: Uint32Array,
+  kinds: Uint32Array,
+  type: number,
+  { firstValue }: Parsed,
+  sum: Sum,
+): void {
+  let { entries, places } = sum;
+  for (let i = from; i < to; i++) {
     const number = numbers[i];
     if ((kinds[number] & 7) !== type) continue;
     entries += Math.max(1, kinds[number] >>> 3) - 1;
-    count += firstValue[number + 1] - firstValue[number];
+    places += firstValue[number + 1] - firstValue[number];
   }
-  const definition = arrays.uint8(entries);
-  const repetition = arrays.uint8(entries);
-  // Which of the parsed values each value is.
-  const places = arrays.uint32(count);
-  for (let row = 0, i = 0, entry = 0, at = 0; row < rows; row++) {
-    const number = values.present === undefined || values.present[row] === 1 ? numbers[i++] : -1;
+  sum.entries = entries;
+  sum.places = places;
+}
+
+/** Fills in the rows [from, to), from where `filled` says on. */
+function fillLists(
+  from: number,
+  to: number,
+  present: Uint8Array | undefined,
+  numbers: Uint32Array,
+  kinds: Uint32Array,
+  type: number,
+  { firstElement, firstValue, levels }: Parsed,
+  { definition, repetition, places }: Lists,
+  filled: Sum,
+): void {
+  let { values: value, entries: entry, places: at } = filled;
+  for (let row = from; row < to; row++) {
+    const number = present === undefined || present[row] === 1 ? numbers[value++] : -1;
     if (number < 0 || (kinds[number] & 7) !== type) {
       entry++;
       continue;
@@ -114,7 +171,9 @@ function listChunk(builder: ChunkBuilder, scanned: Scanned, type: number): Chunk
     }
     for (let place = firstValue[number]; place < firstValue[number + 1]; place++) places[at++] = place;
   }
-  return builder.valued(rows, picked(builder, parsed, places, element), element, { definition, repetition });
+  filled.values = value;
+  filled.entries = entry;
+  filled.places = at;
 }
 
 /** Values of elements: the code of each text, two words of each number; of a bool the low one says which. */
@@ -192,7 +251,7 @@ function picked({ arrays }: ChunkBuilder, parsed: Values, places: Uint32Array, e
   const count = places.length;
   const picked = { present: undefined, count };
   if (element === 'string') {
-    for (let i = 0; i < count; i++) places[i] = codes[places[i]];
+    inRuns(count, takeCodes, codes, places);
     return { ...picked, codes: places, strings };
   }
   if (element === 'bool') {
@@ -206,6 +265,10 @@ function picked({ arrays }: ChunkBuilder, parsed: Values, places: Uint32Array, e
     own[2 * i + 1] = words[2 * places[i] + 1];
   }
   return { ...picked, words: own };
+}
+
+function takeCodes(from: number, to: number, codes: Uint32Array, places: Uint32Array): void {
+  for (let i = from; i < to; i++) places[i] = codes[places[i]];
 }
 
 function restOf({ arrays }: ChunkBuilder, { rows, values, numbers, kinds }: Scanned, count: number): SparseValues {

@@ -116,25 +116,12 @@ export class ChunkBuilder {
     const plain = { rows, ...levels, values: { type: 'int32' as const, values, count }, encoding: 'delta' as const };
     if (this.#local.length < count) this.#local = new Uint32Array(count);
     const codes = this.#local;
-    // Small values, the rule, are looked up in an array; code + 1, 0 = not seen.
     const small = this.#small.fill(0);
     const large = new Map<number, number>();
     const dictionary: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const value = values[i];
-      let code: number;
-      if (value >= -1 && value < SMALL_MAX) {
-        code = small[value + 1];
-        if (code === 0) code = small[value + 1] = dictionary.push(value);
-      } else {
-        code = large.get(value) ?? 0;
-        if (code === 0) {
-          code = dictionary.push(value);
-          large.set(value, code);
-          if (large.size > SMALL_MAX) return { ...plain, codec: 'none' };
-        }
-      }
-      codes[i] = code - 1;
+    for (let from = 0; from < count; from += RUN_ROWS) {
+      codeValues(from, Math.min(count, from + RUN_ROWS), values, small, large, dictionary, codes);
+      if (large.size > SMALL_MAX) return { ...plain, codec: 'none' };
     }
     return {
       rows,
@@ -194,6 +181,33 @@ export class ChunkBuilder {
       if (distinct < 0) return undefined;
     }
     return { codes, dictionary: dictionary.slice(0, 2 * distinct), distinct };
+  }
+}
+
+/** Codes of the values [from, to). Small ones, the rule, are looked up in an array; code + 1, 0 = not seen. */
+function codeValues(
+  from: number,
+  to: number,
+  values: Int32Array,
+  small: Uint16Array,
+  large: Map<number, number>,
+  dictionary: number[],
+  codes: Uint32Array,
+): void {
+  for (let i = from; i < to; i++) {
+    const value = values[i];
+    let code: number;
+    if (value >= -1 && value < SMALL_MAX) {
+      code = small[value + 1];
+      if (code === 0) code = small[value + 1] = dictionary.push(value);
+    } else {
+      code = large.get(value) ?? 0;
+      if (code === 0) {
+        code = dictionary.push(value);
+        large.set(value, code);
+      }
+    }
+    codes[i] = code - 1;
   }
 }
 

@@ -252,35 +252,21 @@ export class LiveView {
 
   /**
    * Puts the address of each value of a column at the place of its row: into[place[row]] = address in `words`. Rows whose
-   * place is negative are left out. Returns how many were put. Nothing is copied: a cut goes through every column once.
+   * place is negative are left out. Nothing is copied: a cut goes through every column once.
    */
-  scatter(
-    head: { at: number; space: Space; type: ValueType; key: number },
-    place: Int32Array,
-    into: Int32Array,
-  ): number {
+  scatter(head: { at: number; space: Space; type: ValueType; key: number }, place: Int32Array, into: Int32Array): void {
     const u32 = this.#u32;
     const width = WIDTH_OF_TYPE[head.type];
     const limit = this.#limit(head.space, head.key);
     let left = u32[head.at + COLUMN_COUNT];
     let previous = -1;
-    let put = 0;
     for (let chunk = u32[head.at + COLUMN_FIRST]; this.#isOld(chunk) && left > 0; chunk = u32[chunk]) {
       const capacity = u32[chunk + 1];
       const take = Math.min(capacity, left);
-      let value = chunk + 2 + capacity;
-      for (let entry = chunk + 2; entry < chunk + 2 + take; entry++, value += width) {
-        const row = u32[entry];
-        if (row >= limit || row <= previous) return put;
-        previous = row;
-        const at = place[row];
-        if (at < 0) continue;
-        into[at] = value;
-        put++;
-      }
+      previous = scatterEntries(u32, chunk + 2, take, capacity, width, previous, limit, place, into);
+      if (previous < 0) return;
       left -= take;
     }
-    return put;
   }
 
   /** Whether a chunk was there at the moment of the snapshot: one that came later may be taken back and hold something else by now. */
@@ -336,4 +322,30 @@ function placeStrings(from: number, to: number, u32: Uint32Array, addresses: Uin
     addresses[code] = 4 * (at + 2);
     ends[code] = 4 * (at + 2) + u32[at + 1];
   }
+}
+
+/**
+ * Scatters `take` entries, whose rows begin at `entry` and whose values `capacity` words behind it. Returns the last row; -1 when
+ * what comes does not belong to the snapshot.
+ */
+function scatterEntries(
+  u32: Uint32Array,
+  entry: number,
+  take: number,
+  capacity: number,
+  width: number,
+  previous: number,
+  limit: number,
+  place: Int32Array,
+  into: Int32Array,
+): number {
+  let value = entry + capacity;
+  for (const end = entry + take; entry < end; entry++, value += width) {
+    const row = u32[entry];
+    if (row >= limit || row <= previous) return -1;
+    previous = row;
+    const at = place[row];
+    if (at >= 0) into[at] = value;
+  }
+  return previous;
 }

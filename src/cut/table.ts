@@ -223,29 +223,28 @@ class GatherScratch {
 /** The values of a column in the table's order: scattered by place, then read off row by row. */
 function gather({ view, strings, scratch }: Source, head: Head, place: Int32Array, rows: number): SparseValues {
   const addressOf = scratch.addressOf.fill(-1, 0, rows);
-  const count = view.scatter(head, place, addressOf);
+  view.scatter(head, place, addressOf);
   const values = view.words;
-  const dense = count === rows;
   const present = scratch.present;
   const words = scratch.words;
-  const levels = dense ? undefined : present.subarray(0, rows);
+  const levels = (count: number): Uint8Array | undefined => (count === rows ? undefined : present.subarray(0, rows));
   const type = head.type;
-  let filled = 0;
+  let count = 0;
   if (type === TYPE_INT || type === TYPE_DOUBLE) {
     for (let from = 0; from < rows; from += RUN_ROWS)
-      filled = gatherWords(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, words, filled);
-    return { present: levels, count, words: words.subarray(0, 2 * count) };
+      count = gatherWords(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, words, count);
+    return { present: levels(count), count, words: words.subarray(0, 2 * count) };
   }
   if (type === TYPE_BOOL) {
     const bits = new Uint8Array(words.buffer, words.byteOffset, rows + 1);
     for (let from = 0; from < rows; from += RUN_ROWS)
-      filled = gatherBits(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, bits, filled);
-    return { present: levels, count, bits: bits.subarray(0, count) };
+      count = gatherBits(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, bits, count);
+    return { present: levels(count), count, bits: bits.subarray(0, count) };
   }
   const codes = new Uint32Array(words.buffer, words.byteOffset, rows + 1);
   for (let from = 0; from < rows; from += RUN_ROWS)
-    filled = gatherCodes(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, codes, filled);
-  return { present: levels, count, codes: codes.subarray(0, count), strings };
+    count = gatherCodes(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, codes, count);
+  return { present: levels(count), count, codes: codes.subarray(0, count), strings };
 }
 
 /**
@@ -266,9 +265,9 @@ function gatherWords(
     const has = (address >>> 31) ^ 1;
     present[row] = has;
     const at = address & -has;
-    words[filled] = values[at];
-    words[filled + 1] = values[at + 1];
-    filled += 2 * has;
+    words[2 * filled] = values[at];
+    words[2 * filled + 1] = values[at + 1];
+    filled += has;
   }
   return filled;
 }

@@ -22,12 +22,15 @@ ${widths.map((w) => `    case ${w}: unpack${w}(view, at, out, to, groups); break
 
 /** Packs \`groups\` × 8 values of \`width\` bits from \`values\` at \`from\` into \`view\` from \`at\`; no value may be wider. */
 export function packBits(width: number, values: Uint32Array, from: number, view: DataView, at: number, groups: number): void {
-  switch (width) {
-    case 0: break;
-${widths.map((w) => `    case ${w}: pack${w}(values, from, view, at, groups); break;`).join('\n')}
-    default: throw new RangeError(\`no bit width \${width}\`);
-  }
+  const pack = PACKERS[width];
+  if (pack === undefined) throw new RangeError(\`no bit width \${width}\`);
+  pack(values, from, view, at, groups);
 }
+
+/** By width: a switch is compiled anew for whoever packs a width for the first time. */
+const PACKERS: readonly ((values: Uint32Array, from: number, view: DataView, at: number, groups: number) => void)[] = [
+  () => {}, ${widths.map((w) => `pack${w}`).join(', ')},
+];
 ${widths.map(unpackFunction).join('')}${widths.map(packFunction).join('')}`;
 }
 

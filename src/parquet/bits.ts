@@ -42,43 +42,15 @@ export function unpackBits(width: number, view: DataView, at: number, out: Uint3
 
 /** Packs `groups` × 8 values of `width` bits from `values` at `from` into `view` from `at`; no value may be wider. */
 export function packBits(width: number, values: Uint32Array, from: number, view: DataView, at: number, groups: number): void {
-  switch (width) {
-    case 0: break;
-    case 1: pack1(values, from, view, at, groups); break;
-    case 2: pack2(values, from, view, at, groups); break;
-    case 3: pack3(values, from, view, at, groups); break;
-    case 4: pack4(values, from, view, at, groups); break;
-    case 5: pack5(values, from, view, at, groups); break;
-    case 6: pack6(values, from, view, at, groups); break;
-    case 7: pack7(values, from, view, at, groups); break;
-    case 8: pack8(values, from, view, at, groups); break;
-    case 9: pack9(values, from, view, at, groups); break;
-    case 10: pack10(values, from, view, at, groups); break;
-    case 11: pack11(values, from, view, at, groups); break;
-    case 12: pack12(values, from, view, at, groups); break;
-    case 13: pack13(values, from, view, at, groups); break;
-    case 14: pack14(values, from, view, at, groups); break;
-    case 15: pack15(values, from, view, at, groups); break;
-    case 16: pack16(values, from, view, at, groups); break;
-    case 17: pack17(values, from, view, at, groups); break;
-    case 18: pack18(values, from, view, at, groups); break;
-    case 19: pack19(values, from, view, at, groups); break;
-    case 20: pack20(values, from, view, at, groups); break;
-    case 21: pack21(values, from, view, at, groups); break;
-    case 22: pack22(values, from, view, at, groups); break;
-    case 23: pack23(values, from, view, at, groups); break;
-    case 24: pack24(values, from, view, at, groups); break;
-    case 25: pack25(values, from, view, at, groups); break;
-    case 26: pack26(values, from, view, at, groups); break;
-    case 27: pack27(values, from, view, at, groups); break;
-    case 28: pack28(values, from, view, at, groups); break;
-    case 29: pack29(values, from, view, at, groups); break;
-    case 30: pack30(values, from, view, at, groups); break;
-    case 31: pack31(values, from, view, at, groups); break;
-    case 32: pack32(values, from, view, at, groups); break;
-    default: throw new RangeError(`no bit width ${width}`);
-  }
+  const pack = PACKERS[width];
+  if (pack === undefined) throw new RangeError(`no bit width ${width}`);
+  pack(values, from, view, at, groups);
 }
+
+/** By width: a switch is compiled anew for whoever packs a width for the first time. */
+const PACKERS: readonly ((values: Uint32Array, from: number, view: DataView, at: number, groups: number) => void)[] = [
+  () => {}, pack1, pack2, pack3, pack4, pack5, pack6, pack7, pack8, pack9, pack10, pack11, pack12, pack13, pack14, pack15, pack16, pack17, pack18, pack19, pack20, pack21, pack22, pack23, pack24, pack25, pack26, pack27, pack28, pack29, pack30, pack31, pack32,
+];
 
 function unpack1(view: DataView, at: number, out: Uint32Array, to: number, groups: number): void {
   for (const end = to + groups * 8; to < end; to += 8, at += 1) {

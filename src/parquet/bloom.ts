@@ -5,6 +5,7 @@
  *   file := header (thrift: numBytes, algorithm BLOCK, hash XXHASH, compression UNCOMPRESSED) · numBytes bytes
  */
 import { VivaceError } from '../runtime/errors.ts';
+import { inRuns } from '../runtime/runs.ts';
 import type { Values } from './column.ts';
 import { rawBytes } from './plain.ts';
 import { putBytes, type Sink } from './sink.ts';
@@ -91,15 +92,30 @@ function addValues(words: Int32Array, values: Values): void {
   const hash: Hash64 = new Int32Array(2);
   if (values.type === 'boolean') throw new TypeError('a bloom filter over booleans cannot exclude anything');
   if (values.type === 'bytes') {
-    for (let i = 0; i < values.count; i++) {
-      xxhash64(values.bytes, values.offsets[i], values.offsets[i + 1], hash);
-      addHash(words, hash);
-    }
+    inRuns(values.count, addStrings, words, values.bytes, values.offsets, hash);
     return;
   }
   const raw = rawBytes(values, 0, values.count);
   const width = values.count === 0 ? 0 : raw.length / values.count;
-  for (let i = 0; i < values.count; i++) {
+  inRuns(values.count, addFixed, words, raw, width, hash);
+}
+
+function addStrings(
+  from: number,
+  to: number,
+  words: Int32Array,
+  bytes: Uint8Array,
+  offsets: Uint32Array,
+  hash: Hash64,
+): void {
+  for (let i = from; i < to; i++) {
+    xxhash64(bytes, offsets[i], offsets[i + 1], hash);
+    addHash(words, hash);
+  }
+}
+
+function addFixed(from: number, to: number, words: Int32Array, raw: Uint8Array, width: number, hash: Hash64): void {
+  for (let i = from; i < to; i++) {
     xxhash64(raw, i * width, (i + 1) * width, hash);
     addHash(words, hash);
   }

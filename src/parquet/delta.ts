@@ -75,14 +75,14 @@ export function encodeDeltaInt64(sink: Sink, words: Int32Array, from: number, to
       if (delta < least) least = delta;
     }
     const smallest = wide === 0 ? undefined : smallestOf(low, high, n);
-    const leastHigh = smallest === undefined ? Math.floor(least / 4294967296) : high[smallest];
+    const leastHigh = smallest === undefined ? Math.floor(least / 4294967296) | 0 : high[smallest];
     const leastLow = smallest === undefined ? (least - leastHigh * 4294967296) | 0 : low[smallest] | 0;
     putZigzag(sink, leastLow, leastHigh);
     for (let i = 0; i < n; i++) {
       const a = low[i] | 0;
       const difference = (a - leastLow) | 0;
       low[i] = difference;
-      high[i] = high[i] - leastHigh - borrowOf(a, leastLow, difference);
+      high[i] = (high[i] - leastHigh - borrowOf(a, leastLow, difference)) | 0;
     }
     low.fill(0, n);
     high.fill(0, n);

@@ -21,9 +21,21 @@ export function bitWidth(value: number): number {
 /** Appends codes[from, to) of `width` bits each. */
 export function encodeCodes(sink: Sink, codes: Uint32Array, from: number, to: number, width: number): void {
   const repeatMin = repeatMinOf(width);
-  const whole = to - 7;
   let literal = from;
-  let at = from;
+  for (let at = from; ; ) {
+    at = repeatInCodes(codes, at, to, repeatMin);
+    if (at < 0) break;
+    const end = endOfCodes(codes, at, to);
+    if (at > literal) packCodes(sink, codes, literal, at, width);
+    putRepeat(sink, end - at, codes[at], width);
+    literal = at = end;
+  }
+  if (to > literal) packCodes(sink, codes, literal, to, width);
+}
+
+/** Where, in whole groups from `at` on, at least `repeatMin` values are equal; -1 when nowhere. */
+function repeatInCodes(codes: Uint32Array, at: number, to: number, repeatMin: number): number {
+  const whole = to - 7;
   while (at < whole) {
     const first = codes[at];
     const differ =
@@ -38,17 +50,21 @@ export function encodeCodes(sink: Sink, codes: Uint32Array, from: number, to: nu
       at += 8;
       continue;
     }
+    const enough = Math.min(to, at + repeatMin);
     let end = at + 8;
-    while (end < to && codes[end] === first) end++;
-    if (end - at < repeatMin) {
-      at += (end - at) & ~7;
-      continue;
-    }
-    if (at > literal) packCodes(sink, codes, literal, at, width);
-    putRepeat(sink, end - at, first, width);
-    literal = at = end;
+    while (end < enough && codes[end] === first) end++;
+    if (end - at >= repeatMin) return at;
+    at += (end - at) & ~7;
   }
-  if (to > literal) packCodes(sink, codes, literal, to, width);
+  return -1;
+}
+
+/** Where the values equal to the eight at `at` end. */
+function endOfCodes(codes: Uint32Array, at: number, to: number): number {
+  const first = codes[at];
+  let end = at + 8;
+  while (end < to && codes[end] === first) end++;
+  return end;
 }
 
 /**
@@ -57,9 +73,21 @@ export function encodeCodes(sink: Sink, codes: Uint32Array, from: number, to: nu
  */
 export function encodeLevels(sink: Sink, levels: Uint8Array, from: number, to: number, width: number): void {
   const repeatMin = repeatMinOf(width);
-  const whole = to - 7;
   let literal = from;
-  let at = from;
+  for (let at = from; ; ) {
+    at = repeatInLevels(levels, at, to, repeatMin);
+    if (at < 0) break;
+    const end = endOfLevels(levels, at, to);
+    if (at > literal) packLevels(sink, levels, literal, at, width);
+    putRepeat(sink, end - at, levels[at], width);
+    literal = at = end;
+  }
+  if (to > literal) packLevels(sink, levels, literal, to, width);
+}
+
+/** Where, in whole groups from `at` on, at least `repeatMin` values are equal; -1 when nowhere. */
+function repeatInLevels(levels: Uint8Array, at: number, to: number, repeatMin: number): number {
+  const whole = to - 7;
   while (at < whole) {
     const first = levels[at];
     const differ =
@@ -74,17 +102,21 @@ export function encodeLevels(sink: Sink, levels: Uint8Array, from: number, to: n
       at += 8;
       continue;
     }
+    const enough = Math.min(to, at + repeatMin);
     let end = at + 8;
-    while (end < to && levels[end] === first) end++;
-    if (end - at < repeatMin) {
-      at += (end - at) & ~7;
-      continue;
-    }
-    if (at > literal) packLevels(sink, levels, literal, at, width);
-    putRepeat(sink, end - at, first, width);
-    literal = at = end;
+    while (end < enough && levels[end] === first) end++;
+    if (end - at >= repeatMin) return at;
+    at += (end - at) & ~7;
   }
-  if (to > literal) packLevels(sink, levels, literal, to, width);
+  return -1;
+}
+
+/** Where the values equal to the eight at `at` end. */
+function endOfLevels(levels: Uint8Array, at: number, to: number): number {
+  const first = levels[at];
+  let end = at + 8;
+  while (end < to && levels[end] === first) end++;
+  return end;
 }
 
 /** Appends `count` times the same value. */

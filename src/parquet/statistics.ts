@@ -6,6 +6,7 @@
  * itself, the nearest double of an int64, six bytes of a byte array after the prefix that all of them share. Only equal keys
  * need a real comparison.
  */
+import { inRuns, RUN_ROWS } from '../runtime/runs.ts';
 import type { Values } from './column.ts';
 
 /** The index of the smallest and of the largest value in `values`; -1 where there is none or a NaN forbids bounds. */
@@ -28,22 +29,46 @@ export function keysOf(values: Values, from: number, to: number, into?: Float64A
       keys.set(values.values.subarray(from, to));
       break;
     case 'int64':
-      for (let i = 0, w = from * 2; i < count; i++, w += 2) {
-        keys[i] = values.words[w + 1] * 4294967296 + (values.words[w] >>> 0);
-      }
+      inRuns(count, putWordKeys, values.words, from, keys);
       break;
     case 'bytes': {
       const { bytes, offsets } = values;
-      const shared = sharedPrefix(bytes, offsets, from, to);
-      for (let i = 0; i < count; i++) keys[i] = prefixOf(bytes, offsets[from + i] + shared, offsets[from + i + 1]);
+      inRuns(count, putStringKeys, bytes, offsets, from, sharedPrefix(bytes, offsets, from, to), keys);
       break;
     }
     case 'fixed':
-      for (let i = 0, at = from * values.width; i < count; i++, at += values.width) {
-        keys[i] = prefixOf(values.bytes, at, at + values.width);
-      }
+      inRuns(count, putFixedKeys, values.bytes, values.width, from, keys);
   }
   return keys;
+}
+
+function putWordKeys(from: number, to: number, words: Int32Array, first: number, keys: Float64Array): void {
+  for (let i = from, w = 2 * (first + from); i < to; i++, w += 2) {
+    keys[i] = words[w + 1] * 4294967296 + (words[w] >>> 0);
+  }
+}
+
+function putStringKeys(
+  from: number,
+  to: number,
+  bytes: Uint8Array,
+  offsets: Uint32Array,
+  first: number,
+  shared: number,
+  keys: Float64Array,
+): void {
+  for (let i = from; i < to; i++) keys[i] = prefixOf(bytes, offsets[first + i] + shared, offsets[first + i + 1]);
+}
+
+function putFixedKeys(
+  from: number,
+  to: number,
+  bytes: Uint8Array,
+  width: number,
+  first: number,
+  keys: Float64Array,
+): void {
+  for (let i = from, at = (first + from) * width; i < to; i++, at += width) keys[i] = prefixOf(bytes, at, at + width);
 }
 
 /**
@@ -52,14 +77,30 @@ export function keysOf(values: Values, from: number, to: number, into?: Float64A
  * shapes would be thrown away at the next.
  */
 export function boundsOfValues(values: Values, inexact: boolean, keys: Float64Array, from: number, to: number): Bounds {
-  let min = -1;
-  let max = -1;
-  let minKey = Infinity;
-  let maxKey = -Infinity;
+  const bounds: Bounds = { min: -1, max: -1 };
+  for (let at = from; at < to; at += RUN_ROWS)
+    if (!widenByValues(values, inexact, keys, from, at, Math.min(to, at + RUN_ROWS), bounds))
+      return { min: -1, max: -1 };
+  return bounds;
+}
+
+/** Widens the bounds by the values [from, to); the key of value i is keys[i − first]. False: there is a NaN. */
+function widenByValues(
+  values: Values,
+  inexact: boolean,
+  keys: Float64Array,
+  first: number,
+  from: number,
+  to: number,
+  bounds: Bounds,
+): boolean {
+  let { min, max } = bounds;
+  let minKey = min < 0 ? Infinity : keys[min - first];
+  let maxKey = max < 0 ? -Infinity : keys[max - first];
   for (let i = from; i < to; i++) {
-    const key = keys[i - from];
+    const key = keys[i - first];
     if (key > minKey && key < maxKey) continue;
-    if (Number.isNaN(key)) return { min: -1, max: -1 };
+    if (Number.isNaN(key)) return false;
     if (min < 0 || key < minKey || (inexact && key === minKey && compareValues(values, i, min) < 0)) {
       min = i;
       minKey = key;
@@ -69,7 +110,9 @@ export function boundsOfValues(values: Values, inexact: boolean, keys: Float64Ar
       maxKey = key;
     }
   }
-  return { min, max };
+  bounds.min = min;
+  bounds.max = max;
+  return true;
 }
 
 /**
@@ -87,14 +130,38 @@ export function boundsOfCodes(
   seen: Uint32Array,
   stamp: number,
 ): Bounds {
-  if (entries * 4 > to - from) return boundsOfManyEntries(values, inexact, keys, codes, from, to, seen, stamp);
-  for (let i = from; i < to; i++) seen[codes[i]] = stamp;
-  let min = -1;
-  let max = -1;
+  const bounds: Bounds = { min: -1, max: -1 };
+  if (entries * 4 > to - from) {
+    // A page names few of the entries: most rows are done when their key lies between the bounds so far.
+    for (let at = from; at < to; at += RUN_ROWS)
+      if (!widenByCodes(values, inexact, keys, codes, at, Math.min(to, at + RUN_ROWS), seen, stamp, bounds))
+        return { min: -1, max: -1 };
+  } else {
+    inRuns(to - from, markSeen, codes, from, seen, stamp);
+    if (!widenBySeen(values, inexact, keys, entries, seen, stamp, bounds)) return { min: -1, max: -1 };
+  }
+  return bounds;
+}
+
+function markSeen(from: number, to: number, codes: Uint32Array, first: number, seen: Uint32Array, stamp: number): void {
+  for (let i = first + from, end = first + to; i < end; i++) seen[codes[i]] = stamp;
+}
+
+/** Widens the bounds by the entries that were seen. False: there is a NaN. */
+function widenBySeen(
+  values: Values,
+  inexact: boolean,
+  keys: Float64Array,
+  entries: number,
+  seen: Uint32Array,
+  stamp: number,
+  bounds: Bounds,
+): boolean {
+  let { min, max } = bounds;
   for (let code = 0; code < entries; code++) {
     if (seen[code] !== stamp) continue;
     const key = keys[code];
-    if (Number.isNaN(key)) return { min: -1, max: -1 };
+    if (Number.isNaN(key)) return false;
     if (min < 0) {
       min = max = code;
     } else {
@@ -102,11 +169,13 @@ export function boundsOfCodes(
       if (key > keys[max] || (inexact && key === keys[max] && compareValues(values, code, max) > 0)) max = code;
     }
   }
-  return { min, max };
+  bounds.min = min;
+  bounds.max = max;
+  return true;
 }
 
-/** The same where a page names few of the entries: most rows are done when their key lies between the bounds so far. */
-function boundsOfManyEntries(
+/** Widens the bounds by the entries that codes[from, to) name. False: there is a NaN. */
+function widenByCodes(
   values: Values,
   inexact: boolean,
   keys: Float64Array,
@@ -115,16 +184,16 @@ function boundsOfManyEntries(
   to: number,
   seen: Uint32Array,
   stamp: number,
-): Bounds {
-  let min = -1;
-  let max = -1;
-  let minKey = Infinity;
-  let maxKey = -Infinity;
+  bounds: Bounds,
+): boolean {
+  let { min, max } = bounds;
+  let minKey = min < 0 ? Infinity : keys[min];
+  let maxKey = max < 0 ? -Infinity : keys[max];
   for (let i = from; i < to; i++) {
     const code = codes[i];
     const key = keys[code];
     if (key > minKey && key < maxKey) continue;
-    if (Number.isNaN(key)) return { min: -1, max: -1 };
+    if (Number.isNaN(key)) return false;
     if (seen[code] === stamp) continue;
     seen[code] = stamp;
     if (min < 0 || key < minKey || (inexact && key === minKey && compareValues(values, code, min) < 0)) {
@@ -136,7 +205,9 @@ function boundsOfManyEntries(
       maxKey = key;
     }
   }
-  return { min, max };
+  bounds.min = min;
+  bounds.max = max;
+  return true;
 }
 
 /** Negative, zero or positive as value i is below, equal to or above value j. NaN is not ordered. */
