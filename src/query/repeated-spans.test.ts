@@ -3,7 +3,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createBlockCaches, OpenBlock } from '../block/open.ts';
 import type { Segment } from '../block/segment.ts';
+import { mergeBlocks } from '../compact/merge-blocks.ts';
 import { LiveSegment } from '../cut/live-segment.ts';
 import { RepeatedRows } from '../cut/repeated-rows.ts';
 import { blockOf, cut, TestColumns } from '../../tests/contract/segments.fixture.ts';
@@ -54,6 +56,31 @@ test('a span of two blocks counts in the older one, unless kind or start or trac
   // With a third one between them.
   const between = await blockWith(t, [span(1, 2), span(3, 1)]);
   assert.deepEqual(await repeatedIn(cache, [newer, between, older]), [3, 1, 0]);
+});
+
+test('of a trace that is too large to be put together when its blocks are merged every span counts once', async (t) => {
+  const folder = folderOf(t);
+  const refs = [];
+  for (const spans of [
+    [span(1, 1), span(1, 2), span(1, 3)],
+    [span(1, 2), span(1, 4), span(1, 5)],
+  ]) {
+    const columns = new TestColumns();
+    columns.append(encodeRequest(spans));
+    refs.push(await cut(columns, folder));
+  }
+  const { block } = await mergeBlocks(refs, {
+    ...{ blocksDirectory: folder, pageRows: 4, createdBy: 'vivace test', fsync: 'never', nowMs: Date.now() },
+    ...{ bounds: { columnsMax: 512, rowsMax: 1, bytesMax: 1 << 20 }, pause: async () => {}, checkLock: async () => {} },
+  });
+  const merged = await OpenBlock.open(block, createBlockCaches(1 << 20));
+  t.after(() => merged.close());
+  const segments = [...merged.rowGroups];
+  assert.deepEqual(
+    segments.map(({ rows }) => rows),
+    [3, 3],
+  );
+  assert.deepEqual(await repeatedIn(new RepeatedSpanCache(), segments), [1, 0]);
 });
 
 test('of many blocks at once every span counts once', async (t) => {

@@ -117,9 +117,8 @@ function overlapping(blocks: readonly Segment[]): [newer: number, older: number]
   return pairs;
 }
 
-/** Row groups of one block share no trace, and neither do those whose ids lie apart. */
+/** Those whose ids lie apart share none; row groups of one block only the trace at their edge, when it is vast and was merged. */
 function mayShareTraces(a: Segment, b: Segment): boolean {
-  if (a.block !== undefined && a.block === b.block) return false;
   const [one, other] = [a.traceRange?.(), b.traceRange?.()];
   return (
     one === undefined ||
