@@ -17,8 +17,8 @@ export class FolderLock {
   static async take(file: string, leaseMs: number): Promise<FolderLock | undefined> {
     const owner = randomUUID();
     const own = `${file}.${owner}`;
-    await fs.promises.writeFile(own, owner);
     try {
+      await fs.promises.writeFile(own, owner);
       for (let attempt = 0; attempt < 2; attempt++) {
         try {
           // With its content at once, and only if there is none.
