@@ -25,7 +25,7 @@ export interface ArrayPage {
 
 /**
  * The values of a page's rows, the first of which is row `first` of the segment. A row has a value in one of the columns at most.
- * @param wanted ascending rows of the page whose values alone are looked for
+ * @param wanted a few ascending rows of the page whose values alone are looked for
  */
 export function* arrayParts(
   first: number,
@@ -34,18 +34,18 @@ export function* arrayParts(
   wanted?: Uint32Array,
 ): Generator<Part> {
   const cursors = pages.map((page, column) => new ArrayCursor(page, column));
-  for (let row = 0, next = 0; row < rows; ) {
+  if (wanted !== undefined) return yield* wantedParts(first, rows, cursors, wanted);
+  for (let row = 0; row < rows; ) {
     const from = row;
     const entries = new Entries();
     const present = new Uint8Array(rows - from);
     const codes = new Uint32Array(rows - from);
     let count = 0;
     for (; row < rows && entries.bytes < PART_BYTES; row++) {
-      const isWanted = wanted === undefined || wanted[next] === row;
-      if (isWanted) next++;
-      for (const cursor of cursors) {
-        if (!cursor.next() || !isWanted || present[row - from] === 1) continue;
-        codes[count++] = entries.codeOf(cursor);
+      // Not `of`, which would leave an iterator for each row behind.
+      for (let c = 0; c < cursors.length; c++) {
+        if (!cursors[c].next() || present[row - from] === 1) continue;
+        codes[count++] = entries.codeOf(cursors[c]);
         present[row - from] = 1;
       }
     }
@@ -54,12 +54,42 @@ export function* arrayParts(
   }
 }
 
+/** Of a few rows: the others are passed, and equal values are not looked for. */
+function* wantedParts(first: number, rows: number, cursors: ArrayCursor[], wanted: Uint32Array): Generator<Part> {
+  for (let next = 0, row = 0, from = 0; from < rows; from = row) {
+    const entries = new Entries();
+    const at = new Uint32Array(wanted.length - next);
+    let count = 0;
+    while (next < wanted.length && entries.bytes < PART_BYTES) {
+      const passed = wanted[next++] - row;
+      // A row may be asked for twice.
+      if (passed < 0) continue;
+      for (const cursor of cursors) cursor.pass(passed);
+      row += passed + 1;
+      const holder = cursors.filter((cursor) => cursor.next())[0];
+      if (holder === undefined) continue;
+      entries.add(holder);
+      at[count++] = first + row - 1;
+    }
+    if (next === wanted.length) row = rows;
+    const codes = Uint32Array.from({ length: count }, (_, i) => i);
+    yield {
+      first: first + from,
+      rows: row - from,
+      count,
+      at: at.subarray(0, count),
+      codes,
+      dictionary: entries.finish(),
+    };
+  }
+}
+
 /** The different values of a part. Which values are equal their codes say, where they have codes: bytes are made once a value. */
 class Entries {
   readonly #values = new ProtoWriter();
   #ends = new Uint32Array(64);
   #count = 0;
-  readonly #keys = new StringTable();
+  #keys: StringTable | undefined;
   /** The entry of each key. */
   #entryOf = new Uint32Array(64);
 
@@ -69,15 +99,17 @@ class Entries {
 
   codeOf(cursor: ArrayCursor): number {
     const key = cursor.key();
-    if (key === undefined) return this.#add(cursor);
+    if (key === undefined) return this.add(cursor);
+    this.#keys ??= new StringTable();
     const known = this.#keys.count;
     const number = this.#keys.intern(key, 0, key.length);
     if (number < known) return this.#entryOf[number];
     if (number === this.#entryOf.length) this.#entryOf = widened(this.#entryOf);
-    return (this.#entryOf[number] = this.#add(cursor));
+    return (this.#entryOf[number] = this.add(cursor));
   }
 
-  #add(cursor: ArrayCursor): number {
+  /** As an entry of its own. */
+  add(cursor: ArrayCursor): number {
     cursor.put(this.#values);
     if (this.#count === this.#ends.length) this.#ends = widened(this.#ends);
     this.#ends[this.#count] = this.#values.length;
@@ -127,6 +159,23 @@ class ArrayCursor {
     } while (repetition !== undefined && entry < entries && repetition[entry] === 1);
     this.#entry = entry;
     return level > 0;
+  }
+
+  /** Passes so many rows. */
+  pass(rows: number): void {
+    const { definition, repetition, entries } = this.#page;
+    const valueLevel = this.#element === undefined ? 1 : 3;
+    let entry = this.#entry;
+    let value = this.#value;
+    for (let left = rows; entry < entries; entry++) {
+      if (repetition === undefined || repetition[entry] === 0) {
+        if (left === 0) break;
+        left--;
+      }
+      if (definition === undefined || definition[entry] === valueLevel) value++;
+    }
+    this.#entry = entry;
+    this.#value = value;
   }
 
   /** Equal for equal values of a page, good until the next; undefined where that is not known without looking at bytes. */
