@@ -1,8 +1,19 @@
 /**
- * Appends the attributes of spans, events and links to columns (append.ts walks down to them). The canonical shape that every
- * exporter writes, key then value, one value member, has a straight path; everything else that protobuf allows goes through
- * `#oddAttribute`. An attribute's column is guessed: the one that followed the previous attribute's column last time.
+ * Appends attributes of spans, events and links to columns where the kernel (append-kernel.ts) leaves that to its host: those
+ * whose column it did not guess, long ones, arrays, keys that come twice, and what is not written as exporters write it, key
+ * then value, one value member. The kernel guesses the column that came after the previous attribute's last, or before that.
  */
+import { DISTINCT, SAMPLE } from './append-kernel.ts';
+import {
+  AT_RECORD,
+  AT_STRAIGHT_MAX,
+  columnOfRecord,
+  RECORD_FRESH,
+  RECORD_NEXT,
+  RECORD_NEXT_BUT_ONE,
+  RECORD_SEEN,
+  recordOf,
+} from './append-tables.ts';
 import { HEAD_LAST_ROW, HEAD_WORDS, type LiveColumns } from './columns.ts';
 import {
   META_REPEATED,
@@ -17,20 +28,15 @@ import {
 } from './layout.ts';
 import { concat, keyValueBytes, lengthDelimited } from './message.ts';
 import { checkAnyValue, cutAtCodePoint } from './otlp-checks.ts';
-import { overrun, WireCursor } from './wire-cursor.ts';
+import { WireCursor } from './wire-cursor.ts';
 
-/** Strings of a column after which it is decided, again and again, whether looking them up pays. */
-const SAMPLE = 2048;
 /** Fewer strings decide nothing: twenty thousand users look all different at first, and want a dictionary for searches. */
 const DISTINCT_AFTER = 16_384;
-const DISTINCT = 0xffffffff;
 
 const NOTHING = new Uint8Array(0);
 
 /** Attributes of one live segment. */
 export class AttributeAppender {
-  /** Column of the attribute before; -1 before the first one of a span, event or link. */
-  column = -1;
   /** Keys and values that were cut. */
   truncated = 0;
   readonly #segment: LiveColumns;
@@ -38,12 +44,7 @@ export class AttributeAppender {
   #view: DataView = viewOf(NOTHING);
   /** Reads what is off the straight path. */
   readonly #cursor = new WireCursor();
-  #successor = new Int32Array(64).fill(-1);
-  #firstColumn = [-1, -1, -1];
-  /** Strings of each column since the last decision, and how many of them were new to the segment. */
-  #seen = new Uint32Array(64);
-  #fresh = new Uint32Array(64);
-  #attributeBytesMax = 0;
+  #attributeBytesMax = -1;
   /** Longer keys, and strings on the straight path, are looked at more closely. */
   #keyBytesMax = 127;
 
@@ -53,8 +54,12 @@ export class AttributeAppender {
 
   /** Keys and values of more bytes are cut; 0 cuts none. */
   limit(attributeBytesMax: number): void {
+    if (attributeBytesMax === this.#attributeBytesMax) return;
+    // What was guessed may be a column whose key is longer than the limit is now.
+    this.#segment.tables.forgetNext(this.#segment.columns.count);
     this.#attributeBytesMax = attributeBytesMax;
     this.#keyBytesMax = Math.min(127, attributeBytesMax || 127);
+    this.#segment.tables.words[AT_STRAIGHT_MAX / 4] = this.#keyBytesMax;
   }
 
   /** From here on `bytes` are read. */
@@ -64,87 +69,12 @@ export class AttributeAppender {
     this.#cursor.bytes = bytes;
   }
 
-  /** Forgets what it knows of the segment's columns. */
-  reset(): void {
-    this.#successor.fill(-1);
-    this.#firstColumn.fill(-1);
-  }
-
-  /**
-   * The KeyValues of a span, event or link that stand one behind the other, each under `tag`: of the first one `at` is where its
-   * length begins. Returns where the first byte behind them is. One loop with little in it, because the engine would not
-   * put a call per attribute, and those that it makes, into its place (4 % of the whole pass).
-   */
-  appendAll(space: Space, row: number, tag: number, at: number, end: number): number {
-    const segment = this.#segment;
-    const bytes = this.#bytes;
-    const view = this.#view;
-    const keyBytesMax = this.#keyBytesMax;
-    for (;;) {
-      let from = at + 1;
-      let to = from + bytes[at];
-      if (to - from > 127 || to > end) {
-        const length = this.#cursor.length(at, end);
-        from = this.#cursor.at;
-        to = from + length;
-      }
-      const keyLength = bytes[from + 1];
-      const valueTag = from + 2 + keyLength;
-      const value = valueTag + 2;
-      // The straight path: a key of less than 128 bytes, then a value with one scalar member of less than 128 bytes, and nothing after it.
-      if (
-        value < to &&
-        bytes[from] === 0x0a &&
-        keyLength <= keyBytesMax &&
-        bytes[valueTag] === 0x12 &&
-        value + bytes[valueTag + 1] === to
-      ) {
-        const member = bytes[value];
-        if (member === 0x0a) {
-          const length = bytes[value + 1];
-          // A string of less than 128 bytes is shorter than any limit that is worth setting; others take the long path.
-          if (value + 2 + length === to && length <= keyBytesMax) {
-            const column = this.#columnOf(space, TYPE_STRING, from + 2, keyLength);
-            if (this.#repeats(column, row)) this.#repeated(space, row, from, to);
-            else segment.append1(column, row, this.#stringCode(column, value + 2, length));
-          } else this.#value(space, row, from + 2, keyLength, value, to, from);
-        } else if (member === 0x21 && value + 9 === to) {
-          const column = this.#columnOf(space, TYPE_DOUBLE, from + 2, keyLength);
-          // Signed, because unsigned words do not fit into small integers, and would be allocated when they are passed on.
-          if (this.#repeats(column, row)) this.#repeated(space, row, from, to);
-          else segment.append2(column, row, view.getInt32(value + 1, true), view.getInt32(value + 5, true));
-        } else this.#shortNumber(space, row, from, to, keyLength, value);
-      } else this.#longAttribute(space, row, from, to);
-      if (to >= end || bytes[to] !== tag) return to;
-      at = to + 1;
-      if (at === end) throw overrun(at);
-    }
-  }
-
-  /** A value that is neither string nor double, behind a short key. */
-  #shortNumber(space: Space, row: number, from: number, to: number, keyLength: number, at: number): void {
-    const bytes = this.#bytes;
-    const member = bytes[at];
-    if ((member === 0x18 || member === 0x10) && at + 2 <= to) {
-      // Whole numbers of up to four bytes, without a call.
-      let value = bytes[at + 1];
-      let next = at + 2;
-      if (value > 127 && next < to) {
-        value = (value & 127) | (bytes[next++] << 7);
-        if (value > 16383 && next < to) {
-          value = (value & 16383) | (bytes[next++] << 14);
-          if (value > 2097151 && next < to) value = (value & 2097151) | (bytes[next++] << 21);
-        }
-      }
-      if (next === to && bytes[to - 1] < 128) {
-        const column = this.#columnOf(space, member === 0x18 ? TYPE_INT : TYPE_BOOL, from + 2, keyLength);
-        if (this.#repeats(column, row)) this.#repeated(space, row, from, to);
-        else if (member === 0x18) this.#segment.append2(column, row, value, 0);
-        else this.#segment.append1(column, row, value === 0 ? 0 : 1);
-        return;
-      }
-    }
-    this.#value(space, row, from + 2, keyLength, at, to, from);
+  /** The KeyValue whose length begins at `at`. Returns where it ends. */
+  append(space: Space, row: number, at: number, end: number): number {
+    const length = this.#cursor.length(at, end);
+    const from = this.#cursor.at;
+    this.#longAttribute(space, row, from, from + length);
+    return from + length;
   }
 
   /**
@@ -152,22 +82,26 @@ export class AttributeAppender {
    * worth a look-up: from then on each string gets a code of its own, equal or not (saves a tenth of the whole pass).
    */
   #stringCode(column: number, offset: number, length: number): number {
-    const segment = this.#segment;
-    if (column >= this.#seen.length) {
-      this.#seen = widened(this.#seen, column);
-      this.#fresh = widened(this.#fresh, column);
-    }
-    const seen = this.#seen[column];
-    if (seen === DISTINCT) return segment.addString(this.#view, this.#bytes, offset, length);
-    const before = segment.strings.count;
-    const code = segment.internRecent(this.#view, this.#bytes, offset, length);
-    if (code === before) this.#fresh[column]++;
-    this.#seen[column] = seen + 1;
-    if (((seen + 1) & (SAMPLE - 1)) === 0) {
-      if (seen + 1 >= DISTINCT_AFTER && this.#fresh[column] > 0.75 * SAMPLE) this.#seen[column] = DISTINCT;
-      this.#fresh[column] = 0;
-    }
+    const { strings, tables } = this.#segment;
+    const record = recordOf(column) >> 2;
+    const { words } = tables;
+    if (words[record + RECORD_SEEN / 4] === DISTINCT) return strings.add(this.#view, this.#bytes, offset, length);
+    const before = strings.count;
+    const code = strings.intern(this.#view, this.#bytes, offset, length);
+    // What they are looked up in may be in another place now.
+    const { words: now } = tables;
+    if (code === before) now[record + RECORD_FRESH / 4]++;
+    if ((++now[record + RECORD_SEEN / 4] & (SAMPLE - 1)) === 0) this.decide(recordOf(column));
     return code;
+  }
+
+  /** Whether strings of a column, of which SAMPLE more have come, are worth a look-up. */
+  decide(record: number): void {
+    const words = this.#segment.tables.words;
+    const seen = (record + RECORD_SEEN) >> 2;
+    const fresh = (record + RECORD_FRESH) >> 2;
+    if (words[seen] >= DISTINCT_AFTER && words[fresh] > 0.75 * SAMPLE) words[seen] = DISTINCT;
+    words[fresh] = 0;
   }
 
   /** A KeyValue whose value takes more than 127 bytes, or that is none of the usual shapes. */
@@ -221,7 +155,12 @@ export class AttributeAppender {
         if (this.#repeats(column, row)) {
           if (at + length === end) this.#repeated(space, row, keyValueAt, end);
           else this.#repeatedString(space, row, keyAt, keyLength, at, length);
-        } else segment.append1(column, row, segment.intern(view, bytes, at, length));
+        } else
+          segment.append1(
+            column,
+            row,
+            length < 128 ? this.#stringCode(column, at, length) : segment.strings.intern(view, bytes, at, length),
+          );
         return;
       }
     } else if (tag === 0x18) {
@@ -258,7 +197,7 @@ export class AttributeAppender {
     }
     const column = this.#columnOf(space, TYPE_ANY, keyAt, keyLength);
     if (this.#repeats(column, row)) this.#repeated(space, row, keyValueAt, end);
-    else segment.append1(column, row, segment.intern(view, bytes, from, end - from));
+    else segment.append1(column, row, segment.strings.intern(view, bytes, from, end - from));
   }
 
   /** A KeyValue that is not written as exporters write it: normalised into a buffer of its own and appended from there. */
@@ -321,32 +260,27 @@ export class AttributeAppender {
 
   #repeatedBytes(space: Space, row: number, view: DataView, bytes: Uint8Array, from: number, end: number): void {
     const segment = this.#segment;
-    const code = segment.intern(view, bytes, from, end - from);
+    const code = segment.strings.intern(view, bytes, from, end - from);
     segment.append1(segment.metaColumn(TYPE_REPEATED, META_REPEATED | (space << 8)), row, code);
   }
 
   #repeats(column: number, row: number): boolean {
-    return this.#segment.heads[column * HEAD_WORDS + HEAD_LAST_ROW] === row + 1;
+    return this.#segment.tables.heads[column * HEAD_WORDS + HEAD_LAST_ROW] === row + 1;
   }
 
   #columnOf(space: Space, type: ValueType, keyAt: number, keyLength: number): number {
     const segment = this.#segment;
-    const previous = this.column;
-    const guess = previous < 0 ? this.#firstColumn[space] : this.#successor[previous];
-    if (guess >= 0 && segment.isColumn(guess, space | (type << 8), this.#view, keyAt, keyLength)) {
-      this.column = guess;
-      return guess;
+    const previous = segment.tables.words[AT_RECORD / 4] >> 2;
+    const next = segment.tables.words[previous + RECORD_NEXT / 4];
+    let column = columnOfRecord(next);
+    if (next === 0 || !segment.isColumn(column, space | (type << 8), this.#view, keyAt, keyLength)) {
+      const hash = segment.hash(this.#view, keyAt, keyLength);
+      column = segment.column(space, type, this.#view, this.#bytes, keyAt, keyLength, hash);
+      const words = segment.tables.words;
+      words[previous + RECORD_NEXT_BUT_ONE / 4] = words[previous + RECORD_NEXT / 4];
+      words[previous + RECORD_NEXT / 4] = recordOf(column);
     }
-    const hash = segment.hash(this.#view, keyAt, keyLength);
-    const column = segment.column(space, type, this.#view, this.#bytes, keyAt, keyLength, hash);
-    if (segment.columns.count > this.#successor.length) {
-      const wider = new Int32Array(2 * segment.columns.count).fill(-1);
-      wider.set(this.#successor);
-      this.#successor = wider;
-    }
-    if (previous < 0) this.#firstColumn[space] = column;
-    else this.#successor[previous] = column;
-    this.column = column;
+    segment.tables.words[AT_RECORD / 4] = recordOf(column);
     return column;
   }
 }

@@ -2,32 +2,22 @@
  * The single pass of receiving: walks the bytes of an OTLP ExportTraceServiceRequest (opentelemetry-proto trace/v1; rules of
  * spec/ingestion.md §3.2) and appends to the columns of a live segment. No object is made for a span, an attribute or a string.
  *
- * Attributes have a file of their own (append-attributes.ts). Resources and scopes are looked up by all their bytes.
+ * ```
+ *  append ──▶ resources, scopes (looked up by all their bytes) ──▶ batch of spans whose trace may have them
+ *                                                                    │ window is full
+ *                                                                    ▼
+ *        append-fields.ts, append-attributes.ts ◀── what is odd ── append-kernel.ts ──▶ columns
+ * ```
  */
 import { VivaceError } from '../runtime/errors.ts';
 import { AttributeAppender, viewOf, widened } from './append-attributes.ts';
-import { HEAD_LAST_ROW, HEAD_WORDS, type LiveColumns } from './columns.ts';
-import {
-  EVENT_CHUNK,
-  LINK_CHUNK,
-  META_DROPPED_ATTRIBUTES,
-  META_DROPPED_EVENTS,
-  META_DROPPED_LINKS,
-  META_FLAGS,
-  META_KIND,
-  META_STATUS,
-  META_STATUS_MESSAGE,
-  META_TRACE_STATE,
-  ROW_SCOPE,
-  ROW_STRIDE,
-  SPACE_EVENT,
-  SPACE_LINK,
-  SPACE_SPAN,
-  TYPE_INT,
-  TYPE_STRING,
-} from './layout.ts';
+import { SpanFields } from './append-fields.ts';
+import { type Host, type Kernel, newKernel } from './append-kernel.ts';
+import { BATCH, BATCH_MAX, columnOfRecord, WINDOW, WINDOW_BYTES } from './append-tables.ts';
+import type { LiveColumns } from './columns.ts';
+import { ROW_SCOPE, ROW_STRIDE } from './layout.ts';
 import { concat } from './message.ts';
-import { checkAttributed, cutAttributes, findTraceId, invalidTraceId, wrongIdLength } from './otlp-checks.ts';
+import { checkAttributed, cutAttributes, findTraceId, invalidTraceId } from './otlp-checks.ts';
 import { type AppendLimits, LIVE_TRACES_EXCEEDED, TAKEN, TRACE_TOO_LONG, TraceLimits } from './trace-limits.ts';
 import { overrun, WireCursor } from './wire-cursor.ts';
 
@@ -60,8 +50,14 @@ export class Appender {
   readonly #cursor = new WireCursor();
   /** Where the next varint or field ends: the second result of the readers below. */
   #at = 0;
-  #high = 0;
   readonly #attributes: AttributeAppender;
+  readonly #fields: SpanFields;
+  readonly #kernel: Kernel;
+  /** How far the kernel's window reaches in the request. */
+  #windowEnd = 0;
+  /** Spans of the batch, and their resource. */
+  #batched = 0;
+  #resourceOfBatch = 0;
   #spans = 0;
   #discarded = 0;
   #discardedTooLong = 0;
@@ -73,6 +69,9 @@ export class Appender {
     this.#traceLimits = new TraceLimits(limits);
     this.#attributes = new AttributeAppender(segment);
     this.#attributes.limit(limits.attributeBytesMax);
+    this.#fields = new SpanFields(segment, this.#attributes);
+    this.#kernel = newKernel(segment.tables.memory, segment.memory, this.#host());
+    this.#fields.kernel = this.#kernel;
   }
 
   /** Takes these limits from now on, with what traces have used of them. */
@@ -113,11 +112,6 @@ export class Appender {
       truncated: this.#attributes.truncated,
       traces: segment.traces.count - tracesBefore,
     };
-  }
-
-  /** Forgets what it knows of the segment's columns, after the segment was reset or taken back. */
-  reset(): void {
-    this.#attributes.reset();
   }
 
   #resourceSpans(from: number, end: number): void {
@@ -182,6 +176,9 @@ export class Appender {
     let schemaAt = from;
     let schemaLength = 0;
     let spans = 0;
+    this.#windowEnd = 0;
+    this.#batched = 0;
+    this.#resourceOfBatch = resource;
     for (let at = from; at < end; ) {
       const tag = this.#varint(at, end);
       at = this.#at;
@@ -190,7 +187,7 @@ export class Appender {
         at = this.#at;
         if (tag === 0x12) {
           spans++;
-          this.#span(at, at + length, resource);
+          this.#span(at, at + length, end);
         } else if (tag === 0x1a) {
           schemaAt = at;
           schemaLength = length;
@@ -205,13 +202,15 @@ export class Appender {
         at += length;
       } else at = this.#cursor.skipUnknown(tag, 3, at, end);
     }
+    this.#appendBatch();
     if (spans === 0) return;
     const scope = this.#scope(merged, scopeAt, scopeLength, schemaAt, schemaLength);
     const { u32 } = this.#segment;
     for (let row = first; row < rows.count; row++) u32[rows.fieldAddress(row) + ROW_SCOPE * ROW_STRIDE] = scope;
   }
 
-  #span(from: number, end: number, resource: number): void {
+  /** Puts a span into the batch, unless a limit of its trace keeps it out. */
+  #span(from: number, end: number, scopeEnd: number): void {
     const segment = this.#segment;
     const bytes = this.#bytes;
     const view = this.#view;
@@ -239,288 +238,67 @@ export class Appender {
       else if (verdict === LIVE_TRACES_EXCEEDED) this.#discardedLiveTraces++;
       return;
     }
-    const row = segment.rows.count;
-    let idLow = 0;
-    let idHigh = 0;
-    let parentLow = 0;
-    let parentHigh = 0;
-    let nameAt = from;
-    let nameLength = 0;
-    let kind = 0;
-    let status = 0;
-    let startLow = 0;
-    let startHigh = 0;
-    let endLow = 0;
-    let endHigh = 0;
-    this.#attributes.column = -1;
-    for (let at = from; at < end; ) {
-      let tag = bytes[at++];
-      if (tag > 127) {
-        tag = this.#varint(at - 1, end);
-        at = this.#at;
-      }
-      switch (tag) {
-        case 0x4a:
-          if (at >= end) throw overrun(at);
-          at = this.#attributes.appendAll(SPACE_SPAN, row, 0x4a, at, end);
-          break;
-        case 0x0a: {
-          const length = this.#length(at, end);
-          at = this.#at + length;
-          if (length !== 16 && length !== 0) throw wrongIdLength('trace', length);
-          break;
-        }
-        case 0x12: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          if (length === 8) {
-            idLow = view.getUint32(at, true);
-            idHigh = view.getUint32(at + 4, true);
-          } else if (length === 0) idLow = idHigh = 0;
-          else throw wrongIdLength('span', length);
-          at += length;
-          break;
-        }
-        case 0x22: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          if (length === 8) {
-            parentLow = view.getUint32(at, true);
-            parentHigh = view.getUint32(at + 4, true);
-          } else if (length === 0) parentLow = parentHigh = 0;
-          else throw wrongIdLength('parent span', length);
-          at += length;
-          break;
-        }
-        case 0x2a: {
-          nameLength = this.#length(at, end);
-          nameAt = this.#at;
-          at = nameAt + nameLength;
-          break;
-        }
-        case 0x30:
-          kind = this.#varint64(at, end);
-          at = this.#at;
-          break;
-        case 0x39:
-          if (at + 8 > end) throw overrun(at);
-          startLow = view.getUint32(at, true);
-          startHigh = view.getUint32(at + 4, true);
-          at += 8;
-          break;
-        case 0x41:
-          if (at + 8 > end) throw overrun(at);
-          endLow = view.getUint32(at, true);
-          endHigh = view.getUint32(at + 4, true);
-          at += 8;
-          break;
-        case 0x5a: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          this.#event(row, at, at + length);
-          at += length;
-          break;
-        }
-        case 0x6a: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          this.#link(row, at, at + length);
-          at += length;
-          break;
-        }
-        case 0x7a: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          status = this.#status(row, at, at + length, status);
-          at += length;
-          break;
-        }
-        case 0x1a: {
-          const length = this.#length(at, end);
-          at = this.#at;
-          this.#metaString(META_TRACE_STATE, row, at, length);
-          at += length;
-          break;
-        }
-        case 0x50:
-          at = this.#metaVarint(META_DROPPED_ATTRIBUTES, row, at, end);
-          break;
-        case 0x60:
-          at = this.#metaVarint(META_DROPPED_EVENTS, row, at, end);
-          break;
-        case 0x70:
-          at = this.#metaVarint(META_DROPPED_LINKS, row, at, end);
-          break;
-        case 0x85:
-          if (at + 4 > end) throw overrun(at);
-          if (view.getUint32(at, true) !== 0) this.#metaInt(META_FLAGS, row, view.getUint32(at, true), 0);
-          at += 4;
-          break;
-        default:
-          at = this.#cursor.skipUnknown(tag, 16, at, end);
-      }
+    if (end > this.#windowEnd || this.#batched === BATCH_MAX) {
+      this.#appendBatch();
+      if (end > this.#windowEnd) this.#moveWindow(from, scopeEnd);
     }
-    if ((idLow | idHigh) === 0) throw invalidSpanId();
-    if (kind < 0 || kind > 254) {
-      this.#metaInt(META_KIND, row, kind, 0);
-      kind = 255;
-    }
-    if (status < 0 || status > 254) {
-      this.#metaInt(META_STATUS, row, status, 0);
-      status = 255;
-    }
-    const name = segment.internRecent(view, bytes, nameAt, nameLength);
-    const address = segment.rows.pushFields();
-    const u32 = segment.u32;
-    u32[address] = trace;
-    u32[address + ROW_STRIDE] = idLow;
-    u32[address + 2 * ROW_STRIDE] = idHigh;
-    u32[address + 3 * ROW_STRIDE] = parentLow;
-    u32[address + 4 * ROW_STRIDE] = parentHigh;
-    u32[address + 5 * ROW_STRIDE] = startLow;
-    u32[address + 6 * ROW_STRIDE] = startHigh;
-    u32[address + 7 * ROW_STRIDE] = endLow;
-    u32[address + 8 * ROW_STRIDE] = endHigh;
-    u32[address + 9 * ROW_STRIDE] = resource;
-    u32[address + 11 * ROW_STRIDE] = name;
-    u32[address + 12 * ROW_STRIDE] = kind | (status << 8);
+    const { rows, tables } = segment;
+    const entry = BATCH / 4 + 4 * this.#batched++;
+    const { delta } = this.#fields;
+    const address = rows.pushFields();
+    tables.words[entry] = from - delta;
+    tables.words[entry + 1] = end - delta;
+    tables.words[entry + 2] = trace;
+    tables.words[entry + 3] = address;
+    if (end > this.#windowEnd) this.#appendLarge(from, end);
   }
 
-  #event(row: number, from: number, end: number): void {
+  #moveWindow(from: number, scopeEnd: number): void {
+    this.#windowEnd = Math.min(scopeEnd, from + WINDOW_BYTES);
+    this.#segment.tables.bytes.set(this.#bytes.subarray(from, this.#windowEnd), WINDOW);
+    this.#fields.delta = from - WINDOW;
+  }
+
+  #appendBatch(): void {
+    const count = this.#batched;
+    if (count === 0) return;
+    this.#batched = 0;
+    this.#kernel.spans(count, this.#segment.rows.count - count, this.#resourceOfBatch);
+  }
+
+  /** Appends the only span of the batch, which does not fit into the window, field by field. */
+  #appendLarge(from: number, end: number): void {
+    const fields = this.#fields;
+    const row = this.#segment.rows.count - 1;
+    this.#batched = 0;
+    fields.kernel = undefined;
+    fields.begin();
+    for (let at = from; at < end; ) at = fields.field(row, at, end);
+    fields.kernel = this.#kernel;
+    this.#kernel.finish(BATCH, row, this.#resourceOfBatch, fields.name());
+  }
+
+  /** What the kernel leaves to others, with places in the window as places in the request. */
+  #host(): Host {
     const segment = this.#segment;
-    const before = this.#attributes.column;
-    const index = segment.events.count;
-    let timeLow = 0;
-    let timeHigh = 0;
-    let nameAt = from;
-    let nameLength = 0;
-    let dropped = 0;
-    this.#attributes.column = -1;
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag === 0x09) {
-        if (at + 8 > end) throw overrun(at);
-        timeLow = this.#view.getUint32(at, true);
-        timeHigh = this.#view.getUint32(at + 4, true);
-        at += 8;
-      } else if (tag === 0x12) {
-        nameLength = this.#length(at, end);
-        nameAt = this.#at;
-        at = nameAt + nameLength;
-      } else if (tag === 0x1a) {
-        if (at >= end) throw overrun(at);
-        at = this.#attributes.appendAll(SPACE_EVENT, index, 0x1a, at, end);
-      } else if (tag === 0x20) {
-        dropped = this.#varint64(at, end);
-        at = this.#at;
-      } else at = this.#cursor.skipUnknown(tag, 4, at, end);
-    }
-    const name = segment.intern(this.#view, this.#bytes, nameAt, nameLength);
-    const address = segment.events.pushFields();
-    const u32 = segment.u32;
-    u32[address] = row;
-    u32[address + EVENT_CHUNK] = timeLow;
-    u32[address + 2 * EVENT_CHUNK] = timeHigh;
-    u32[address + 3 * EVENT_CHUNK] = name;
-    u32[address + 4 * EVENT_CHUNK] = dropped;
-    this.#attributes.column = before;
-  }
-
-  #link(row: number, from: number, end: number): void {
-    const segment = this.#segment;
-    const view = this.#view;
-    const before = this.#attributes.column;
-    const index = segment.links.count;
-    const ids = new Uint32Array(6);
-    let stateAt = from;
-    let stateLength = 0;
-    let dropped = 0;
-    let flags = 0;
-    this.#attributes.column = -1;
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag === 0x0a) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        if (length !== 16 && length !== 0) throw wrongIdLength('link trace', length);
-        for (let word = 0; word < 4; word++) ids[word] = length === 0 ? 0 : view.getUint32(at + 4 * word, true);
-        at += length;
-      } else if (tag === 0x12) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        if (length !== 8 && length !== 0) throw wrongIdLength('link span', length);
-        for (let word = 0; word < 2; word++) ids[4 + word] = length === 0 ? 0 : view.getUint32(at + 4 * word, true);
-        at += length;
-      } else if (tag === 0x1a) {
-        stateLength = this.#length(at, end);
-        stateAt = this.#at;
-        at = stateAt + stateLength;
-      } else if (tag === 0x22) {
-        if (at >= end) throw overrun(at);
-        at = this.#attributes.appendAll(SPACE_LINK, index, 0x22, at, end);
-      } else if (tag === 0x28) {
-        dropped = this.#varint64(at, end);
-        at = this.#at;
-      } else if (tag === 0x35) {
-        if (at + 4 > end) throw overrun(at);
-        flags = view.getUint32(at, true);
-        at += 4;
-      } else at = this.#cursor.skipUnknown(tag, 6, at, end);
-    }
-    const state = segment.intern(view, this.#bytes, stateAt, stateLength);
-    const address = segment.links.pushFields();
-    const u32 = segment.u32;
-    u32[address] = row;
-    for (let word = 0; word < 6; word++) u32[address + (1 + word) * LINK_CHUNK] = ids[word];
-    u32[address + 7 * LINK_CHUNK] = state;
-    u32[address + 8 * LINK_CHUNK] = flags;
-    u32[address + 9 * LINK_CHUNK] = dropped;
-    this.#attributes.column = before;
-  }
-
-  #status(row: number, from: number, end: number, before: number): number {
-    let code = before;
-    for (let at = from; at < end; ) {
-      const tag = this.#varint(at, end);
-      at = this.#at;
-      if (tag === 0x18) {
-        code = this.#varint64(at, end);
-        at = this.#at;
-      } else if (tag === 0x12) {
-        const length = this.#length(at, end);
-        at = this.#at;
-        this.#metaString(META_STATUS_MESSAGE, row, at, length);
-        at += length;
-      } else at = this.#cursor.skipUnknown(tag, 3, at, end, 1);
-    }
-    return code;
-  }
-
-  #metaString(key: number, row: number, at: number, length: number): void {
-    const segment = this.#segment;
-    const code = segment.intern(this.#view, this.#bytes, at, length);
-    this.#metaPut(segment.metaColumn(TYPE_STRING, key), row, code, 0, 1);
-  }
-
-  #metaVarint(key: number, row: number, at: number, end: number): number {
-    const low = this.#varint64(at, end);
-    const next = this.#at;
-    if (low !== 0) this.#metaInt(key, row, low, 0);
-    return next;
-  }
-
-  #metaInt(key: number, row: number, low: number, high: number): void {
-    this.#metaPut(this.#segment.metaColumn(TYPE_INT, key), row, low, high, 2);
-  }
-
-  /** A singular field that comes again replaces what it said before. */
-  #metaPut(column: number, row: number, low: number, high: number, width: number): void {
-    const segment = this.#segment;
-    if (segment.heads[column * HEAD_WORDS + HEAD_LAST_ROW] === row + 1) segment.replaceLast(column, low, high, width);
-    else if (width === 1) segment.append1(column, row, low);
-    else segment.append2(column, row, low, high);
+    const attributes = this.#attributes;
+    const fields = this.#fields;
+    return {
+      addString: (at, length) => segment.strings.add(this.#view, this.#bytes, at + fields.delta, length),
+      growStrings: () => segment.strings.grow(),
+      addEntries: (record, width) => segment.addEntries(columnOfRecord(record), width),
+      attribute: (space, row, at, end) =>
+        attributes.append(space, row, at + 1 + fields.delta, end + fields.delta) - fields.delta,
+      field: (row, at, end) => fields.field(row, at + fields.delta, end + fields.delta) - fields.delta,
+      decide: (record) => attributes.decide(record),
+      wide: (row) => fields.wide(row),
+      overrun: (at) => {
+        throw overrun(at + fields.delta);
+      },
+      withoutId: () => {
+        throw invalidSpanId();
+      },
+    };
   }
 
   #resource(
@@ -531,7 +309,7 @@ export class Appender {
     schemaLength: number,
   ): number {
     const segment = this.#segment;
-    const schema = segment.intern(this.#view, this.#bytes, schemaAt, schemaLength);
+    const schema = segment.strings.intern(this.#view, this.#bytes, schemaAt, schemaLength);
     const known = segment.resources.count;
     const resource = segment.resource(this.#message(merged, at, length, 1), schema);
     if (resource === known && merged === undefined) checkAttributed(this.#cursor, at, at + length, 1);
@@ -540,7 +318,7 @@ export class Appender {
 
   #scope(merged: Uint8Array | undefined, at: number, length: number, schemaAt: number, schemaLength: number): number {
     const segment = this.#segment;
-    const schema = segment.intern(this.#view, this.#bytes, schemaAt, schemaLength);
+    const schema = segment.strings.intern(this.#view, this.#bytes, schemaAt, schemaLength);
     const known = segment.scopes.count;
     const scope = segment.scope(this.#message(merged, at, length, 3), schema);
     if (scope === known && merged === undefined) checkAttributed(this.#cursor, at, at + length, 3);
@@ -555,15 +333,15 @@ export class Appender {
     const segment = this.#segment;
     const max = this.#limits.attributeBytesMax;
     if (merged === undefined && (max === 0 || length <= max))
-      return segment.intern(this.#view, this.#bytes, at, length);
+      return segment.strings.intern(this.#view, this.#bytes, at, length);
     const source = merged ?? this.#bytes.slice(at, at + length);
     const cursor = new WireCursor();
     cursor.bytes = source;
     checkAttributed(cursor, 0, source.length, attributeField);
-    if (max === 0) return segment.intern(viewOf(source), source, 0, source.length);
+    if (max === 0) return segment.strings.intern(viewOf(source), source, 0, source.length);
     const { bytes, cut } = cutAttributes(source, attributeField, max);
     this.#attributes.truncated += cut;
-    return segment.intern(viewOf(bytes), bytes, 0, bytes.length);
+    return segment.strings.intern(viewOf(bytes), bytes, 0, bytes.length);
   }
 
   /** A length that fits before `end`; #at is where the bytes begin. */
@@ -584,16 +362,9 @@ export class Appender {
       this.#at = at + 1;
       return bytes[at];
     }
-    const low = this.#varint64(at, end);
-    return this.#high !== 0 || low < 0 ? -1 : low;
-  }
-
-  /** Any varint: returns its low 32 bits (signed), #high the rest. */
-  #varint64(at: number, end: number): number {
-    const low = this.#cursor.varint64(at, end);
+    const value = this.#cursor.varint(at, end);
     this.#at = this.#cursor.at;
-    this.#high = this.#cursor.high;
-    return low;
+    return value;
   }
 
   /** From here on `bytes` are read. */
@@ -602,6 +373,7 @@ export class Appender {
     this.#view = view;
     this.#cursor.bytes = bytes;
     this.#attributes.read(bytes, view);
+    this.#fields.read(bytes, view);
   }
 }
 

@@ -22,7 +22,6 @@ const appender = new Appender(columns, { attributeBytesMax: 2048, traceBytesMax:
 
 const spans = measure(() => {
   columns.reset();
-  appender.reset();
   let count = 0;
   for (const body of bodies) count += appender.append(body).spans;
   return count;

@@ -5,7 +5,23 @@
 import { isUtf8 } from 'node:buffer';
 import { VivaceError } from '../runtime/errors.ts';
 import { ChunkList } from './chunk-list.ts';
-import { equalBytes, hashBytes, hashTrace, tailWord } from './hash.ts';
+import {
+  AppendTables,
+  AT_CAPACITY,
+  AT_USED,
+  RECORD_BEFORE,
+  RECORD_BYTES,
+  RECORD_KEY,
+  RECORD_KEY_LENGTH,
+  RECORD_KEY_TAG,
+  RECORD_KIND,
+  RECORD_LAST_ROW,
+  RECORD_MEMBER,
+  RECORD_ROW,
+  RECORD_ROWS_END,
+  RECORD_VALUE,
+} from './append-tables.ts';
+import { equalBytes, hashBytes, hashTrace } from './hash.ts';
 import {
   COLUMN_CHUNK,
   COLUMN_COUNT,
@@ -30,18 +46,18 @@ import {
   ROOT_RESOURCES,
   ROOT_ROWS,
   ROOT_SCOPES,
-  ROOT_STRINGS,
   ROOT_TRACES,
   ROW_CHUNK,
   ROW_FIELDS,
   ROW_STRIDE,
   type Space,
-  STRING_CHUNK,
   TABLE_CHUNK,
   TRACE_CHUNK,
   type ValueType,
   WIDTH_OF_TYPE,
 } from './layout.ts';
+import { SegmentStrings } from './strings.ts';
+import { newMemory, PAGE_BYTES, type WasmMemory } from './wasm.ts';
 
 /** A point to which a segment can be taken back. */
 export interface Mark {
@@ -57,35 +73,32 @@ export interface Mark {
   requests: number;
 }
 
-/**
- * What the writer knows of column c stands in words [8c, 8c + 8) of `heads`, one line of the cache: its kind, where its key's
- * words are and the key's bytes, its last row + 1 (a key that comes twice in one span is seen by that), where the next row
- * goes and where the room for rows ends, where the next value goes, and the entries of the chunks before the last.
- */
-export const HEAD_WORDS = 8;
-export const HEAD_LAST_ROW = 3;
-const HEAD_KIND = 0;
-const HEAD_KEY = 1;
-const HEAD_KEY_LENGTH = 2;
-const HEAD_ROW = 4;
-const HEAD_ROWS_END = 5;
-const HEAD_VALUE = 6;
-const HEAD_BEFORE = 7;
+/** What the writer knows of a column is its record in `tables.heads`. */
+export const HEAD_WORDS = RECORD_BYTES / 4;
+export const HEAD_LAST_ROW = RECORD_LAST_ROW / 4;
+const HEAD_KIND = RECORD_KIND / 4;
+const HEAD_KEY = RECORD_KEY / 4;
+const HEAD_KEY_TAG = RECORD_KEY_TAG / 4;
+const HEAD_ROW = RECORD_ROW / 4;
+const HEAD_ROWS_END = RECORD_ROWS_END / 4;
+const HEAD_VALUE = RECORD_VALUE / 4;
+const HEAD_BEFORE = RECORD_BEFORE / 4;
+const HEAD_MEMBER = RECORD_MEMBER / 4;
+const HEAD_KEY_LENGTH = RECORD_KEY_LENGTH / 4;
+const MEMBER_OF_TYPE = [0x0a, 0x10, 0x18, 0x21];
 
 const INITIAL_BYTES = 256 * 1024;
 /** Pages that nothing was written to take no memory, so a segment grows in few steps. */
 const GROWTH = 4;
-const RECENT_MASK = 1023;
 
 /**
  * One live segment. `bytesMax` bounds the whole of it; going over throws VivaceError 'too-large' and the caller takes the
  * segment back to its mark. `seed` keys the hashes, so that nobody can choose colliding keys.
  */
 export class LiveColumns {
-  /**
-   * Replaced by a larger one when it is full; snapshots keep the one that they were made of. Not a growable one, whose
-   * every access would cost a look at its length (16 % of the whole pass).
-   */
+  /** The segment as the kernel knows it. It grows in place; readers may go on with the buffer that they were given. */
+  readonly memory: WasmMemory;
+  /** As long as the memory is now. Not a growable buffer, whose every access would cost a look at its length. */
   buffer: SharedArrayBuffer;
   u32: Uint32Array;
   u8: Uint8Array;
@@ -95,18 +108,12 @@ export class LiveColumns {
   readonly traces: ChunkList;
   readonly resources: ChunkList;
   readonly scopes: ChunkList;
-  readonly strings: ChunkList;
+  readonly strings: SegmentStrings;
   readonly columns: ChunkList;
   readonly requests: ChunkList;
-  heads = new Int32Array(64 * HEAD_WORDS);
-  #used = HEADER_WORDS;
-  #capacity: number;
+  readonly tables: AppendTables;
   readonly #bytesMax: number;
   readonly #seed: number;
-  #stringTable = new Uint32Array(2048);
-  /** Addresses of strings that came lately (internRecent). */
-  #interned = 0;
-  readonly #recent = new Uint32Array(RECENT_MASK + 1);
   #columnTable = new Uint32Array(256);
   #traceTable = new Uint32Array(2048);
   #metaColumns = new Map<number, number>();
@@ -116,18 +123,25 @@ export class LiveColumns {
   constructor(bytesMax: number, seed: number) {
     this.#bytesMax = bytesMax;
     this.#seed = seed | 0;
+    this.tables = new AppendTables(bytesMax, this.#seed);
     const initial = Math.min(INITIAL_BYTES, bytesMax);
-    this.buffer = new SharedArrayBuffer(initial);
-    this.#capacity = initial >>> 2;
-    this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
+    this.memory = newMemory({
+      initial: Math.ceil(initial / PAGE_BYTES),
+      maximum: Math.ceil(bytesMax / PAGE_BYTES),
+      shared: true,
+    });
+    this.buffer = this.memory.buffer as SharedArrayBuffer;
+    this.u32 = new Uint32Array(this.buffer);
     this.u8 = new Uint8Array(this.buffer);
+    this.#used = HEADER_WORDS;
+    this.#setCapacity(initial);
     this.rows = new ChunkList(this, ROOT_ROWS, ROW_CHUNK, ROW_FIELDS, ROW_STRIDE);
     this.events = new ChunkList(this, ROOT_EVENTS, EVENT_CHUNK, EVENT_FIELDS);
     this.links = new ChunkList(this, ROOT_LINKS, LINK_CHUNK, LINK_FIELDS);
     this.traces = new ChunkList(this, ROOT_TRACES, TRACE_CHUNK, 4);
     this.resources = new ChunkList(this, ROOT_RESOURCES, TABLE_CHUNK, 2);
     this.scopes = new ChunkList(this, ROOT_SCOPES, TABLE_CHUNK, 2);
-    this.strings = new ChunkList(this, ROOT_STRINGS, STRING_CHUNK, 1);
+    this.strings = new SegmentStrings(this, this.tables);
     this.columns = new ChunkList(this, ROOT_COLUMNS, COLUMN_CHUNK, COLUMN_WORDS);
     this.requests = new ChunkList(this, ROOT_REQUESTS, REQUEST_CHUNK, 1);
   }
@@ -136,61 +150,31 @@ export class LiveColumns {
     return this.#used * 4;
   }
 
+  get #used(): number {
+    return this.tables.words[AT_USED / 4];
+  }
+
+  set #used(words: number) {
+    this.tables.words[AT_USED / 4] = words;
+  }
+
+  /** What the kernel compares and copies by eight bytes may reach past the last string. */
+  #setCapacity(bytes: number): void {
+    this.tables.words[AT_CAPACITY / 4] = (bytes >>> 2) - 2;
+  }
+
   /** Takes `words` words, zeroed; returns their address. The views may be new afterwards. */
   allocate(words: number): number {
     const at = this.#used;
     const end = at + words;
-    if (end > this.#capacity) this.#grow(end);
+    if (end > this.tables.words[AT_CAPACITY / 4]) this.#grow(end);
     this.#used = end;
     return at;
   }
 
-  /** The code of the string at [offset, offset + length) of `bytes` (with its DataView), adding it when it is new. */
-  intern(view: DataView, bytes: Uint8Array, offset: number, length: number): number {
-    const hash = hashBytes(view, offset, length, this.#seed);
-    const table = this.#stringTable;
-    const mask = (table.length >>> 1) - 1;
-    let slot = hash & mask;
-    for (;;) {
-      const at = table[2 * slot + 1];
-      if (at === 0) break;
-      if (table[2 * slot] === hash >>> 0) {
-        const u32 = this.u32;
-        if (u32[at + 1] === length && equalBytes(u32, at + 2, view, offset, length)) return u32[at];
-      }
-      slot = (slot + 1) & mask;
-    }
-    const code = this.addString(view, bytes, offset, length);
-    table[2 * slot] = hash;
-    table[2 * slot + 1] = this.u32[this.strings.address(code)];
-    if (4 * ++this.#interned > table.length) this.#rebuildStrings(table.length * 2);
-    return code;
-  }
-
-  /**
-   * `intern` for strings that often come again: a small table by length, first and last bytes answers without hashing all
-   * of the string (26 of 80 ns an attribute).
-   */
-  internRecent(view: DataView, bytes: Uint8Array, offset: number, length: number): number {
-    if (length < 4) return this.intern(view, bytes, offset, length);
-    const first = view.getUint32(offset, true);
-    const last = view.getUint32(offset + length - 4, true);
-    const mixed = Math.imul(first ^ Math.imul(last, 0x85ebca6b) ^ length, 0x9e3779b1);
-    const slot = (mixed ^ (mixed >>> 15)) & RECENT_MASK;
-    const at = this.#recent[slot];
-    if (at !== 0) {
-      const u32 = this.u32;
-      if (u32[at + 1] === length && u32[at + 2] === first && equalBytes(u32, at + 2, view, offset, length))
-        return u32[at];
-    }
-    const code = this.intern(view, bytes, offset, length);
-    this.#recent[slot] = this.u32[this.strings.address(code)];
-    return code;
-  }
-
   /** The string with this code as a view of the segment's memory. */
   stringBytes(code: number): Uint8Array {
-    const at = this.u32[this.strings.address(code)];
+    const at = this.strings.address(code);
     return this.u8.subarray(4 * (at + 2), 4 * (at + 2) + this.u32[at + 1]);
   }
 
@@ -256,7 +240,7 @@ export class LiveColumns {
       const textView = new DataView(text.buffer, text.byteOffset, text.length);
       return this.column(space, type, textView, text, 0, text.length, this.hash(textView, 0, text.length));
     }
-    const key = this.intern(view, bytes, offset, length);
+    const key = this.strings.intern(view, bytes, offset, length);
     return this.#addColumn(kind, key, slot);
   }
 
@@ -272,7 +256,7 @@ export class LiveColumns {
   /** Whether column `column` is the one of this kind (space | type << 8) and key. */
   isColumn(column: number, kind: number, view: DataView, offset: number, length: number): boolean {
     const head = column * HEAD_WORDS;
-    const heads = this.heads;
+    const { heads } = this.tables;
     return (
       heads[head + HEAD_KEY_LENGTH] === length &&
       heads[head + HEAD_KIND] === kind &&
@@ -287,8 +271,8 @@ export class LiveColumns {
   /** Appends (row, value) to a column of one-word values. */
   append1(column: number, row: number, value: number): void {
     const head = column * HEAD_WORDS;
-    const heads = this.heads;
-    if (heads[head + HEAD_ROW] === heads[head + HEAD_ROWS_END]) this.#addEntries(column, 1);
+    const { heads } = this.tables;
+    if (heads[head + HEAD_ROW] === heads[head + HEAD_ROWS_END]) this.addEntries(column, 1);
     const u32 = this.u32;
     u32[heads[head + HEAD_ROW]++] = row;
     u32[heads[head + HEAD_VALUE]++] = value;
@@ -298,8 +282,8 @@ export class LiveColumns {
   /** Appends (row, value) to a column of two-word values. */
   append2(column: number, row: number, low: number, high: number): void {
     const head = column * HEAD_WORDS;
-    const heads = this.heads;
-    if (heads[head + HEAD_ROW] === heads[head + HEAD_ROWS_END]) this.#addEntries(column, 2);
+    const { heads } = this.tables;
+    if (heads[head + HEAD_ROW] === heads[head + HEAD_ROWS_END]) this.addEntries(column, 2);
     const u32 = this.u32;
     u32[heads[head + HEAD_ROW]++] = row;
     const at = heads[head + HEAD_VALUE];
@@ -311,7 +295,7 @@ export class LiveColumns {
 
   /** Replaces the value of the column's last entry. */
   replaceLast(column: number, low: number, high: number, width: number): void {
-    const at = this.heads[column * HEAD_WORDS + HEAD_VALUE] - width;
+    const at = this.tables.heads[column * HEAD_WORDS + HEAD_VALUE] - width;
     this.u32[at] = low;
     if (width === 2) this.u32[at + 1] = high;
   }
@@ -345,15 +329,14 @@ export class LiveColumns {
       [this.traces, mark.traces],
       [this.resources, mark.resources],
       [this.scopes, mark.scopes],
-      [this.strings, mark.strings],
       [this.requests, mark.requests],
     ] as const)
       list.truncate(count);
+    this.strings.truncate(mark.strings, mark.used);
     // allocate() promises zeroed words.
     this.u32.fill(0, mark.used, end);
     this.#rebuildTraces(this.#traceTable.length);
-    this.#rebuildStrings(this.#stringTable.length);
-    this.#recent.fill(0);
+    this.tables.forgetNext(mark.columns);
     this.#rebuildColumns(this.#columnTable.length);
     dropFrom(this.#metaColumns, mark.columns);
     dropFrom(this.#resourceTable, mark.resources);
@@ -371,14 +354,12 @@ export class LiveColumns {
       this.traces,
       this.resources,
       this.scopes,
-      this.strings,
       this.columns,
       this.requests,
     ])
       list.truncate(0);
-    this.#stringTable.fill(0);
-    this.#interned = 0;
-    this.#recent.fill(0);
+    this.strings.clear();
+    this.tables.forgetNext(0);
     this.#columnTable.fill(0);
     this.#traceTable.fill(0);
     this.#metaColumns.clear();
@@ -406,36 +387,18 @@ export class LiveColumns {
   }
 
   #grow(words: number): void {
-    const bytes = Math.min(this.#bytesMax, Math.max(words * 4 + 65536, this.#capacity * 4 * GROWTH)) & ~7;
-    if (words * 4 > bytes)
+    const bytes = Math.min(this.#bytesMax, Math.max(words * 4 + PAGE_BYTES, this.buffer.byteLength * GROWTH)) & ~7;
+    if (words * 4 + 8 > bytes)
       throw new VivaceError(
         'too-large',
         `cannot hold the request in memory: it needs more than the ${this.#bytesMax} bytes of a live segment; send smaller batches or raise vivace.live_bytes`,
       );
-    const before = this.u32.subarray(0, this.#used);
-    this.buffer = new SharedArrayBuffer(bytes);
-    this.#capacity = bytes >>> 2;
-    this.u32 = new Uint32Array(this.buffer, 0, this.#capacity);
-    this.u32.set(before);
+    const more = bytes - this.buffer.byteLength;
+    if (more > 0) this.memory.grow(Math.ceil(more / PAGE_BYTES));
+    this.buffer = this.memory.buffer as SharedArrayBuffer;
+    this.#setCapacity(bytes);
+    this.u32 = new Uint32Array(this.buffer);
     this.u8 = new Uint8Array(this.buffer);
-  }
-
-  /** Adds a string without asking whether it is there already. */
-  addString(view: DataView, bytes: Uint8Array, offset: number, length: number): number {
-    const code = this.strings.count;
-    const entry = this.strings.push();
-    const at = this.allocate(2 + ((length + 3) >>> 2));
-    const u32 = this.u32;
-    u32[entry] = at;
-    u32[at] = code;
-    u32[at + 1] = length;
-    if (length < 128) {
-      const words = offset + (length & ~3);
-      let to = at + 2;
-      for (let from = offset; from < words; from += 4) u32[to++] = view.getUint32(from, true);
-      if ((length & 3) !== 0) u32[to] = tailWord(view, offset, length);
-    } else this.u8.set(bytes.subarray(offset, offset + length), 4 * (at + 2));
-    return code;
   }
 
   #pair(list: ChunkList, table: Map<number, number>, first: number, second: number): number {
@@ -454,30 +417,33 @@ export class LiveColumns {
     const column = this.columns.count;
     const at = this.columns.push();
     const head = column * HEAD_WORDS;
-    if (head === this.heads.length) {
-      const wider = new Int32Array(2 * head);
-      wider.set(this.heads);
-      this.heads = wider;
-    }
+    this.tables.reserveColumns(column + 1);
     this.u32.fill(0, at, at + COLUMN_WORDS);
     this.u32[at + COLUMN_KIND] = kind;
     this.u32[at + COLUMN_KEY] = key;
-    this.heads.fill(0, head, head + HEAD_WORDS);
-    this.heads[head + HEAD_KIND] = kind;
+    this.tables.heads.fill(0, head, head + HEAD_WORDS);
+    this.tables.heads[head + HEAD_KIND] = kind;
     // The key of a META column is a number.
     if (slot >= 0) {
-      const string = this.u32[this.strings.address(key)];
-      this.heads[head + HEAD_KEY] = string + 2;
-      this.heads[head + HEAD_KEY_LENGTH] = this.u32[string + 1];
+      const string = this.strings.address(key);
+      this.tables.heads[head + HEAD_KEY] = string + 2;
+      const length = this.u32[string + 1];
+      this.tables.heads[head + HEAD_KEY_LENGTH] = length;
+      const type = kind >>> 8;
+      if (length < 128 && type < MEMBER_OF_TYPE.length) {
+        this.tables.heads[head + HEAD_KEY_TAG] = 0x0a | (length << 8);
+        this.tables.heads[head + HEAD_MEMBER] = 0x12 | (MEMBER_OF_TYPE[type] << 16);
+      }
     }
     if (slot >= 0) this.#columnTable[slot] = column + 1;
     if (2 * this.columns.count > this.#columnTable.length) this.#rebuildColumns(this.#columnTable.length * 2);
     return column;
   }
 
-  #addEntries(column: number, width: number): void {
+  /** Makes room for another entry. */
+  addEntries(column: number, width: number): void {
     const head = column * HEAD_WORDS;
-    const heads = this.heads;
+    const { heads } = this.tables;
     const at = this.columns.address(column);
     const last = this.u32[at + COLUMN_LAST];
     const before = last === 0 ? 0 : this.u32[last + 1];
@@ -498,14 +464,15 @@ export class LiveColumns {
     const u32 = this.u32;
     for (let column = 0; column < this.columns.count; column++) {
       const at = this.columns.address(column);
-      const used = this.heads[column * HEAD_WORDS + HEAD_ROW] - (u32[at + COLUMN_LAST] + 2);
-      u32[at + COLUMN_COUNT] = u32[at + COLUMN_LAST] === 0 ? 0 : this.heads[column * HEAD_WORDS + HEAD_BEFORE] + used;
+      const used = this.tables.heads[column * HEAD_WORDS + HEAD_ROW] - (u32[at + COLUMN_LAST] + 2);
+      u32[at + COLUMN_COUNT] =
+        u32[at + COLUMN_LAST] === 0 ? 0 : this.tables.heads[column * HEAD_WORDS + HEAD_BEFORE] + used;
     }
   }
 
   #truncateColumn(column: number, mark: Mark): void {
     const u32 = this.u32;
-    const heads = this.heads;
+    const { heads } = this.tables;
     const head = column * HEAD_WORDS;
     const at = this.columns.address(column);
     // The rows of a META column are counted in the space that its key names (META_REPEATED) or in spans.
@@ -543,27 +510,6 @@ export class LiveColumns {
     heads[head + HEAD_VALUE] = last === 0 ? 0 : last + 2 + capacity + used * width;
   }
 
-  #rebuildStrings(length: number): void {
-    const table = new Uint32Array(length);
-    const mask = (length >>> 1) - 1;
-    const view = new DataView(this.buffer);
-    const old = this.#stringTable;
-    let interned = 0;
-    for (let from = 1; from < old.length; from += 2) {
-      const at = old[from];
-      // Taken back ones are beyond the end.
-      if (at === 0 || at >= this.#used) continue;
-      interned++;
-      const hash = hashBytes(view, 4 * (at + 2), this.u32[at + 1], this.#seed);
-      let slot = hash & mask;
-      while (table[2 * slot + 1] !== 0) slot = (slot + 1) & mask;
-      table[2 * slot] = hash;
-      table[2 * slot + 1] = at;
-    }
-    this.#stringTable = table;
-    this.#interned = interned;
-  }
-
   #rebuildTraces(length: number): void {
     const table = new Uint32Array(length);
     const u32 = this.u32;
@@ -581,9 +527,14 @@ export class LiveColumns {
     const view = new DataView(this.buffer);
     for (let column = 0; column < this.columns.count; column++) {
       const head = column * HEAD_WORDS;
-      const kind = this.heads[head + HEAD_KIND];
+      const kind = this.tables.heads[head + HEAD_KIND];
       if ((kind & 0xff) === 3) continue;
-      const hash = hashBytes(view, 4 * this.heads[head + HEAD_KEY], this.heads[head + HEAD_KEY_LENGTH], this.#seed);
+      const hash = hashBytes(
+        view,
+        4 * this.tables.heads[head + HEAD_KEY],
+        this.tables.heads[head + HEAD_KEY_LENGTH],
+        this.#seed,
+      );
       const mixed = Math.imul(hash ^ kind, 0x9e3779b1);
       let slot = (mixed ^ (mixed >>> 15)) & (length - 1);
       while (table[slot] !== 0) slot = (slot + 1) & (length - 1);

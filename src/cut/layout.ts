@@ -1,8 +1,8 @@
 /**
  * The shared-memory layout of one live segment: everything that arrived for one tenant since the last cut.
  *
- * A segment is one SharedArrayBuffer (replaced by a larger one when it is full), filled from the front by a bump allocator and read by other threads up to
- * the counts that the writer hands out, so a snapshot costs a message of constant size. Addresses are word (4-byte) indices.
+ * A segment is one SharedArrayBuffer (a WebAssembly memory, which grows in place), filled from the front by a bump allocator and read
+ * by other threads up to the counts that the writer hands out, so a snapshot costs a message of constant size. Addresses are word (4-byte) indices.
  *
  * ```
  *  header   64 words   roots of the chunk lists below

@@ -331,10 +331,7 @@ export class LiveStore {
     try {
       appender.limit(this.#limitsOf(held.tenant));
       const appended = appender.append(body, now);
-      if (appended.spans === appended.discarded && appended.spans > 0) {
-        columns.takeBack(mark);
-        appender.reset();
-      }
+      if (appended.spans === appended.discarded && appended.spans > 0) columns.takeBack(mark);
       if (held.firstMs === 0) held.firstMs = now;
       held.lastMs = now;
       if (held.columns === undefined) {
@@ -347,7 +344,6 @@ export class LiveStore {
       return appended;
     } catch (error) {
       columns.takeBack(mark);
-      appender.reset();
       throw error;
     } finally {
       if (held.columns !== undefined) this.#openBytes += columns.bytes - bytes;
@@ -360,7 +356,6 @@ export class LiveStore {
       this.#checking = { columns, appender: new Appender(columns, UNLIMITED) };
     } else if (this.#checking.columns.bytes > Math.min(CHECKED_BYTES_MAX, this.#options.liveBytes / 4)) {
       this.#checking.columns.reset();
-      this.#checking.appender.reset();
     }
     return this.#checking;
   }
@@ -519,7 +514,6 @@ export class LiveStore {
     for (const segment of segments) {
       const bytes = segment.columns.bytes;
       segment.columns.takeBack(segment.durable);
-      segment.appender.reset();
       if (this.#segments.has(segment)) this.#openBytes += segment.columns.bytes - bytes;
     }
     for (const { held, tenant, body, reply } of refused) {

@@ -32,7 +32,6 @@ export class TestColumns {
       return this.#appender.append(body);
     } catch (error) {
       this.columns.takeBack(mark);
-      this.#appender.reset();
       throw error;
     }
   }

@@ -25,7 +25,6 @@ function work(request: number): void {
   // What comes after the snapshot and goes again, as after a refused request or a failed log.
   for (let i = 0; i < 3; i++) appender.append(encodeRequest(requestNumber(1_000_000 + 3 * request + i)));
   columns.takeBack(mark);
-  appender.reset();
   setImmediate(() => work(request + 1));
 }
 work(0);

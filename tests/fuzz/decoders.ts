@@ -183,7 +183,6 @@ export const DECODERS: readonly Decoder[] = [
         appender.append(bytes);
       } finally {
         columns.reset();
-        appender.reset();
       }
       return new Uint8Array(0);
     },
