@@ -212,39 +212,11 @@ class ArrayCursor {
       const level = definition === undefined ? 3 : definition[entry];
       if (level < 2) break;
       const mark = into.begin(ELEMENT_TAG);
-      if (level === 3) this.#putValue(this.#element, this.#placeOf(value++), into);
+      if (level === 3) putValue(this.#element, this.#values, this.#placeOf(value++), into);
       into.end(mark);
       if (into.length - before > PAGE_BYTES_MAX) throw undecodable(`an array is longer than ${PAGE_BYTES_MAX} bytes`);
     }
     into.end(array);
-  }
-
-  #putValue(element: ElementType, place: number, into: ProtoWriter): void {
-    const values = this.#values;
-    into.varint(VALUE_TAGS[element]);
-    switch (values.type) {
-      case 'bytes': {
-        const from = values.offsets[place];
-        const to = values.offsets[place + 1];
-        into.varint(to - from);
-        into.raw(values.bytes, from, to);
-        return;
-      }
-      case 'boolean':
-        into.varint(values.values[place]);
-        return;
-      case 'int64':
-        into.varint64(values.words[2 * place], values.words[2 * place + 1]);
-        return;
-      case 'double': {
-        // As words: a number that is none keeps its bits.
-        const { buffer, byteOffset } = values.values;
-        into.raw(new Uint8Array(buffer, byteOffset + 8 * place, 8));
-        return;
-      }
-      default:
-        throw undecodable(`elements of type ${values.type}`);
-    }
   }
 
   /** Where value `at` of the page stands. */
@@ -253,6 +225,34 @@ class ArrayCursor {
     const place = codes === undefined ? at : codes[at];
     if (at >= count || place >= this.#values.count) throw undecodable(`there is no value ${place}`);
     return place;
+  }
+}
+
+/** Puts one value as the content of an AnyValue message. */
+export function putValue(element: ElementType, values: Values, place: number, into: ProtoWriter): void {
+  into.varint(VALUE_TAGS[element]);
+  switch (values.type) {
+    case 'bytes': {
+      const from = values.offsets[place];
+      const to = values.offsets[place + 1];
+      into.varint(to - from);
+      into.raw(values.bytes, from, to);
+      return;
+    }
+    case 'boolean':
+      into.varint(values.values[place]);
+      return;
+    case 'int64':
+      into.varint64(values.words[2 * place], values.words[2 * place + 1]);
+      return;
+    case 'double': {
+      // As words: a number that is none keeps its bits.
+      const { buffer, byteOffset } = values.values;
+      into.raw(new Uint8Array(buffer, byteOffset + 8 * place, 8));
+      return;
+    }
+    default:
+      throw undecodable(`elements of type ${values.type}`);
   }
 }
 

@@ -277,6 +277,12 @@ export class RowGroup implements Segment {
     return this.#metadata.columns.reduce((most, { numValues }) => Math.max(most, numValues), 0);
   }
 
+  /** How many values a column of the file has, elements of lists each. */
+  valuesOf(index: number): number {
+    const { numValues, statistics } = this.#metadata.columns[index];
+    return numValues - Number(statistics?.nullCount ?? 0);
+  }
+
   /** Before compression. */
   get uncompressedBytes(): number {
     return this.#metadata.bytes;

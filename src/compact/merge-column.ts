@@ -6,12 +6,14 @@
  */
 import type { Attribute } from '../block/any-value.ts';
 import type { ChunkBuilder } from '../block/chunks.ts';
+import { type ColumnUse, elementType } from '../block/schema.ts';
 import { StringTable } from '../block/string-table.ts';
 import type { ColumnType, Strings } from '../block/table.ts';
 import { type ResourceType, spread } from '../block/write.ts';
 import type { ChunkData, Values } from '../parquet/column.ts';
 import type { Arrays } from '../runtime/arena.ts';
 import type { LevelMerger } from './merged-levels.ts';
+import type { Overflow } from './overflow.ts';
 import { NumberTable } from './number-table.ts';
 import type { Slice } from './row-group-plan.ts';
 import { entriesMax, type SourceColumn, type SourceLevels, type StoredSlice } from './source-levels.ts';
@@ -21,6 +23,7 @@ import {
   gatherInts,
   gatherWords,
   type Intern,
+  type NumberedStrings,
   isCoded,
   type Place,
   readBits,
@@ -66,12 +69,27 @@ export class ColumnMerger {
     switch (type) {
       case 'string':
       case 'any':
-        return this.#codedStrings(column) ?? this.#anyStrings(column);
+        return this.#codedStrings(column) ?? this.#anyStrings(this.#numbered(column));
       case 'bool':
         return this.#bits(column);
       default:
         return this.#codedNumbers(type, column) ?? this.#numbers(type, column);
     }
+  }
+
+  /** Adds the values of a column that gets none of its own. */
+  overflow(
+    use: ColumnUse,
+    stored: readonly StoredSlice[],
+    levelsOf: readonly StoredSlice[] | undefined,
+    into: Overflow,
+  ): void {
+    this.#arrays.scoped(() => into.add(use, this.#column(stored, elementType(use.t) ? [] : levelsOf), this.#arrays));
+  }
+
+  /** The column `more`, with those. */
+  more(stored: readonly StoredSlice[], levelsOf: readonly StoredSlice[] | undefined, overflow: Overflow): ChunkData {
+    return this.#anyStrings(overflow.before(this.#numbered(this.#column(stored, levelsOf)), this.#arrays));
   }
 
   /** A column of strings that every row has and that always gets a dictionary. The codes hold until the next chunk. */
@@ -190,8 +208,11 @@ export class ColumnMerger {
     return { rows: this.#rows, ...levels, values, codes, codeCount: count, codec: 'zstd' };
   }
 
-  #anyStrings(column: SourceColumn): ChunkData {
-    const stored = readNumbered(column, this.#arrays, this.#arrays.uint32(entriesMax(column)));
+  #numbered(column: SourceColumn): NumberedStrings {
+    return readNumbered(column, this.#arrays, this.#arrays.uint32(entriesMax(column)));
+  }
+
+  #anyStrings(stored: NumberedStrings): ChunkData {
     const { from, levels } = this.#ordered(stored.levels);
     const numbers = gatherCodes(stored.numbers, from, this.#arrays.uint32(from.length));
     const codes = this.#arrays.uint32(from.length);

@@ -4,7 +4,7 @@
 import type { OpenBlock } from '../block/open.ts';
 import { type ColumnUse, FIXED_COLUMNS } from '../block/schema.ts';
 
-/** The blocks cannot be merged within the bounds; they stay as they are. */
+/** The blocks cannot be merged within bounds of memory; they stay as they are. */
 export class TooLarge extends Error {}
 
 export interface MergedColumn {
@@ -13,6 +13,8 @@ export interface MergedColumn {
   indexes: (number | undefined)[];
   /** Lists of events and links: of the column that every list of that kind is as long as. */
   levelsOf?: (number | undefined)[];
+  /** Of `more`: attributes that get no column of their own. */
+  overflow?: MergedColumn[];
 }
 
 const SPACES: readonly ColumnUse['s'][] = ['rare', 'span', 'resource', 'scope', 'event', 'link'];
@@ -23,7 +25,7 @@ const FIELDS: readonly string[] = [
 /** Resource columns are for other programs only: the resources themselves are in a column of their own. */
 const RESOURCE_COLUMNS_MAX = 128;
 
-/** Rejects with TooLarge when a space has more attributes than `columnsMax`. */
+/** Of attributes of a space the `columnsMax` with the most values get columns. */
 export function mergedSchema(blocks: readonly OpenBlock[], columnsMax: number): MergedColumn[] {
   const columns = new Map<string, MergedColumn>();
   blocks.forEach(({ uses }, block) => {
@@ -37,19 +39,41 @@ export function mergedSchema(blocks: readonly OpenBlock[], columnsMax: number): 
       column.indexes[block] = FIXED_COLUMNS.length + index;
     });
   });
-  for (const column of columns.values()) {
+  for (const space of ['span', 'event', 'link'] as const) addOverflow(columns, blocks, space, columnsMax);
+  for (const column of [...columns.values()].flatMap((column) => [column, ...(column.overflow ?? [])])) {
     const { s } = column.use;
     if (s !== 'event' && s !== 'link') continue;
     const base: ColumnUse = { s, k: s === 'event' ? 'time' : 'flags', t: 'int', f: true };
     column.levelsOf = columns.get(keyOf(base))?.indexes;
   }
   const ordered = [...columns.values()].sort((a, b) => placeOf(a.use) - placeOf(b.use));
-  for (const space of ['span', 'event', 'link']) {
-    const count = ordered.filter(({ use }) => use.s === space && use.f === undefined).length;
-    if (count > columnsMax) throw new TooLarge(`they have ${count} attributes of ${space}s`);
-  }
   let resources = 0;
   return ordered.filter(({ use }) => use.s !== 'resource' || resources++ < RESOURCE_COLUMNS_MAX);
+}
+
+/** Takes the attributes of a space for which there is no column to its `more`. */
+function addOverflow(
+  columns: Map<string, MergedColumn>,
+  blocks: readonly OpenBlock[],
+  space: 'span' | 'event' | 'link',
+  columnsMax: number,
+): void {
+  const own = [...columns.values()].filter(({ use }) => use.s === space && use.f === undefined);
+  if (own.length <= columnsMax) return;
+  const values = new Map(own.map((column) => [column, valuesOf(column, blocks)]));
+  const overflow = own.sort((a, b) => values.get(b)! - values.get(a)!).slice(columnsMax);
+  for (const { use } of overflow) columns.delete(keyOf(use));
+  const use: ColumnUse =
+    space === 'span' ? { s: 'rare', k: 'more', t: 'any' } : { s: space, k: 'more', t: 'any', f: true };
+  const more = columns.get(keyOf(use)) ?? { use, indexes: blocks.map(() => undefined) };
+  columns.set(keyOf(use), { ...more, overflow });
+}
+
+function valuesOf({ indexes }: MergedColumn, blocks: readonly OpenBlock[]): number {
+  return indexes.reduce<number>((sum, index, block) => {
+    if (index === undefined) return sum;
+    return sum + blocks[block].rowGroups.reduce((values, group) => values + group.valuesOf(index), 0);
+  }, 0);
 }
 
 function keyOf({ s, k, t, f }: ColumnUse): string {

@@ -28,6 +28,7 @@ import { ColumnMerger } from './merge-column.ts';
 import { mergeOrder, type SourceSpans } from './merge-order.ts';
 import type { MergedColumn } from './merged-schema.ts';
 import type { LevelMerger } from './merged-levels.ts';
+import { Overflow } from './overflow.ts';
 import type { PlannedRowGroup } from './row-group-plan.ts';
 import type { SourceColumn, StoredSlice } from './source-levels.ts';
 import { readInts, readWords } from './source-values.ts';
@@ -115,7 +116,7 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
   await write(() => merger.messages(stored).chunk);
   const resourceTexts = textsOf(resources!);
   const byKey = resourceValues(resourceTexts, undefined, Number.POSITIVE_INFINITY);
-  for (const { use, indexes, levelsOf } of options.columns) {
+  for (const { use, indexes, levelsOf, overflow } of options.columns) {
     if (use.s === 'resource') {
       const values = byKey.get(`${use.t} ${use.k}`) ?? new Map();
       await write(() => merger.ofResources(use.t as ResourceType, resourceOf, resourceTexts.length, values));
@@ -123,6 +124,17 @@ export async function writeRowGroup(plan: PlannedRowGroup, options: RowGroupMerg
     }
     const own = await storedOf(plan, indexes);
     const levels = levelsOf && (await storedOf(plan, levelsOf));
+    if (overflow !== undefined) {
+      const rest = new Overflow(use.s);
+      for (const column of overflow) {
+        const values = await storedOf(plan, column.indexes);
+        const lists = column.levelsOf && (await storedOf(plan, column.levelsOf));
+        merger.overflow(column.use, values, lists, rest);
+        await written();
+      }
+      await write(() => merger.more(own, levels, rest));
+      continue;
+    }
     const element = elementType(use.t);
     // Where a block has no such column, its rows have no such array.
     if (element !== undefined) await write(() => merger.chunk(element, own, []));

@@ -94,6 +94,69 @@ test('any requests in several blocks come back from the merged one, to us and to
   );
 });
 
+test('attributes for which there is no column come back through `more`, whatever their type', async () => {
+  const duckdb = await openDuckdb();
+  await fc.assert(
+    fc.asyncProperty(
+      anyLists,
+      fc.nat(3),
+      fc.nat(3),
+      fc.integer({ min: 1, max: 9 }),
+      async (lists, max, later, rowsMax) => {
+        const own = fs.mkdtempSync(path.join(folder, 'more-'));
+        const refs = await blocksOf(lists, own);
+        if (refs.length < 2) return fs.rmSync(own, { recursive: true });
+        const bounds = { columnsMax: max, rowsMax, bytesMax: 1 << 20 };
+        const { block } = await mergeBlocks(refs, optionsFor(own, { bounds }));
+        await assertHolds([block], lists.flat(), 'merged');
+        await assertColumns(block, max);
+        // And once more, what stood in `more` among it.
+        const [again] = await blocksOf([lists[0]], own);
+        if (again !== undefined) {
+          const second = await mergeBlocks(
+            [block, again],
+            optionsFor(own, { bounds: { ...bounds, columnsMax: later } }),
+          );
+          await assertHolds([second.block], lists.flat(), 'merged again');
+          await assertColumns(second.block, later);
+          const file = path.join(second.block.directory, 'data.parquet');
+          assert.equal((await rowsByHyparquet(file)).length, second.block.meta.vivace.spans);
+          assert.equal((await rowsByDuckdb(duckdb, file)).length, second.block.meta.vivace.spans);
+        }
+        fs.rmSync(own, { recursive: true });
+      },
+    ),
+    { numRuns: RUNS },
+  );
+});
+
+async function assertColumns(ref: LocalBlockRef, columnsMax: number): Promise<void> {
+  const { groups, close } = await rowGroupsOf([ref]);
+  for (const group of groups)
+    for (const space of ['span', 'event', 'link'] as const)
+      assert.ok(group.keys(space).length <= columnsMax, `${group.keys(space)} of ${space}s`);
+  close();
+}
+
+test('of too many attributes those with the most values have columns', async () => {
+  const own = fs.mkdtempSync(path.join(folder, 'most-'));
+  const attribute = (key: string, value: bigint) => ({ key, value: { type: 'int', value } as const });
+  const withKeys = (id: number, keys: string[]): Request =>
+    requestOf({
+      ...{ traceId: TRACE, spanId: idOf(id), start: START, end: START },
+      attributes: keys.map((key) => attribute(key, BigInt(id))),
+    });
+  const requests = [
+    [withKeys(1, ['a', 'b']), withKeys(2, ['a', 'c'])],
+    [withKeys(3, ['c', 'd']), withKeys(4, ['c', 'a'])],
+  ];
+  const refs = await blocksOf(requests, own);
+  const bounds = { columnsMax: 2, rowsMax: 1000, bytesMax: 1 << 20 };
+  const { block } = await mergeBlocks(refs, optionsFor(own, { bounds }));
+  assert.deepEqual((await blockOf(block)).keys('span').sort(), ['a', 'c']);
+  await assertHolds([block], requests.flat(), 'merged');
+});
+
 /** Order of rows, distances to parents, lines of traces: as if everything had been cut to one block. */
 async function assertSameShape(ref: LocalBlockRef, lists: Request[][], own: string): Promise<void> {
   const [whole] = await blocksOf([lists.flat()], own);
@@ -385,7 +448,7 @@ test('who has lost the lock, or whose blocks have gone, changes nothing', async 
   };
   await assert.rejects(mergeBlocks(refs, optionsFor(own, { checkLock: lost })), /somebody else/);
   const bounds = { columnsMax: 0, rowsMax: 1000, bytesMax: 1 << 20 };
-  const attributes = [{ key: 'k', value: { type: 'bool', value: true } as const }];
+  const attributes = [{ key: 'k', value: { type: 'string', value: 'x'.repeat(17 << 20) } as const }];
   const event = { time: START, name: 'e', attributes, dropped: 0 };
   const withEvent = requestOf({ traceId: TRACE, spanId: idOf(9), start: START, end: START, events: [event] });
   const [third] = await blocksOf([[withEvent]], own);
