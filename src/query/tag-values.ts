@@ -60,7 +60,7 @@ export async function findTagValues(
   const { reference, constants } = request.v1
     ? bareTag(request.tag)
     : { reference: identified(request.tag), constants: [] };
-  const found = new TypedValues(request, request.bytesMax);
+  const found = new TypedValues(request, request.bytesMax, stop);
   for (const { type, value } of constants) found.add(type, value);
   const filter = tagFilter(request.query);
   const echo = filter && literalOf(filter, reference);

@@ -10,6 +10,9 @@ export interface FoundTagValue {
   value: string;
 }
 
+/** Values that are added between two looks whether somebody still waits. */
+const STOP_EVERY = 4096;
+
 /** The values of one tag. */
 export class TypedValues {
   readonly #distinct: Distinct;
@@ -17,8 +20,12 @@ export class TypedValues {
   #ints = new Set<number>();
   #doubles = new Set<number>();
   #bools = 0;
+  #added = 0;
+  readonly #stop: () => void;
 
-  constructor(bounds: DistinctBounds, bytesMax: number) {
+  /** `stop` throws when nobody waits any more. */
+  constructor(bounds: DistinctBounds, bytesMax: number, stop: () => void) {
+    this.#stop = stop;
     this.#distinct = new Distinct(bounds, byteBudget(bytesMax));
   }
 
@@ -41,6 +48,7 @@ export class TypedValues {
   }
 
   add(type: FoundTagValue['type'], value: string): void {
+    if (++this.#added % STOP_EVERY === 0) this.#stop();
     this.#distinct.add(`${type} ${value}`);
   }
 
