@@ -35,6 +35,8 @@ export const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 /** About what a trace, a listed span and an attribute of one take. */
 export const TRACE_BYTES = 3000;
+/** And a span set, beyond the first of its trace. */
+export const SET_BYTES = 800;
 const SPAN_BYTES = 300;
 const ATTRIBUTE_BYTES = 150;
 

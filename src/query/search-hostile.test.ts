@@ -97,4 +97,20 @@ test('an answer that would not fit into memory is refused', async (t) => {
     assert.equal((await search(40, 40 * 3600)).traces.length, 40);
     assert.equal((await search(10, 10 * 3600)).traces.length, 10);
   }
+  // One trace of many sets.
+  const whole = (
+    await bothForms(
+      t,
+      Array.from({ length: 40 }, (_, i): SpanSpec => ({ trace: 1, span: i + 1 })),
+    )
+  ).block;
+  const sets = (answerBytesMax: number) =>
+    searchTraces(
+      [whole],
+      parseQuery('{} | by(span:id)'),
+      { ...EVER, limit: 1, spansPerSpanSet: 3, stop() {}, answerBytesMax },
+      joiningOf(),
+    );
+  await assert.rejects(sets(30_000), { code: 'invalid', message: /lower limit or spss/ });
+  assert.equal((await sets(60_000)).traces[0].spanSets?.length, 40);
 });

@@ -13,6 +13,7 @@ import {
   ANSWER_BYTES_MAX,
   type DescribedSet,
   describeTraces,
+  SET_BYTES,
   tooLarge,
   TRACE_BYTES,
   spanIdsAt,
@@ -125,6 +126,8 @@ class Found {
   readonly #options: SearchOptions;
   readonly #mostRecent: boolean;
   readonly #candidates = new Map<string, Candidate>();
+  /** Of the candidates, about. */
+  #bytes = 0;
 
   constructor(options: SearchOptions, mostRecent: boolean) {
     this.#options = options;
@@ -154,24 +157,27 @@ class Found {
       lines,
       newest.map((index) => numberOfTrace(layout, traces[index])),
     );
+    const { limit, answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
+    const bytesBefore = this.#bytes;
     for (let i = 0; i < newest.length; i++) {
       const index = newest[i];
       const trace = numberOfTrace(layout, traces[index]);
       const id = ids.slice(32 * i, 32 * i + 32);
       const known = this.#candidates.get(id);
-      if (known === undefined)
-        this.#candidates.set(id, {
+      if (known === undefined) {
+        const candidate: Candidate = {
           id,
           start: starts[index],
           places: [{ segment, trace }],
           sets: sets(traces[index]).map(({ rows, attributes }) => ({ rows: [{ segment, rows }], attributes })),
-        });
-      else known.start = Math.min(known.start, starts[index]);
+        };
+        this.#candidates.set(id, candidate);
+        this.#bytes += bytesOf(candidate);
+        if (this.#bytes - bytesBefore > answerBytesMax) throw tooLarge(answerBytesMax);
+      } else known.start = Math.min(known.start, starts[index]);
     }
-    const { limit, answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
-    const tracesMax = Math.floor(answerBytesMax / TRACE_BYTES);
-    if (this.#candidates.size > Math.min(2 * limit, tracesMax)) this.#drop();
-    if (this.#candidates.size > tracesMax) throw tooLarge(answerBytesMax);
+    if (this.#candidates.size > 2 * limit || this.#bytes > answerBytesMax) this.#drop();
+    if (this.#bytes > answerBytesMax) throw tooLarge(answerBytesMax);
   }
 
   /** Whether the segments that are left cannot add anything that is wanted. */
@@ -194,8 +200,16 @@ class Found {
   #drop(): void {
     const sorted = [...this.#candidates.values()].sort((a, b) => b.start - a.start || (a.id < b.id ? -1 : 1));
     this.#candidates.clear();
-    for (const candidate of sorted.slice(0, this.#options.limit)) this.#candidates.set(candidate.id, candidate);
+    this.#bytes = 0;
+    for (const candidate of sorted.slice(0, this.#options.limit)) {
+      this.#candidates.set(candidate.id, candidate);
+      this.#bytes += bytesOf(candidate);
+    }
   }
+}
+
+function bytesOf({ sets }: Candidate): number {
+  return TRACE_BYTES + SET_BYTES * Math.max(0, sets.length - 1);
 }
 
 /** The ids of traces, 32 hex digits each. */
