@@ -5,7 +5,7 @@
  */
 import type { Pausable } from './body.ts';
 
-export const REQUESTS_IN_HAND_MAX = 4096;
+export const REQUESTS_IN_HAND_MAX = 2048;
 
 export class RequestPlaces {
   readonly #max: number;
