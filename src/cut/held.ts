@@ -12,6 +12,8 @@ export interface Held {
   lastMs: number;
   /** Requests that wait for the log. */
   unanswered: number;
+  /** Bytes that had been logged when it was begun. */
+  begunAtByte: number;
 }
 
 /** Spans of a tenant in columns. */

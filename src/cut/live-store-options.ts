@@ -30,7 +30,7 @@ export interface LiveStoreOptions {
   packDirectory: string;
   /** Bytes of live columns and packed requests of all tenants together, those that are being cut included. */
   liveBytes: number;
-  /** While the log is longer than half of this, the tenants that wait longest are cut; at this length requests wait. */
+  /** Tenants are cut, those that wait longest first, so that the log stays below three quarters of this; at this length requests wait. */
   logBytesMax: number;
   maxBlockDurationMs: number;
   maxBlockBytes: number;

@@ -25,6 +25,7 @@ import { reached } from '../runtime/reached.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
 import { HeldCutter } from './cut-held.ts';
+import { cutsDueOf } from './cut-pace.ts';
 import { CutSlices } from './cut-slices.ts';
 import { hasDurable, hasSpans, type Held, type Open, type Packed, type Segment } from './held.ts';
 import type { LiveStoreOptions } from './live-store-options.ts';
@@ -48,7 +49,7 @@ const PACKED_SEALED_MAX = 32;
 /** And so many are cut at a time, of together no more than `PACK_BYTES_MAX`. */
 const PACKED_CUTS_MAX = 16;
 /** With a log longer than this part of its bound cuts no longer give way to requests, which would have to wait soon. */
-const LOG_URGENT_PART = 0.75;
+const LOG_URGENT_PART = 0.85;
 /** Waiting requests beyond this many bytes are refused. */
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
 /** Memory of segments that were cut waits this long for new ones. */
@@ -72,6 +73,10 @@ export class LiveStore {
   readonly #sealed = new Sealed();
   #spare: LiveColumns[] = [];
   readonly #cutter: HeldCutter;
+  /** Bytes of all requests that were logged. */
+  #loggedBytes = 0;
+  /** How many are still to be sealed for the length of the log, until the next tick. */
+  #cutsDue = 0;
   /** When a segment was last begun. */
   #begunMs = 0;
   #queue: Waiting[] = [];
@@ -101,11 +106,7 @@ export class LiveStore {
 
   /** Bytes of all live columns and of packed requests. */
   get bytes(): number {
-    return this.#columnBytes + this.#packs.bytes;
-  }
-
-  get #columnBytes(): number {
-    return this.#openBytes + this.#sealed.columnBytes;
+    return this.#openBytes + this.#sealed.columnBytes + this.#packs.bytes;
   }
 
   get traces(): Map<string, number> {
@@ -207,6 +208,8 @@ export class LiveStore {
     for (const [tenant, limits] of this.#limits) if (limits.isIdle(now)) this.#limits.delete(tenant);
     if (now - this.#begunMs > SPARE_MS) this.#rest();
     this.#boundBytes();
+    const { log, logBytesMax } = this.#options;
+    this.#cutsDue = cutsDueOf(this.#open, this.#loggedBytes, log.bytes, logBytesMax);
     this.#boundLog();
     this.#pump();
   }
@@ -303,6 +306,7 @@ export class LiveStore {
         }
         const sequence = this.#options.log.add(next.tenant, next.body);
         isLogged = true;
+        this.#loggedBytes += next.body.length;
         if (held.firstSequence === 0) held.firstSequence = sequence;
         held.lastSequence = sequence;
         held.unanswered++;
@@ -439,6 +443,7 @@ export class LiveStore {
       firstMs: 0,
       lastMs: 0,
       unanswered: 0,
+      begunAtByte: this.#loggedBytes,
     };
   }
 
@@ -468,12 +473,15 @@ export class LiveStore {
 
   /** Seals what the oldest part of the log waits for, a few at a time. */
   #boundLog(): void {
-    if (this.#options.log.bytes <= this.#options.logBytesMax / 2 || this.#sealed.size >= PACKED_SEALED_MAX) return;
+    if (this.#cutsDue === 0) return;
     // They are in the order in which they were begun.
     for (const held of this.#open.values()) {
-      if (this.#sealed.size >= PACKED_SEALED_MAX) return;
-      if (hasSpans(held)) this.#seal(held);
+      if (this.#cutsDue === 0 || this.#sealed.size >= PACKED_SEALED_MAX) return;
+      if (!hasSpans(held)) continue;
+      this.#cutsDue--;
+      this.#seal(held);
     }
+    this.#cutsDue = 0;
   }
 
   /** The open segment with the most bytes among those that have rows. */

@@ -57,7 +57,7 @@ export const vivace = section('vivace.Config', {
   log_bytes: active(
     uint(
       8_589_934_592,
-      'disk for the log: from half of it on the tenants that wait longest are cut to blocks, and at this length senders wait',
+      'disk for the log: tenants are cut to blocks so that it stays below three quarters of this, and at this length senders wait',
     ),
   ),
   log_segment_bytes: active(uint(67_108_864, 'size at which a file of the log is closed')),
