@@ -4,14 +4,14 @@
  */
 import { crc32 } from 'node:zlib';
 import { makeProtocolBatches, PROTOCOLS, type Protocol } from '../../bench/protocol-bodies.ts';
-import { jaegerRequestToOtlp } from './jaeger-proto.ts';
+import { JaegerProto } from './jaeger-proto.ts';
 import { JaegerThrift } from './jaeger-thrift.ts';
 import { DatagramBatch } from './jaeger-udp.ts';
 import { OpencensusStream } from './opencensus.ts';
 import { otlpJsonToProto } from './otlp-json.ts';
 import { countSpans } from './otlp-scan.ts';
 import { zipkinJsonToOtlp } from './zipkin-json.ts';
-import { zipkinProtoToOtlp } from './zipkin-proto.ts';
+import { ZipkinProto } from './zipkin-proto.ts';
 import { ProtoWriter } from '../wire/protobuf.ts';
 import { ThriftBinary } from '../wire/thrift.ts';
 
@@ -20,6 +20,10 @@ const wanted = process.argv[3];
 const NOW_MS = 1_700_000_000_000;
 const plain = { parseStringTags: false };
 
+const jaeger = new JaegerProto();
+const thrift = new JaegerThrift();
+const zipkin = new ZipkinProto(plain);
+const out = new ProtoWriter();
 const udp = (protocol: 'compact' | 'binary') => {
   const batch = new DatagramBatch(protocol, 65_000);
   return (bytes: Uint8Array): Uint8Array => {
@@ -34,15 +38,15 @@ const DECODERS: Record<Protocol, (bytes: Uint8Array) => Uint8Array> = {
     return bytes;
   },
   'otlp-json': otlpJsonToProto,
-  'jaeger-grpc': jaegerRequestToOtlp,
+  'jaeger-grpc': (bytes) => jaeger.request(bytes),
   'jaeger-thrift'(bytes) {
-    const out = new ProtoWriter(bytes.length);
-    new JaegerThrift().batch(new ThriftBinary(bytes), out);
-    return out.finish();
+    out.reset(1 << 20);
+    thrift.batch(new ThriftBinary(bytes), out);
+    return out.copy();
   },
   'jaeger-compact': udp('compact'),
   'jaeger-binary': udp('binary'),
-  'zipkin-proto': (bytes) => zipkinProtoToOtlp(bytes, plain),
+  'zipkin-proto': (bytes) => zipkin.convert(bytes),
   'zipkin-json': (bytes) => zipkinJsonToOtlp(bytes, plain),
   opencensus: (bytes) => new OpencensusStream().convert(bytes),
 };

@@ -5,7 +5,7 @@ import type { GrpcService } from '../wire/grpc.ts';
 import { GRPC_UNKNOWN, RpcFailure } from '../wire/rpc-status.ts';
 import type { Receiver } from './accept.ts';
 import { type HandOverOptions, handOver } from './hand-over.ts';
-import { jaegerRequestToOtlp } from './jaeger-proto.ts';
+import { JaegerProto } from './jaeger-proto.ts';
 
 export const JAEGER_POST_SPANS = '/jaeger.api_v2.CollectorService/PostSpans';
 
@@ -19,6 +19,7 @@ export interface JaegerGrpcOptions extends HandOverOptions {
 /** The service for a router. */
 export function jaegerGrpc(options: JaegerGrpcOptions): GrpcService {
   const from = options.from ?? { receiver: 'jaeger/jaeger_receiver', transport: 'grpc' };
+  const jaeger = new JaegerProto();
   const handingOver = { ...options, emptyNeedsTenant: true };
   return {
     [JAEGER_POST_SPANS]: {
@@ -26,7 +27,7 @@ export function jaegerGrpc(options: JaegerGrpcOptions): GrpcService {
       maxRequestBytes: options.messageBytesMax,
       async handle(body, call) {
         try {
-          const request = jaegerRequestToOtlp(body);
+          const request = jaeger.request(body);
           giveBack(body);
           await handOver(handingOver, from, request, call.rawMetadata);
         } catch (error) {

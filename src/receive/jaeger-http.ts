@@ -23,6 +23,9 @@ export interface JaegerHttpOptions extends HandOverOptions, HttpBodyOptions {
   from?: Receiver;
 }
 
+/** So much of a converted request keeps its memory for the next. */
+const CONVERTED_KEPT_BYTES_MAX = 1 << 20;
+
 const BINARY_TYPES = new Set(['application/x-thrift', 'application/vnd.apache.thrift.binary']);
 const COMPACT_TYPE = 'application/vnd.apache.thrift.compact';
 
@@ -31,6 +34,7 @@ export function jaegerHttp(options: JaegerHttpOptions): (req: IncomingMessage, r
   const cors = corsRules(options.cors);
   const bodies = new HttpBodies(options);
   const thrift = new JaegerThrift();
+  const out = new ProtoWriter(0);
   const from = options.from ?? { receiver: 'jaeger/jaeger_receiver', transport: 'collector_http' };
 
   return (req, res) => {
@@ -53,10 +57,11 @@ export function jaegerHttp(options: JaegerHttpOptions): (req: IncomingMessage, r
         `unsupported content type "${type}"; send ${[...BINARY_TYPES].join(' or ')}`,
       );
     await bodies.read(req, async (body) => {
-      const out = new ProtoWriter(body.length * 2);
+      out.reset(CONVERTED_KEPT_BYTES_MAX);
+      out.reserve(body.length);
       thrift.batch(type === COMPACT_TYPE ? new ThriftCompact(body) : new ThriftBinary(body), out);
       giveBack(body);
-      await handOver({ ...options, emptyNeedsTenant: true }, from, out.take(), req.rawHeaders);
+      await handOver({ ...options, emptyNeedsTenant: true }, from, out.copy(), req.rawHeaders);
     });
     res.writeHead(202).end();
   }

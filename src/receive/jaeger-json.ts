@@ -1,16 +1,16 @@
 /** One Jaeger span in proto3's JSON, as Kafka carries it. Source: spec/ingestion.md §7. */
 import { ProtoWriter } from '../wire/protobuf.ts';
-import { jaegerSpanToOtlp } from './jaeger-proto.ts';
+import type { JaegerProto } from './jaeger-proto.ts';
 import { JsonCursor } from './json-cursor.ts';
 import { type JsonMessage, protoJson } from './proto-json.ts';
 
 /** The span as an ExportTraceServiceRequest. Throws VivaceError 'undecodable'. */
-export function jaegerJsonToOtlp(body: Uint8Array): Uint8Array<ArrayBuffer> {
+export function jaegerJsonToOtlp(body: Uint8Array, jaeger: JaegerProto): Uint8Array<ArrayBuffer> {
   const json = new JsonCursor(body, 'Jaeger JSON');
   const out = new ProtoWriter(body.length);
   protoJson(json, out, SPAN);
   json.end();
-  return jaegerSpanToOtlp(out.finish());
+  return jaeger.span(out.finish());
 }
 
 const KEY_VALUE: JsonMessage = {

@@ -5,6 +5,7 @@
  */
 import { VivaceError } from '../runtime/errors.ts';
 import { ProtoReader, ProtoWriter } from '../wire/protobuf.ts';
+import { readVarint64 } from '../wire/varint.ts';
 import { References, writeEventFields, writeResource, writeSpanTags } from './jaeger-tags.ts';
 import {
   EVENT_TIME,
@@ -25,65 +26,66 @@ import {
   traceIdAt,
 } from './otlp-span.ts';
 import { SpanGroups } from './span-groups.ts';
-import { nameOf, TagTable } from './tag-table.ts';
+import { knownKey, nameOf } from './key-table.ts';
+import { TagTable } from './tag-table.ts';
 
 /** Of the process that all spans of a batch have that have no other. */
 const BATCH_PROCESS = '';
 const REQUEST_BYTES_MAX = 64 << 20;
 const NO_RESOURCE = nameOf('OTLPResourceNoServiceName');
-const SCOPE_NAME_TAG = nameOf('otel.scope.name');
-const SCOPE_VERSION_TAG = nameOf('otel.scope.version');
-const TRACE_STATE_TAG = nameOf('w3c.tracestate');
+const SCOPE_NAME_TAG = knownKey('otel.scope.name');
+const SCOPE_VERSION_TAG = knownKey('otel.scope.version');
+const TRACE_STATE_TAG = knownKey('w3c.tracestate');
 
-/** A `PostSpansRequest` as an ExportTraceServiceRequest. Throws VivaceError 'undecodable'. */
-export function jaegerRequestToOtlp(request: Uint8Array): Uint8Array<ArrayBuffer> {
-  const batches = new JaegerProto(request);
-  const { reader } = batches;
-  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
-    if (tag !== 0x0a) {
-      wrongType(tag, 1);
-      reader.skip(tag);
-      continue;
-    }
-    const outer = reader.enter();
-    batches.batch();
-    reader.leave(outer);
-  }
-  return batches.finish();
-}
-
-/** One `Span`, as Kafka carries it, as an ExportTraceServiceRequest. */
-export function jaegerSpanToOtlp(span: Uint8Array): Uint8Array<ArrayBuffer> {
-  const batches = new JaegerProto(span);
-  batches.span();
-  return batches.finish();
-}
-
-class JaegerProto {
-  readonly reader: ProtoReader;
-  readonly #groups: SpanGroups;
+/** Converts one request after the other; its tables are used again. */
+export class JaegerProto {
+  #reader = new ProtoReader(new Uint8Array(0));
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  readonly #groups = new SpanGroups(REQUEST_BYTES_MAX);
   readonly #tags = new TagTable();
   readonly #fields = new TagTable();
   readonly #references = new References();
   readonly #time = new Time();
   readonly #end = new Time();
+  readonly #eventTime = new Time();
   readonly #traceId = new Uint32Array(4);
   readonly #otherTraceId = new Uint32Array(4);
   #scopeName = '';
   #scopeVersion = '';
   #scopeKey = '';
 
-  constructor(bytes: Uint8Array) {
-    this.reader = new ProtoReader(bytes);
-    this.#groups = new SpanGroups(bytes.length * 2, REQUEST_BYTES_MAX);
-  }
-
-  finish(): Uint8Array<ArrayBuffer> {
+  /** A `PostSpansRequest` as an ExportTraceServiceRequest. Throws VivaceError 'undecodable'. */
+  request(request: Uint8Array): Uint8Array<ArrayBuffer> {
+    const reader = this.#begin(request);
+    for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+      if (tag !== 0x0a) {
+        wrongType(tag, 1);
+        reader.skip(tag);
+        continue;
+      }
+      const outer = reader.enter();
+      this.#batch();
+      reader.leave(outer);
+    }
     return this.#groups.finish();
   }
 
-  batch(): void {
-    const { reader } = this;
+  /** One `Span`, as Kafka carries it, as an ExportTraceServiceRequest. */
+  span(span: Uint8Array): Uint8Array<ArrayBuffer> {
+    this.#begin(span);
+    this.#span();
+    return this.#groups.finish();
+  }
+
+  #begin(bytes: Uint8Array): ProtoReader {
+    this.#reader = new ProtoReader(bytes);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#groups.begin(bytes.length * 2);
+    return this.#reader;
+  }
+
+  #batch(): void {
+    const reader = this.#reader;
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
       if (tag !== 0x0a && tag !== 0x12) {
         wrongType(tag, 2);
@@ -91,14 +93,14 @@ class JaegerProto {
         continue;
       }
       const outer = reader.enter();
-      if (tag === 0x0a) this.span();
+      if (tag === 0x0a) this.#span();
       else this.#groups.setResource(BATCH_PROCESS, this.#process());
       reader.leave(outer);
     }
   }
 
-  span(): void {
-    const { reader } = this;
+  #span(): void {
+    const reader = this.#reader;
     const out = this.#groups.spans;
     const before = out.length;
     const mark = out.begin(SCOPE_SPANS_SPAN, SPAN_LENGTH_BYTES);
@@ -113,20 +115,19 @@ class JaegerProto {
       switch (tag) {
         case 0x0a: {
           const end = idEnd(reader, 'trace');
-          out.bytes.fill(0, traceIdAt(head), traceIdAt(head) + 16);
-          putTraceId(out, head, reader.bytes, reader.pos, end);
+          putTraceId(out, head, this.#view, reader.pos, end);
           reader.pos = end;
           break;
         }
         case 0x12: {
           const end = idEnd(reader, 'span');
-          putSpanId(out, head, reader.bytes, reader.pos, end);
+          putSpanId(out, head, this.#view, reader.pos);
           reader.pos = end;
           break;
         }
         case 0x1a: {
           const end = reader.lengthEnd();
-          out.bytesField(SPAN_NAME, reader.bytes, reader.pos, end);
+          out.shortField(SPAN_NAME, this.#view, reader.pos, end);
           reader.pos = end;
           break;
         }
@@ -140,6 +141,7 @@ class JaegerProto {
           readDuration(reader, this.#end);
           break;
         case 0x42: {
+          if (readUsualTag(reader, tags)) break;
           const outer = reader.enter();
           readKeyValue(reader, tags);
           reader.leave(outer);
@@ -163,7 +165,7 @@ class JaegerProto {
     this.#end.add(this.#time.low, this.#time.high);
     putEnd(out, head, this.#end.low, this.#end.high);
     const at = traceIdAt(head);
-    for (let i = 0; i < 4; i++) this.#traceId[i] = word(out.bytes, at + 4 * i);
+    for (let i = 0; i < 4; i++) this.#traceId[i] = out.view.getInt32(at + 4 * i);
     this.#references.write(out, this.#traceId, 0, 0);
     const group = this.#group(process);
     const state = tags.take(TRACE_STATE_TAG);
@@ -174,7 +176,8 @@ class JaegerProto {
   }
 
   #reference(): void {
-    const { reader } = this;
+    const reader = this.#reader;
+    const view = this.#view;
     const traceId = this.#otherTraceId;
     traceId[0] = traceId[1] = traceId[2] = traceId[3] = 0;
     let spanHigh = 0;
@@ -185,11 +188,11 @@ class JaegerProto {
       if (tag === 0x0a || tag === 0x12) {
         const end = idEnd(reader, tag === 0x0a ? 'trace' : 'span');
         if (tag === 0x12) {
-          spanHigh = word(reader.bytes, reader.pos);
-          spanLow = word(reader.bytes, reader.pos + 4);
+          spanHigh = view.getInt32(reader.pos);
+          spanLow = view.getInt32(reader.pos + 4);
         } else {
           traceId[0] = traceId[1] = 0;
-          for (let i = 0, at = end - 4; at >= reader.pos; i++, at -= 4) traceId[3 - i] = word(reader.bytes, at);
+          for (let i = 0, at = end - 4; at >= reader.pos; i++, at -= 4) traceId[3 - i] = view.getInt32(at);
         }
         reader.pos = end;
       } else if (tag === 0x18) followsFrom = reader.varint() === 1;
@@ -203,14 +206,16 @@ class JaegerProto {
   }
 
   #log(out: ProtoWriter): void {
-    const { reader } = this;
+    const reader = this.#reader;
     const fields = this.#fields;
-    const time = new Time();
+    const time = this.#eventTime;
+    time.set(0, 0);
     fields.reset(reader);
     const mark = out.begin(SPAN_EVENT);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
       if (tag === 0x0a) readTimestamp(reader, time);
       else if (tag === 0x12) {
+        if (readUsualTag(reader, fields)) continue;
         const outer = reader.enter();
         readKeyValue(reader, fields);
         reader.leave(outer);
@@ -226,7 +231,7 @@ class JaegerProto {
 
   /** The key of the resource of a span's own process, which is its bytes. */
   #ownProcess(): string {
-    const { reader } = this;
+    const reader = this.#reader;
     const outer = reader.enter();
     const { buffer, byteOffset } = reader.bytes;
     const key = `p${Buffer.from(buffer, byteOffset + reader.pos, reader.end - reader.pos).toString('latin1')}`;
@@ -237,7 +242,7 @@ class JaegerProto {
 
   /** The content of the resource that a process is. */
   #process(): Uint8Array {
-    const { reader } = this;
+    const reader = this.#reader;
     const tags = this.#fields;
     tags.reset(reader);
     let serviceStart = 0;
@@ -289,6 +294,45 @@ const VALUE_BOOL = 1;
 const VALUE_INT = 2;
 const VALUE_DOUBLE = 3;
 const VALUE_BINARY = 4;
+
+/**
+ * A KeyValue of the usual form, that is next with its length; false, and nothing read, if it has another. Two thirds of the time of
+ * reading it member by member.
+ *
+ *   size · 0a size key · 1a size text | 10 01 20 bool | 10 02 28 varint | 10 03 31 double
+ */
+function readUsualTag(reader: ProtoReader, tags: TagTable): boolean {
+  const { bytes, pos } = reader;
+  // Before any byte is looked at, for a look beyond the end makes the engine give up its fast code.
+  if (pos + 3 > reader.end) return false;
+  const end = pos + 1 + bytes[pos];
+  const keyStart = pos + 3;
+  const keyEnd = keyStart + bytes[pos + 2];
+  const value = keyEnd + 2;
+  // With one byte for the size of the whole, every size in it has one byte, or reaches beyond the end.
+  if (bytes[pos] > 127 || end > reader.end || value > end || bytes[pos + 1] !== 0x0a) return false;
+  if (bytes[keyEnd] === 0x1a) {
+    if (value + bytes[keyEnd + 1] !== end) return false;
+    tags.text(tags.key(keyStart, keyEnd), value, end);
+  } else {
+    if (bytes[keyEnd] !== 0x10 || value === end) return false;
+    const kind = (bytes[keyEnd + 1] << 8) | bytes[value];
+    if (kind === ((VALUE_INT << 8) | 0x28)) {
+      if (readVarint64(bytes, value + 1, end, reader) !== end) return false;
+      tags.int(tags.key(keyStart, keyEnd), reader.low, reader.high);
+    } else if (kind === ((VALUE_BOOL << 8) | 0x20)) {
+      if (value + 2 !== end || bytes[value + 1] > 127) return false;
+      tags.bool(tags.key(keyStart, keyEnd), bytes[value + 1] !== 0);
+    } else {
+      if (kind !== ((VALUE_DOUBLE << 8) | 0x31) || value + 9 !== end) return false;
+      reader.pos = value + 1;
+      reader.fixed64();
+      tags.double(tags.key(keyStart, keyEnd), reader.low, reader.high);
+    }
+  }
+  reader.pos = end;
+  return true;
+}
 
 /** The KeyValue that fills what is left of the reader's message. */
 function readKeyValue(reader: ProtoReader, tags: TagTable): void {
@@ -414,10 +458,6 @@ function wrongType(tag: number, fieldMax: number, varint = 0): void {
   if (field > fieldMax || (field === varint && (tag & 7) === 0)) return;
   if ((field === 11 || field === 12) && (tag & 7) === 2) return;
   throw undecodable(`field ${field} of wire type ${tag & 7}`);
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
 }
 
 function undecodable(what: string): VivaceError {

@@ -27,20 +27,22 @@ import {
   spanIdField,
   statusField,
 } from './otlp-span.ts';
-import { nameOf, TAG_BOOL, TAG_INT, TAG_TEXT, type TagTable, textAttribute } from './tag-table.ts';
+import { textAttribute } from './attributes.ts';
+import { knownKey, nameOf } from './key-table.ts';
+import { TAG_BOOL, TAG_INT, TAG_TEXT, type TagTable } from './tag-table.ts';
 
-const SPAN_KIND_TAG = nameOf('span.kind');
-const ERROR = nameOf('error');
-const OTEL_STATUS = nameOf('otel.status_code');
-const OTEL_DESCRIPTION = nameOf('otel.status_description');
-const HTTP_STATUS = nameOf('http.status_code');
-const HTTP_MESSAGE = nameOf('http.status_message');
-const SERVICE_NAME = nameOf('service.name');
-const HOSTNAME = nameOf('hostname');
-const HOST_NAME = nameOf('host.name');
-const JAEGER_VERSION = nameOf('jaeger.version');
-const EXPORTER_VERSION = nameOf('opencensus.exporterversion');
-const EVENT = nameOf('event');
+const SPAN_KIND_TAG = knownKey('span.kind');
+const ERROR = knownKey('error');
+const OTEL_STATUS = knownKey('otel.status_code');
+const OTEL_DESCRIPTION = knownKey('otel.status_description');
+const HTTP_STATUS = knownKey('http.status_code');
+const HTTP_MESSAGE = knownKey('http.status_message');
+const SERVICE_NAME = knownKey('service.name');
+const HOSTNAME = knownKey('hostname');
+const HOST_NAME = knownKey('host.name');
+const JAEGER_VERSION = knownKey('jaeger.version');
+const EXPORTER_VERSION = knownKey('opencensus.exporterversion');
+const EVENT = knownKey('event');
 const REF_TYPE = nameOf('opentracing.ref_type');
 const CHILD_OF_TEXT = Buffer.from('child_of');
 const FOLLOWS_FROM_TEXT = Buffer.from('follows_from');
@@ -168,7 +170,9 @@ export class References {
       const mark = out.begin(SPAN_LINK);
       out.varint(LINK_TRACE_ID);
       out.varint(16);
-      for (let word = 0; word < 4; word++) bigEndian(out, this.#words[at + word]);
+      out.reserve(16);
+      for (let word = 0; word < 4; word++) out.view.setInt32(out.length + 4 * word, this.#words[at + word]);
+      out.length += 16;
       spanIdField(out, LINK_SPAN_ID, this.#words[at + 4], this.#words[at + 5]);
       textAttribute(out, LINK_ATTRIBUTE, REF_TYPE, this.#followsFrom[i] === 1 ? FOLLOWS_FROM_TEXT : CHILD_OF_TEXT);
       out.end(mark);
@@ -194,14 +198,4 @@ export class References {
     types.set(this.#followsFrom);
     this.#followsFrom = types;
   }
-}
-
-function bigEndian(out: ProtoWriter, word: number): void {
-  out.reserve(4);
-  const { bytes, length } = out;
-  bytes[length] = word >>> 24;
-  bytes[length + 1] = word >>> 16;
-  bytes[length + 2] = word >>> 8;
-  bytes[length + 3] = word;
-  out.length += 4;
 }

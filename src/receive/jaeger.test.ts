@@ -13,7 +13,7 @@ import {
   protoSpan,
   thriftBatch,
 } from './jaeger.fixture.ts';
-import { jaegerRequestToOtlp, jaegerSpanToOtlp } from './jaeger-proto.ts';
+import { JaegerProto } from './jaeger-proto.ts';
 import { JaegerThrift } from './jaeger-thrift.ts';
 import { DatagramBatch } from './jaeger-udp.ts';
 import { otlpText } from './otlp-text.fixture.ts';
@@ -25,7 +25,7 @@ const thrift =
   (protocol: 'binary' | 'compact'): Convert =>
   (process, spans) =>
     otlpText(fromThrift(protocol, thriftBytes(protocol, thriftBatch(process, spans))));
-const proto: Convert = (process, spans) => otlpText(jaegerRequestToOtlp(protoRequest(process, spans)));
+const proto: Convert = (process, spans) => otlpText(new JaegerProto().request(protoRequest(process, spans)));
 const ENCODINGS: [string, Convert][] = [
   ['thrift binary', thrift('binary')],
   ['thrift compact', thrift('compact')],
@@ -46,7 +46,10 @@ describe('golden vectors', () => {
   it('Thrift over HTTP', () =>
     assert.deepEqual(otlpText(fromThrift('binary', vector('jaeger-thrift').bytes)), line('jaeger-thrift', 'client')));
   it('PostSpans', () =>
-    assert.deepEqual(otlpText(jaegerRequestToOtlp(vector('jaeger-proto').bytes)), line('jaeger-proto', 'client')));
+    assert.deepEqual(
+      otlpText(new JaegerProto().request(vector('jaeger-proto').bytes)),
+      line('jaeger-proto', 'client'),
+    ));
   for (const protocol of ['compact', 'binary'] as const)
     it(`UDP, ${protocol}`, () => {
       const name = `jaeger-udp-${protocol}`;
@@ -355,7 +358,7 @@ describe('protobuf alone', () => {
     assert.deepEqual(proto({ service: 'OTLPResourceNoServiceName', tags: [['a', 'b']] }, [base])[0], 'resource');
   });
   it('one span alone, as Kafka carries it', () => {
-    assert.deepEqual(otlpText(jaegerSpanToOtlp(protoSpan({ ...base, process: { service: 'svc' } }))), [
+    assert.deepEqual(otlpText(new JaegerProto().span(protoSpan({ ...base, process: { service: 'svc' } }))), [
       'resource service.name="svc"',
       `${SPAN} "op" ${TIMES}`,
     ]);
@@ -364,9 +367,10 @@ describe('protobuf alone', () => {
     const bytes = Buffer.from(protoSpan(base));
     const short = (size: number): Buffer =>
       Buffer.concat([Buffer.of(0x0a, size), Buffer.alloc(size, 7), bytes.subarray(18)]);
-    assert.match(otlpText(jaegerSpanToOtlp(short(8)))[1], /^span 00000000000000000707070707070707 /);
-    for (const size of [0, 5, 7, 15, 17]) assert.throws(() => jaegerSpanToOtlp(short(size)), isUndecodable, `${size}`);
-    assert.match(otlpText(jaegerSpanToOtlp(bytes.subarray(18)))[1], /^span 0{32} /);
+    assert.match(otlpText(new JaegerProto().span(short(8)))[1], /^span 00000000000000000707070707070707 /);
+    for (const size of [0, 5, 7, 15, 17])
+      assert.throws(() => new JaegerProto().span(short(size)), isUndecodable, `${size}`);
+    assert.match(otlpText(new JaegerProto().span(bytes.subarray(18)))[1], /^span 0{32} /);
   });
   const broken: [string, string][] = [
     ['span id of 4 bytes', '120401020304'],
@@ -379,7 +383,7 @@ describe('protobuf alone', () => {
     ['a length beyond the end', '1aff'],
   ];
   for (const [what, hex] of broken)
-    it(`refuses ${what}`, () => assert.throws(() => jaegerSpanToOtlp(Buffer.from(hex, 'hex')), isUndecodable));
+    it(`refuses ${what}`, () => assert.throws(() => new JaegerProto().span(Buffer.from(hex, 'hex')), isUndecodable));
 });
 
 describe('datagrams', () => {
@@ -437,7 +441,7 @@ describe('bytes of strangers', () => {
   const decoders: [string, Uint8Array, (bytes: Uint8Array) => Uint8Array][] = [
     ['thrift binary', thriftBytes('binary', thriftBatch({ service: 's' }, [whole])), (b) => fromThrift('binary', b)],
     ['thrift compact', thriftBytes('compact', thriftBatch({ service: 's' }, [whole])), (b) => fromThrift('compact', b)],
-    ['protobuf', protoRequest({ service: 's' }, [whole]), jaegerRequestToOtlp],
+    ['protobuf', protoRequest({ service: 's' }, [whole]), (b) => new JaegerProto().request(b)],
   ];
   for (const [name, seed, decode] of decoders)
     it(`${name}: OTLP or an error, and never more than ten times the input`, () => {

@@ -9,26 +9,38 @@ import type { Message } from '@platformatic/kafka';
 import { messageOf, VivaceError } from '../runtime/errors.ts';
 import { type HandOverOptions, handOver } from './hand-over.ts';
 import { jaegerJsonToOtlp } from './jaeger-json.ts';
-import { jaegerSpanToOtlp } from './jaeger-proto.ts';
+import { JaegerProto } from './jaeger-proto.ts';
 import { otlpJsonToProto } from './otlp-json.ts';
 import { countSpans } from './otlp-scan.ts';
 import { withResourceAttributes } from './resource-attributes.ts';
 import { TENANT_HEADER } from './tenant.ts';
 import { zipkinJsonToOtlp } from './zipkin-json.ts';
-import { zipkinProtoToOtlp } from './zipkin-proto.ts';
+import { ZipkinProto } from './zipkin-proto.ts';
 import { zipkinV1ThriftToOtlp } from './zipkin-v1-thrift.ts';
 
 const PLAIN = { parseStringTags: false };
 
-/** Encodings by the name in the configuration: a record's value as an ExportTraceServiceRequest. */
-export const KAFKA_ENCODINGS: Readonly<Record<string, (value: Uint8Array) => Uint8Array>> = {
-  otlp_proto: whole,
-  otlp_json: otlpJsonToProto,
-  jaeger_proto: jaegerSpanToOtlp,
-  jaeger_json: jaegerJsonToOtlp,
-  zipkin_proto: (value) => zipkinProtoToOtlp(value, PLAIN),
-  zipkin_json: (value) => zipkinJsonToOtlp(value, PLAIN),
-  zipkin_thrift: zipkinV1ThriftToOtlp,
+/** Turns a record's value into an ExportTraceServiceRequest. */
+type Decode = (value: Uint8Array) => Uint8Array;
+
+/** Encodings by the name in the configuration; each call makes a decoder that remembers the keys of tags. */
+const ENCODINGS: Readonly<Record<string, () => Decode>> = {
+  otlp_proto: () => whole,
+  otlp_json: () => otlpJsonToProto,
+  jaeger_proto() {
+    const jaeger = new JaegerProto();
+    return (value) => jaeger.span(value);
+  },
+  jaeger_json() {
+    const jaeger = new JaegerProto();
+    return (value) => jaegerJsonToOtlp(value, jaeger);
+  },
+  zipkin_proto() {
+    const zipkin = new ZipkinProto(PLAIN);
+    return (value) => zipkin.convert(value);
+  },
+  zipkin_json: () => (value) => zipkinJsonToOtlp(value, PLAIN),
+  zipkin_thrift: () => zipkinV1ThriftToOtlp,
 };
 
 /** A record that is cut short must not swallow the one behind it. */
@@ -74,7 +86,7 @@ interface Pending {
 /** Starts reading; resolves at once. Brokers that cannot be reached are tried again. */
 export function kafkaReceiver(options: KafkaOptions): KafkaReceiver {
   const from = { receiver: options.receiver ?? 'kafka/kafka_receiver', transport: 'kafka' };
-  const decode = KAFKA_ENCODINGS[options.encoding];
+  const decode = ENCODINGS[options.encoding]();
   const pending = new Map<string, Pending>();
   const last = new Map<string, Message>();
   let bytes = 0;

@@ -1,5 +1,5 @@
 /** Strings of texts that come again and again in a request: names of services, kinds, addresses. Each is made once. */
-import { hashOf, sameBytes } from './tag-table.ts';
+import { randomBytes } from 'node:crypto';
 
 /** Further ones are made each time, and forgotten. */
 const TEXTS_MAX = 1024;
@@ -25,4 +25,27 @@ export class KnownTexts {
       this.#byHash.set(hash, { bytes: bytes.slice(start, end), text });
     return text;
   }
+}
+
+/** So that nobody can choose texts that collide. */
+const SEED = randomBytes(4).readInt32LE();
+
+/** Of 30 bits; the same bytes have another hash in another process. */
+function hashOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = SEED ^ (end - start);
+  let at = start;
+  for (const words = end - 3; at < words; at += 4) {
+    const word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+    hash = Math.imul(hash ^ word, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
+  // Of 30 bits, which V8 keeps without a heap number.
+  return (hash ^ (hash >>> 15)) & 0x3fffffff;
+}
+
+function sameBytes(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): boolean {
+  if (aEnd - aStart !== bEnd - bStart) return false;
+  for (let i = aStart, j = bStart; i < aEnd; i++, j++) if (a[i] !== b[j]) return false;
+  return true;
 }

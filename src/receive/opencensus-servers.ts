@@ -9,7 +9,7 @@ import { GRPC_NOT_FOUND, GRPC_UNIMPLEMENTED, GRPC_UNKNOWN, RpcFailure, statusOfE
 import { type CorsOptions, cors as corsRules } from './cors.ts';
 import { type HandOverOptions, handOver } from './hand-over.ts';
 import { answer, HttpBodies, type HttpBodyOptions, pathOf } from './http-exchange.ts';
-import { OpencensusStream } from './opencensus.ts';
+import { OpencensusStream, OpencensusTables } from './opencensus.ts';
 import { opencensusJsonMessages } from './opencensus-json.ts';
 
 export const OPENCENSUS_EXPORT = '/opencensus.proto.agent.trace.v1.TraceService/Export';
@@ -26,6 +26,7 @@ export interface OpencensusOptions extends HandOverOptions {
 /** The service for a router. */
 export function opencensusGrpc(options: OpencensusOptions): GrpcService {
   const take = taker(options, 'grpc');
+  const tables = new OpencensusTables();
   return {
     [OPENCENSUS_EXPORT]: {
       kind: 'bidi',
@@ -33,7 +34,7 @@ export function opencensusGrpc(options: OpencensusOptions): GrpcService {
       // Answers have no messages: the end of the stream is one.
       // biome-ignore lint/correctness/useYield: a stream of nothing.
       async *handle(messages, call) {
-        const stream = new OpencensusStream();
+        const stream = new OpencensusStream(tables);
         let any = false;
         for await (const message of messages) {
           any = true;
@@ -64,6 +65,7 @@ export function opencensusHttp(options: OpencensusHttpOptions): (req: IncomingMe
   const cors = corsRules(options.cors);
   const bodies = new HttpBodies({ ...options, bodyBytesMax: options.messageBytesMax });
   const take = taker(options, 'http');
+  const tables = new OpencensusTables();
 
   return (req, res) => {
     const isOurs = pathOf(req.url ?? '') === OPENCENSUS_PATH;
@@ -80,7 +82,7 @@ export function opencensusHttp(options: OpencensusHttpOptions): (req: IncomingMe
 
   async function receive(req: IncomingMessage, res: ServerResponse): Promise<void> {
     await bodies.read(req, async (body) => {
-      const stream = new OpencensusStream();
+      const stream = new OpencensusStream(tables);
       for (const message of opencensusJsonMessages(body)) await take(stream, message, metadataOf(req.rawHeaders));
     });
     res.writeHead(200, { 'Content-Type': 'application/json' }).end();

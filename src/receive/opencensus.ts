@@ -47,7 +47,9 @@ import {
   Time,
 } from './otlp-span.ts';
 import { SpanGroups } from './span-groups.ts';
-import { boolAttribute, intAttribute, type Name, nameOf, TAG_INT, TagTable, textAttribute } from './tag-table.ts';
+import { boolAttribute, intAttribute, textAttribute } from './attributes.ts';
+import { knownKey, type Name, nameOf } from './key-table.ts';
+import { TAG_INT, TagTable } from './tag-table.ts';
 
 /** Bound of a node or resource, which a stream repeats for every message. */
 const SENDER_BYTES_MAX = 64 << 10;
@@ -56,12 +58,24 @@ const REQUEST_BYTES_MAX = 64 << 20;
 /** The group of spans that have no resource of their own. */
 const OF_STREAM = '';
 
+/** For the tags of one span and of one event of it. */
+export class OpencensusTables {
+  readonly tags = new TagTable();
+  readonly eventTags = new TagTable();
+}
+
 /** What one stream remembers. */
 export class OpencensusStream {
   #node: Uint8Array | undefined;
   #resource: Uint8Array = new Uint8Array(0);
-  readonly #tags = new TagTable();
-  readonly #eventTags = new TagTable();
+  readonly #tags: TagTable;
+  readonly #eventTags: TagTable;
+
+  /** Streams may share `tables`, of which there must not be many. */
+  constructor({ tags, eventTags } = new OpencensusTables()) {
+    this.#tags = tags;
+    this.#eventTags = eventTags;
+  }
 
   /** Whether a node was seen, which the first message must bring. */
   get hasNode(): boolean {
@@ -74,7 +88,8 @@ export class OpencensusStream {
    */
   convert(message: Uint8Array): Uint8Array<ArrayBuffer> {
     const reader = new ProtoReader(message);
-    const groups = new SpanGroups(message.length * 2, REQUEST_BYTES_MAX);
+    const groups = new SpanGroups(REQUEST_BYTES_MAX);
+    groups.begin(message.length * 2);
     // The sender may stand behind the spans.
     const spans = new ProtoReader(message);
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
@@ -112,10 +127,10 @@ export class OpencensusStream {
     for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
       switch (tag) {
         case 0x0a:
-          copyId(reader, 16, (id) => putTraceId(out, head, id, 0, 16));
+          copyId(reader, 16, (id) => putTraceId(out, head, new DataView(id.buffer), 0, 16));
           break;
         case 0x12:
-          copyId(reader, 8, (id) => putSpanId(out, head, id, 0, 8));
+          copyId(reader, 8, (id) => putSpanId(out, head, new DataView(id.buffer), 0));
           break;
         case 0x1a:
           copyId(reader, 8, (id) => out.bytesField(SPAN_PARENT_ID, id));
@@ -269,9 +284,9 @@ export class OpencensusStream {
 }
 
 const OC_KINDS = [KIND_UNSPECIFIED, KIND_SERVER, KIND_CLIENT];
-const SAME_PROCESS = nameOf('opencensus.same_process_as_parent_span');
-const STATUS_CODE_TAG = nameOf('otel.status_code');
-const KIND_TAG = nameOf('span.kind');
+const SAME_PROCESS = knownKey('opencensus.same_process_as_parent_span');
+const STATUS_CODE_TAG = knownKey('otel.status_code');
+const KIND_TAG = knownKey('span.kind');
 const KINDS: [Name, number][] = [
   [nameOf('producer'), KIND_PRODUCER],
   [nameOf('consumer'), KIND_CONSUMER],
@@ -531,7 +546,7 @@ function readWrapper(reader: ProtoReader): number {
 }
 
 /** Copies an id to the left of its place: what is too short ends in zeros, what is too long is cut. */
-function copyId(reader: ProtoReader, size: number, use: (id: Uint8Array) => void): void {
+function copyId(reader: ProtoReader, size: number, use: (id: Uint8Array<ArrayBuffer>) => void): void {
   const value = reader.bytesValue();
   if (value.length === 0) return;
   const id = new Uint8Array(size);

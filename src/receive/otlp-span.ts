@@ -59,48 +59,48 @@ const END_AT = 38;
 
 /** Room for ids and times, all zero; returns where it is, for the functions below. */
 export function spanHead(out: ProtoWriter): number {
-  out.reserve(HEAD_BYTES);
-  const { bytes, length } = out;
-  bytes.fill(0, length, length + HEAD_BYTES);
-  bytes[length] = 0x0a;
-  bytes[length + 1] = 16;
-  bytes[length + TRACE_ID_AT + 16] = 0x12;
-  bytes[length + TRACE_ID_AT + 17] = 8;
-  bytes[length + SPAN_ID_AT + 8] = 0x39;
-  bytes[length + START_AT + 8] = 0x41;
+  out.reserve(HEAD_BYTES + 2);
+  const { view, length } = out;
+  // By words, the last of which reaches two bytes beyond.
+  for (let at = length; at < length + HEAD_BYTES; at += 4) view.setInt32(at, 0);
+  view.setInt16(length, 0x0a10);
+  view.setInt16(length + TRACE_ID_AT + 16, 0x1208);
+  view.setInt8(length + SPAN_ID_AT + 8, 0x39);
+  view.setInt8(length + START_AT + 8, 0x41);
   out.length += HEAD_BYTES;
   return length;
 }
 
 /** Half of a trace id, as two words: the half that comes first in its bytes is 0. */
 export function putTraceIdHalf(out: ProtoWriter, head: number, half: 0 | 1, high: number, low: number): void {
-  putWord(out.bytes, head + TRACE_ID_AT + half * 8, high);
-  putWord(out.bytes, head + TRACE_ID_AT + half * 8 + 4, low);
+  out.view.setInt32(head + TRACE_ID_AT + half * 8, high);
+  out.view.setInt32(head + TRACE_ID_AT + half * 8 + 4, low);
 }
 
-/** A trace id as it stands in `bytes`; a shorter one is padded with zeros on the left. */
-export function putTraceId(out: ProtoWriter, head: number, bytes: Uint8Array, start: number, end: number): void {
-  const at = head + TRACE_ID_AT + 16 - (end - start);
-  for (let i = start; i < end; i++) out.bytes[at + i - start] = bytes[i];
+/** A trace id of 16 or 8 bytes as it stands in `view`; the shorter one is padded with zeros on the left. */
+export function putTraceId(out: ProtoWriter, head: number, view: DataView, start: number, end: number): void {
+  const to = out.view;
+  const whole = end - start === 16;
+  for (let i = 4; i <= 16; i += 4)
+    to.setInt32(head + TRACE_ID_AT + 16 - i, i <= 8 || whole ? view.getInt32(end - i) : 0);
 }
 
 export function putSpanIdWords(out: ProtoWriter, head: number, high: number, low: number): void {
-  putWord(out.bytes, head + SPAN_ID_AT, high);
-  putWord(out.bytes, head + SPAN_ID_AT + 4, low);
+  out.view.setInt32(head + SPAN_ID_AT, high);
+  out.view.setInt32(head + SPAN_ID_AT + 4, low);
 }
 
-/** A span id as it stands in `bytes`; a shorter one is padded with zeros on the left. */
-export function putSpanId(out: ProtoWriter, head: number, bytes: Uint8Array, start: number, end: number): void {
-  const at = head + SPAN_ID_AT + 8 - (end - start);
-  for (let i = start; i < end; i++) out.bytes[at + i - start] = bytes[i];
+/** A span id as it stands in `view`. */
+export function putSpanId(out: ProtoWriter, head: number, view: DataView, start: number): void {
+  putSpanIdWords(out, head, view.getInt32(start), view.getInt32(start + 4));
 }
 
 export function putStart(out: ProtoWriter, head: number, low: number, high: number): void {
-  putFixed64(out.bytes, head + START_AT, low, high);
+  putFixed64(out, head + START_AT, low, high);
 }
 
 export function putEnd(out: ProtoWriter, head: number, low: number, high: number): void {
-  putFixed64(out.bytes, head + END_AT, low, high);
+  putFixed64(out, head + END_AT, low, high);
 }
 
 export function hasTraceId(out: ProtoWriter, head: number): boolean {
@@ -132,8 +132,8 @@ export function spanIdField(out: ProtoWriter, tag: number, high: number, low: nu
   out.varint(tag);
   out.varint(8);
   out.reserve(8);
-  putWord(out.bytes, out.length, high);
-  putWord(out.bytes, out.length + 4, low);
+  out.view.setInt32(out.length, high);
+  out.view.setInt32(out.length + 4, low);
   out.length += 8;
 }
 
@@ -182,18 +182,9 @@ export class Time {
   }
 }
 
-function putWord(bytes: Uint8Array, at: number, word: number): void {
-  bytes[at] = word >>> 24;
-  bytes[at + 1] = word >>> 16;
-  bytes[at + 2] = word >>> 8;
-  bytes[at + 3] = word;
-}
-
-function putFixed64(bytes: Uint8Array, at: number, low: number, high: number): void {
-  for (let i = 0; i < 4; i++) {
-    bytes[at + i] = low >>> (8 * i);
-    bytes[at + 4 + i] = high >>> (8 * i);
-  }
+function putFixed64({ view }: ProtoWriter, at: number, low: number, high: number): void {
+  view.setInt32(at, low, true);
+  view.setInt32(at + 4, high, true);
 }
 
 function isZero(bytes: Uint8Array, at: number, size: number): boolean {

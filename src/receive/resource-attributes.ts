@@ -1,7 +1,8 @@
 /** Attributes that a request's way in adds to all of its resources. */
 import { ProtoReader, ProtoWriter } from '../wire/protobuf.ts';
 import { RESOURCE_ATTRIBUTE, REQUEST_RESOURCE_SPANS, RESOURCE_SPANS_RESOURCE } from './otlp-span.ts';
-import { nameOf, textAttribute } from './tag-table.ts';
+import { textAttribute } from './attributes.ts';
+import { nameOf } from './key-table.ts';
 
 /**
  * An ExportTraceServiceRequest with string attributes behind those of every resource. Throws VivaceError 'undecodable'

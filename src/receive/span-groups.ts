@@ -6,7 +6,7 @@
  *   finished   resource a { scope { span, span } … }  resource b { scope { span } }
  */
 import { VivaceError } from '../runtime/errors.ts';
-import { ProtoWriter } from '../wire/protobuf.ts';
+import { ProtoWriter, varintBytes } from '../wire/protobuf.ts';
 import {
   REQUEST_RESOURCE_SPANS,
   RESOURCE_SPANS_RESOURCE,
@@ -26,26 +26,52 @@ interface Scope {
   last: number;
 }
 
+/** So much of a request's spans keeps its memory for the next request. */
+const SPANS_KEPT_BYTES_MAX = 1 << 20;
+const PIECES_KEPT_MAX = 4096;
+
+/** Gathers one request after the other. */
 export class SpanGroups {
   /** Spans go here, each as a field of ScopeSpans, and are then put into their group by `add`. */
-  readonly spans: ProtoWriter;
+  readonly spans = new ProtoWriter(0);
   count = 0;
   readonly #bytesMax: number;
   readonly #resources = new Map<string, Resource>();
-  readonly #scopes: Scope[] = [];
+  #scopes: Scope[] = [];
   #start = new Uint32Array(256);
   #end = new Uint32Array(256);
   #next = new Int32Array(256);
+  /** The group found last. */
+  #resourceKey = '';
+  #scopeKey = '';
+  #found = -1;
 
   /** `bytesMax`: bound of the result, because a small request may name a large resource many times. */
-  constructor(bytesExpected: number, bytesMax: number) {
-    this.spans = new ProtoWriter(Math.max(256, bytesExpected));
+  constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
+  }
+
+  /** Begins a request of about so many bytes. */
+  begin(bytesExpected: number): void {
+    this.spans.reset(SPANS_KEPT_BYTES_MAX);
+    this.spans.reserve(Math.max(256, bytesExpected));
+    this.count = 0;
+    this.#resources.clear();
+    this.#scopes = [];
+    this.#found = -1;
+    if (this.#start.length <= PIECES_KEPT_MAX) return;
+    this.#start = new Uint32Array(256);
+    this.#end = new Uint32Array(256);
+    this.#next = new Int32Array(256);
   }
 
   /** The number of the group of these keys; -1 if it is new. */
   find(resourceKey: string, scopeKey: string): number {
-    return this.#resources.get(resourceKey)?.scopes.get(scopeKey)?.number ?? -1;
+    if (this.#found >= 0 && resourceKey === this.#resourceKey && scopeKey === this.#scopeKey) return this.#found;
+    this.#resourceKey = resourceKey;
+    this.#scopeKey = scopeKey;
+    this.#found = this.#resources.get(resourceKey)?.scopes.get(scopeKey)?.number ?? -1;
+    return this.#found;
   }
 
   hasResource(key: string): boolean {
@@ -88,29 +114,40 @@ export class SpanGroups {
     scope.last = piece;
   }
 
-  /** The request; there are no spans afterwards. Throws VivaceError 'too-large'. */
+  /** The request, in a buffer of its own and of exactly its size. Throws VivaceError 'too-large'. */
   finish(): Uint8Array<ArrayBuffer> {
-    const out = new ProtoWriter(this.spans.length + 1024);
-    for (const { content, scopes } of this.#resources.values()) {
-      if (scopes.size === 0) continue;
-      const resourceSpans = out.begin(REQUEST_RESOURCE_SPANS, 3);
+    const sizes = this.#scopes.map((scope) => this.#sizeOf(scope));
+    const resources = [...this.#resources.values()].filter(({ scopes }) => scopes.size > 0);
+    const resourceSizes = resources.map(({ content, scopes }) => {
+      let size = fieldBytes(content.length);
+      for (const { number } of scopes.values()) size += fieldBytes(sizes[number]);
+      return size;
+    });
+    const bytes = resourceSizes.reduce((sum, size) => sum + fieldBytes(size), 0);
+    if (bytes > this.#bytesMax)
+      throw new VivaceError(
+        'too-large',
+        `cannot convert request: its resources, repeated for their spans, exceed ${this.#bytesMax} bytes`,
+      );
+    const out = new ProtoWriter(bytes);
+    for (const [i, { content, scopes }] of resources.entries()) {
+      out.varintField(REQUEST_RESOURCE_SPANS, resourceSizes[i]);
       out.bytesField(RESOURCE_SPANS_RESOURCE, content);
       for (const scope of scopes.values()) {
-        const scopeSpans = out.begin(RESOURCE_SPANS_SCOPE_SPANS, 3);
+        out.varintField(RESOURCE_SPANS_SCOPE_SPANS, sizes[scope.number]);
         out.bytesField(SCOPE_SPANS_SCOPE, scope.content);
         for (let piece = scope.first; piece >= 0; piece = this.#next[piece])
           out.raw(this.spans.bytes, this.#start[piece], this.#end[piece]);
-        out.end(scopeSpans, 3);
       }
-      out.end(resourceSpans, 3);
-      if (out.length > this.#bytesMax)
-        throw new VivaceError(
-          'too-large',
-          `cannot convert request: its resources, repeated for their spans, exceed ${this.#bytesMax} bytes`,
-        );
     }
-    this.spans.clear();
     return out.take();
+  }
+
+  /** Bytes of a ScopeSpans. */
+  #sizeOf({ content, first }: Scope): number {
+    let size = fieldBytes(content.length);
+    for (let piece = first; piece >= 0; piece = this.#next[piece]) size += this.#end[piece] - this.#start[piece];
+    return size;
   }
 
   #grow(): void {
@@ -123,4 +160,9 @@ export class SpanGroups {
     this.#end = end;
     this.#next = next;
   }
+}
+
+/** Bytes of a field with so much in it; all fields here have a tag of one byte. */
+function fieldBytes(size: number): number {
+  return 1 + varintBytes(size) + size;
 }

@@ -1,10 +1,11 @@
 /**
  * The tags of one span, event or process while they are being read: where their keys and values stand in the bytes that
  * came in. A key that comes again takes the place of the earlier one. Some tags mean a field of OTLP and are taken out;
- * what is left is written as attributes. One table serves all spans of a request, so nothing is made for a tag.
+ * what is left is written as attributes. One table serves all spans of a receiver, so nothing is made for a tag.
  */
-import { randomBytes } from 'node:crypto';
-import { type ProtoWriter, varintBytes } from '../wire/protobuf.ts';
+import type { ProtoWriter } from '../wire/protobuf.ts';
+import { bytesValue, keyAndHead, varint64Bytes } from './attributes.ts';
+import { KeyTable, MARK, type Name, TAG } from './key-table.ts';
 
 export const TAG_TEXT = 1;
 export const TAG_BOOL = 2;
@@ -14,14 +15,11 @@ export const TAG_BYTES = 7;
 /** A text that is not in the bytes. */
 const TAG_LITERAL = 8;
 
-/** Keys that share a slot and are compared before a key counts as new: bounds the work for keys made to collide. */
-const PROBES_MAX = 64;
 const TAGS = 32;
-const SLOTS_PER_TAG = 4;
-/** Words of a tag: where its key begins and ends, the key's hash, its type, and two of its value. */
+/** Words of a tag: where its key begins and ends, the key's number, its type, and two of its value. */
 const STRIDE = 6;
 const KEY_END = 1;
-const HASH = 2;
+const KEY = 2;
 const TYPE = 3;
 /** Start and end of texts and bytes, low and high word of numbers, 0 or 1 of bools, index of literals. */
 const A = 4;
@@ -30,103 +28,86 @@ const REMOVED = 0x80;
 /** A table that one span has made larger than this starts small again. */
 const TAGS_KEPT_MAX = 4096;
 
-/** A key or value that code knows. */
-export interface Name {
-  readonly text: string;
-  readonly bytes: Uint8Array;
-  readonly hash: number;
-}
+/** Keys that a tag is looked for in; they must be known ones. */
+export class KeySet {
+  readonly #numbers: Uint8Array;
 
-export function nameOf(text: string): Name {
-  const bytes = Buffer.from(text);
-  return { text, bytes, hash: hashOf(bytes, 0, bytes.length) };
-}
-
-/** Names that a key is looked up in. */
-export class NameSet {
-  readonly #byHash = new Map<number, Name[]>();
-
-  constructor(texts: readonly string[]) {
-    for (const name of texts.map(nameOf)) {
-      const same = this.#byHash.get(name.hash);
-      if (same === undefined) this.#byHash.set(name.hash, [name]);
-      else same.push(name);
-    }
+  constructor(names: readonly Name[]) {
+    this.#numbers = new Uint8Array(Math.max(...names.map(({ number }) => number)) + 1);
+    for (const { number } of names) this.#numbers[number] = 1;
   }
 
   /** Whether a tag's key is one of them. */
   has(tags: TagTable, tag: number): boolean {
-    const names = this.#byHash.get(tags.hash(tag));
-    if (names === undefined) return false;
-    const [start, end] = [tags.keyStart(tag), tags.keyEnd(tag)];
-    return names.some((name) => sameBytes(name.bytes, 0, name.bytes.length, tags.bytes, start, end));
+    return this.#numbers[tags.keyNumber(tag)] === 1;
   }
 }
 
+/** What the positions of a table are of. */
+export interface Texts {
+  readonly bytes: Uint8Array;
+}
+
+const NOTHING: Texts = { bytes: new Uint8Array(0) };
+
 export class TagTable {
   count = 0;
-  #source: { readonly bytes: Uint8Array };
+  #source = NOTHING;
+  #bytes = NOTHING.bytes;
+  #view = new DataView(NOTHING.bytes.buffer);
+  readonly #keys = new KeyTable();
   /** The words of a tag stand together, STRIDE of them. */
   #tags = new Int32Array(STRIDE * TAGS);
-  /** Pairs of a mark and a tag. Slots whose mark is not the current one are empty: clearing costs nothing. */
-  #slots = new Int32Array(2 * SLOTS_PER_TAG * TAGS);
+  /** Keys whose mark is not the current one are not among the tags: clearing costs nothing. */
   #mark = 0;
   #literals: Buffer[] = [];
-
-  constructor() {
-    this.#source = { bytes: new Uint8Array(0) };
-  }
 
   get bytes(): Uint8Array {
     return this.#source.bytes;
   }
 
   /** Begins anew over other bytes, which `source` may replace by longer ones that begin the same. */
-  reset(source: { readonly bytes: Uint8Array }): void {
+  reset(source: Texts): void {
     this.#source = source;
     this.count = 0;
     if (this.#literals.length > 0) this.#literals.length = 0;
-    if (this.#tags.length > STRIDE * TAGS_KEPT_MAX) this.#resize(TAGS);
+    if (this.#tags.length > STRIDE * TAGS_KEPT_MAX) this.#tags = new Int32Array(STRIDE * TAGS);
+    if (this.#keys.tidy()) this.#mark = 0;
     if (++this.#mark === 0x7fffffff) {
-      this.#slots.fill(0);
+      this.#keys.unmark();
       this.#mark = 1;
     }
   }
 
+  /** Lets go of the bytes. */
+  release(): void {
+    this.reset(NOTHING);
+    this.#bytes = NOTHING.bytes;
+    this.#view = new DataView(NOTHING.bytes.buffer);
+  }
+
   /** The tag of a key; its value is an empty text until it is set. */
   key(start: number, end: number): number {
-    const bytes = this.#source.bytes;
-    const slots = this.#slots;
-    const mark = this.#mark;
-    const mask = slots.length - 2;
-    const hash = hashOf(bytes, start, end);
-    let slot = (hash << 1) & mask;
-    let probes = 0;
-    for (; slots[slot] === mark && probes < PROBES_MAX; probes++) {
-      const tag = slots[slot + 1];
-      const at = tag * STRIDE;
-      const tags = this.#tags;
-      if (tags[at + HASH] === hash && sameBytes(bytes, start, end, bytes, tags[at], tags[at + KEY_END])) {
-        this.text(tag, 0, 0);
-        return tag;
-      }
-      slot = (slot + 2) & mask;
+    const keys = this.#keys;
+    const key = keys.number(this.#current(), start, end);
+    const { words } = keys;
+    if (words[key + MARK] === this.#mark) {
+      const known = words[key + TAG];
+      this.text(known, 0, 0);
+      return known;
     }
     const tag = this.count++;
-    if ((tag + 1) * STRIDE > this.#tags.length) this.#resize((this.#tags.length / STRIDE) * 2);
-    const tags = this.#tags;
+    words[key + MARK] = this.#mark;
+    words[key + TAG] = tag;
     const at = tag * STRIDE;
+    if (at + STRIDE > this.#tags.length) this.#grow();
+    const tags = this.#tags;
     tags[at] = start;
     tags[at + KEY_END] = end;
-    tags[at + HASH] = hash;
+    tags[at + KEY] = key;
     tags[at + TYPE] = TAG_TEXT;
     tags[at + A] = 0;
     tags[at + B] = 0;
-    if (slots !== this.#slots) this.#place(tag);
-    else if (probes < PROBES_MAX) {
-      slots[slot] = mark;
-      slots[slot + 1] = tag;
-    }
     return tag;
   }
 
@@ -157,21 +138,11 @@ export class TagTable {
 
   /** The tag of that name, -1 if there is none. */
   find(name: Name): number {
-    const slots = this.#slots;
-    const tags = this.#tags;
-    const mask = slots.length - 2;
-    let slot = (name.hash << 1) & mask;
-    for (let probes = 0; slots[slot] === this.#mark && probes < PROBES_MAX; probes++) {
-      const tag = slots[slot + 1];
-      const at = tag * STRIDE;
-      if (
-        tags[at + HASH] === name.hash &&
-        sameBytes(name.bytes, 0, name.bytes.length, this.#source.bytes, tags[at], tags[at + KEY_END])
-      )
-        return tags[at + TYPE] >= REMOVED ? -1 : tag;
-      slot = (slot + 2) & mask;
-    }
-    return -1;
+    const keys = this.#keys;
+    const key = keys.find(name);
+    if (key < 0 || keys.words[key + MARK] !== this.#mark) return -1;
+    const tag = keys.words[key + TAG];
+    return this.isRemoved(tag) ? -1 : tag;
   }
 
   /** Takes the tag of that name out of what is written; its value can still be read. -1 if there is none. */
@@ -202,17 +173,9 @@ export class TagTable {
     return this.#tags[tag * STRIDE + B] >>> 0;
   }
 
-  /** Of the key. */
-  hash(tag: number): number {
-    return this.#tags[tag * STRIDE + HASH];
-  }
-
-  keyStart(tag: number): number {
-    return this.#tags[tag * STRIDE];
-  }
-
-  keyEnd(tag: number): number {
-    return this.#tags[tag * STRIDE + KEY_END];
+  /** Of the key, the same in every table if code knows it. */
+  keyNumber(tag: number): number {
+    return this.#tags[tag * STRIDE + KEY];
   }
 
   start(tag: number): number {
@@ -224,9 +187,14 @@ export class TagTable {
   }
 
   /** Whether the value is that text. */
-  equals(tag: number, name: Name): boolean {
-    if (this.type(tag) !== TAG_TEXT) return false;
-    return sameBytes(name.bytes, 0, name.bytes.length, this.#source.bytes, this.start(tag), this.end(tag));
+  equals(tag: number, { bytes }: Name): boolean {
+    const at = tag * STRIDE;
+    const tags = this.#tags;
+    const start = tags[at + A];
+    if ((tags[at + TYPE] & 0x7f) !== TAG_TEXT || tags[at + B] - start !== bytes.length) return false;
+    const source = this.#source.bytes;
+    for (let i = 0; i < bytes.length; i++) if (bytes[i] !== source[start + i]) return false;
+    return true;
   }
 
   /** A text as a JavaScript string; undefined for other types. For the few values that code must understand. */
@@ -242,9 +210,48 @@ export class TagTable {
     out.bytesField(field, this.#source.bytes, this.start(tag), this.end(tag));
   }
 
-  /** Writes all that were not removed as KeyValues in fields `field` (a finished tag). */
+  /**
+   * Writes all that were not removed as KeyValues in fields `field` (a finished tag). Nearly all are short texts, bools and small
+   * numbers, whose lengths take one byte. They are copied by words, up to three bytes too many: these are written over, or
+   * stand behind the end.
+   */
   write(out: ProtoWriter, field: number): void {
-    for (let tag = 0; tag < this.count; tag++) if (!this.isRemoved(tag)) this.writeOne(out, field, tag);
+    const view = this.#current();
+    const readable = view.byteLength - 3;
+    const tags = this.#tags;
+    for (let tag = 0, at = 0; tag < this.count; tag++, at += STRIDE) {
+      const type = tags[at + TYPE];
+      if (type >= REMOVED) continue;
+      const keyStart = tags[at];
+      const keySize = tags[at + KEY_END] - keyStart;
+      const a = tags[at + A];
+      const isText = type === TAG_TEXT;
+      // Of the AnyValue: text with its head, or one or two bytes of a varint.
+      const size = isText ? tags[at + B] - a + 2 : a > 127 ? 3 : 2;
+      const isShort = isText
+        ? a + size - 2 <= readable
+        : type === TAG_BOOL || (type === TAG_INT && tags[at + B] === 0 && a >= 0 && a < 1 << 14);
+      if (!isShort || keySize + size > 123 || keyStart + keySize > readable) {
+        this.writeOne(out, field, tag);
+        continue;
+      }
+      out.reserve(keySize + size + 12);
+      const to = out.view;
+      const keyAt = out.length + 4;
+      const head = keyAt + keySize;
+      const valueAt = head + 4;
+      to.setInt32(keyAt - 4, field | ((keySize + size + 4) << 8) | (0x0a << 16) | (keySize << 24), true);
+      for (let i = 0; i < keySize; i += 4) to.setInt32(keyAt + i, view.getInt32(keyStart + i, true), true);
+      out.length = head + 2 + size;
+      if (isText) {
+        to.setInt32(head, 0x12 | (size << 8) | (0x0a << 16) | ((size - 2) << 24), true);
+        for (let i = 0; i < size - 2; i += 4) to.setInt32(valueAt + i, view.getInt32(a + i, true), true);
+      } else {
+        const first = a > 127 ? a | 0x80 : a;
+        to.setInt32(head, 0x12 | (size << 8) | ((type === TAG_BOOL ? 0x10 : 0x18) << 16) | (first << 24), true);
+        to.setInt8(valueAt, a >> 7);
+      }
+    }
   }
 
   /** Writes one as a KeyValue; under another key if one is given. */
@@ -291,167 +298,19 @@ export class TagTable {
     tags[at + B] = b;
   }
 
-  #place(tag: number): void {
-    const slots = this.#slots;
-    const mask = slots.length - 2;
-    let slot = (this.#tags[tag * STRIDE + HASH] << 1) & mask;
-    for (let probes = 0; probes < PROBES_MAX; probes++) {
-      if (slots[slot] !== this.#mark) {
-        slots[slot] = this.#mark;
-        slots[slot + 1] = tag;
-        return;
-      }
-      slot = (slot + 2) & mask;
+  /** The bytes as they are now. */
+  #current(): DataView {
+    const { bytes } = this.#source;
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     }
+    return this.#view;
   }
 
-  /** Room for so many tags; those that are there keep their numbers. */
-  #resize(size: number): void {
-    const tags = new Int32Array(size * STRIDE);
-    tags.set(this.#tags.subarray(0, size * STRIDE));
-    const known = Math.min(this.count, this.#tags.length / STRIDE);
+  #grow(): void {
+    const tags = new Int32Array(this.#tags.length * 2);
+    tags.set(this.#tags);
     this.#tags = tags;
-    this.#slots = new Int32Array(2 * SLOTS_PER_TAG * size);
-    this.#mark = 1;
-    for (let tag = 0; tag < known; tag++) this.#place(tag);
   }
-}
-
-/** One string attribute whose key and value code knows where to find. */
-export function textAttribute(
-  out: ProtoWriter,
-  field: number,
-  name: Name,
-  value: Uint8Array,
-  start = 0,
-  end = value.length,
-): void {
-  bytesValue(out, field, name.bytes, 0, name.bytes.length, 0x0a, value, start, end);
-}
-
-/** One whole number, as far as a double is exact. */
-export function intAttribute(out: ProtoWriter, field: number, name: Name, value: number): void {
-  const high = Math.floor(value / 2 ** 32) >>> 0;
-  keyAndHead(out, field, name.bytes, 0, name.bytes.length, 1 + varint64Bytes(value >>> 0, high));
-  out.varint(0x18);
-  out.varint64(value >>> 0, high);
-}
-
-/** A double, by its value. */
-export function doubleAttribute(out: ProtoWriter, field: number, name: Name, value: number): void {
-  keyAndHead(out, field, name.bytes, 0, name.bytes.length, 9);
-  out.varint(0x21);
-  out.double(value);
-}
-
-export function boolAttribute(out: ProtoWriter, field: number, name: Name, value: boolean): void {
-  keyAndHead(out, field, name.bytes, 0, name.bytes.length, 2);
-  out.varintField(0x10, value ? 1 : 0);
-}
-
-/** A KeyValue whose AnyValue has one length-delimited member with the tag `member`. */
-function bytesValue(
-  out: ProtoWriter,
-  field: number,
-  key: Uint8Array,
-  keyStart: number,
-  keyEnd: number,
-  member: number,
-  value: Uint8Array,
-  start: number,
-  end: number,
-): void {
-  const size = end - start;
-  const keySize = keyEnd - keyStart;
-  const whole = keySize + size + 6;
-  if (whole < 128 && field < 128) {
-    // Nearly every attribute: all lengths take one byte. Half the time of the general way.
-    out.reserve(whole + 2);
-    const { bytes } = out;
-    let at = out.length;
-    bytes[at++] = field;
-    bytes[at++] = whole;
-    bytes[at++] = 0x0a;
-    bytes[at++] = keySize;
-    for (let i = keyStart; i < keyEnd; i++) bytes[at++] = key[i];
-    bytes[at++] = 0x12;
-    bytes[at++] = size + 2;
-    bytes[at++] = member;
-    bytes[at++] = size;
-    for (let i = start; i < end; i++) bytes[at++] = value[i];
-    out.length = at;
-    return;
-  }
-  keyAndHead(out, field, key, keyStart, keyEnd, 1 + varintBytes(size) + size);
-  out.bytesField(member, value, start, end);
-}
-
-/** A KeyValue up to its AnyValue, which takes `valueSize` bytes and follows. */
-function keyAndHead(
-  out: ProtoWriter,
-  field: number,
-  key: Uint8Array,
-  keyStart: number,
-  keyEnd: number,
-  valueSize: number,
-): void {
-  const keySize = keyEnd - keyStart;
-  if (keySize + valueSize < 124 && field < 128) {
-    out.reserve(keySize + 6);
-    const { bytes } = out;
-    let at = out.length;
-    bytes[at++] = field;
-    bytes[at++] = keySize + valueSize + 4;
-    bytes[at++] = 0x0a;
-    bytes[at++] = keySize;
-    for (let i = keyStart; i < keyEnd; i++) bytes[at++] = key[i];
-    bytes[at++] = 0x12;
-    bytes[at++] = valueSize;
-    out.length = at;
-    return;
-  }
-  out.varint(field);
-  out.varint(1 + varintBytes(keySize) + keySize + 1 + varintBytes(valueSize) + valueSize);
-  out.varint(0x0a);
-  out.varint(keySize);
-  out.raw(key, keyStart, keyEnd);
-  out.varint(0x12);
-  out.varint(valueSize);
-}
-
-function varint64Bytes(low: number, high: number): number {
-  if (high === 0) return varintBytes(low);
-  let bytes = 5;
-  for (let rest = high >>> 3; rest !== 0; rest >>>= 7) bytes++;
-  return bytes;
-}
-
-/** So that nobody can choose keys that collide. */
-const SEED = randomBytes(4).readInt32LE();
-
-/** Of 30 bits; the same bytes have another hash in another process. */
-export function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = SEED ^ (end - start);
-  let at = start;
-  for (const words = end - 3; at < words; at += 4) {
-    const word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
-    hash = Math.imul(hash ^ word, 0x9e3779b1);
-    hash ^= hash >>> 15;
-  }
-  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
-  // Of 30 bits, which V8 keeps without a heap number.
-  return (hash ^ (hash >>> 15)) & 0x3fffffff;
-}
-
-export function sameBytes(
-  a: Uint8Array,
-  aStart: number,
-  aEnd: number,
-  b: Uint8Array,
-  bStart: number,
-  bEnd: number,
-): boolean {
-  if (aEnd - aStart !== bEnd - bStart) return false;
-  for (let i = aStart, j = bStart; i < aEnd; i++, j++) if (a[i] !== b[j]) return false;
-  return true;
 }

@@ -10,7 +10,7 @@ import { type CorsOptions, cors as corsRules } from './cors.ts';
 import { type HandOverOptions, handOver } from './hand-over.ts';
 import { answer, HttpBodies, type HttpBodyOptions, pathOf } from './http-exchange.ts';
 import { type ZipkinOptions, zipkinJsonToOtlp } from './zipkin-json.ts';
-import { zipkinProtoToOtlp } from './zipkin-proto.ts';
+import { ZipkinProto } from './zipkin-proto.ts';
 import { zipkinV1JsonToOtlp } from './zipkin-v1-json.ts';
 import { zipkinV1ThriftToOtlp } from './zipkin-v1-thrift.ts';
 
@@ -32,6 +32,7 @@ export function zipkinHttp(options: ZipkinHttpOptions): (req: IncomingMessage, r
   const cors = corsRules(options.cors);
   const bodies = new HttpBodies(options);
   const receiver = options.receiver ?? 'zipkin/zipkin_receiver';
+  const proto = new ZipkinProto(options);
   const handingOver = { ...options, emptyNeedsTenant: true };
 
   return (req, res) => {
@@ -73,7 +74,7 @@ export function zipkinHttp(options: ZipkinHttpOptions): (req: IncomingMessage, r
       case 'v1_json':
         return zipkinV1JsonToOtlp(body, options, options.nowMs());
       case 'v2_proto':
-        return zipkinProtoToOtlp(body, options);
+        return proto.convert(body);
       default:
         return zipkinJsonToOtlp(body, options);
     }

@@ -36,7 +36,8 @@ export function listToOtlp(
   convert: (json: JsonCursor, groups: SpanGroups) => void,
 ): Uint8Array<ArrayBuffer> {
   const json = new JsonCursor(body, 'Zipkin JSON');
-  const groups = new SpanGroups(body.length, ZIPKIN_REQUEST_BYTES_MAX);
+  const groups = new SpanGroups(ZIPKIN_REQUEST_BYTES_MAX);
+  groups.begin(body.length);
   if (!json.takeNull() && json.openArray())
     do {
       texts.length = 0;

@@ -35,6 +35,7 @@ import {
   SPAN_NAME,
   SPAN_PARENT_ID,
   SPAN_TRACE_STATE,
+  spanIdField,
   STATUS_ERROR,
   STATUS_MESSAGE,
   STATUS_OK,
@@ -45,17 +46,9 @@ import {
 } from './otlp-span.ts';
 import { parseTags } from './parse-tags.ts';
 import type { SpanGroups } from './span-groups.ts';
-import {
-  boolAttribute,
-  doubleAttribute,
-  intAttribute,
-  type Name,
-  NameSet,
-  nameOf,
-  TAG_TEXT,
-  TagTable,
-  textAttribute,
-} from './tag-table.ts';
+import { boolAttribute, doubleAttribute, intAttribute, textAttribute } from './attributes.ts';
+import { knownKey, type Name, nameOf } from './key-table.ts';
+import { KeySet, TAG_TEXT, TagTable } from './tag-table.ts';
 
 /** Where a span was, or whom it spoke to. */
 export class ZipkinEndpoint {
@@ -77,6 +70,9 @@ export class ZipkinSpan {
   readonly traceId = new Uint8Array(16);
   readonly spanId = new Uint8Array(8);
   readonly parentId = new Uint8Array(8);
+  readonly traceIdView = new DataView(this.traceId.buffer);
+  readonly spanIdView = new DataView(this.spanId.buffer);
+  readonly parentIdView = new DataView(this.parentId.buffer);
   nameStart = 0;
   nameEnd = 0;
   /** As OTLP has it. */
@@ -87,6 +83,8 @@ export class ZipkinSpan {
   /** A start of zero means that there is none, and is noted. */
   marksAbsentStart = false;
   readonly local = new ZipkinEndpoint();
+  /** It is that of the span before, which was not reset. */
+  localIsSame = false;
   readonly remote = new ZipkinEndpoint();
   readonly tags = new TagTable();
   annotations = 0;
@@ -96,20 +94,26 @@ export class ZipkinSpan {
   readonly #time = new Time();
   /** Text of one address. */
   readonly #address = new Uint8Array(64);
+  /** Of the local endpoint: the service, and where what was written of its address stands. */
+  #service = '';
+  #addressStart = 0;
+  #addressEnd = 0;
 
   constructor(texts: { readonly bytes: Uint8Array }) {
     this.texts = texts;
   }
 
-  reset(): void {
-    this.traceId.fill(0);
-    this.spanId.fill(0);
-    this.parentId.fill(0);
+  /** `keepsLocal`: the local endpoint is for the caller to reset, or to say that it is the same. */
+  reset(keepsLocal = false): void {
+    for (let i = 0; i < 16; i += 4) this.traceIdView.setInt32(i, 0);
+    for (let i = 0; i < 8; i += 4) this.spanIdView.setInt32(i, 0);
+    for (let i = 0; i < 8; i += 4) this.parentIdView.setInt32(i, 0);
     this.nameStart = this.nameEnd = 0;
     this.kind = KIND_UNSPECIFIED;
     this.start.set(0, 0);
     this.duration.set(0, 0);
-    this.local.reset();
+    if (!keepsLocal) this.local.reset();
+    this.localIsSame = false;
     this.remote.reset();
     this.tags.reset(this.texts);
     this.annotations = 0;
@@ -137,15 +141,16 @@ export class ZipkinSpan {
     const before = out.length;
     const mark = out.begin(SCOPE_SPANS_SPAN, SPAN_LENGTH_BYTES);
     const head = spanHead(out);
-    putTraceId(out, head, this.traceId, 0, 16);
-    putSpanId(out, head, this.spanId, 0, 8);
+    putTraceId(out, head, this.traceIdView, 0, 16);
+    putSpanId(out, head, this.spanIdView, 0);
     const hasStart = (this.start.low | this.start.high) !== 0;
     this.start.times1000();
     this.duration.times1000();
     putStart(out, head, this.start.low, this.start.high);
     this.start.add(this.duration.low, this.duration.high);
     putEnd(out, head, this.start.low, this.start.high);
-    if (this.#hasParent()) out.bytesField(SPAN_PARENT_ID, this.parentId);
+    if (this.#hasParent())
+      spanIdField(out, SPAN_PARENT_ID, this.parentIdView.getInt32(0), this.parentIdView.getInt32(4));
     if (this.nameEnd > this.nameStart) out.bytesField(SPAN_NAME, this.texts.bytes, this.nameStart, this.nameEnd);
     const kind = this.kind === KIND_UNSPECIFIED ? takeKind(tags) : this.kind;
     if (kind !== KIND_UNSPECIFIED) out.varintField(SPAN_KIND, kind);
@@ -155,7 +160,7 @@ export class ZipkinSpan {
     writeLinks(out, tags);
     this.#writeAnnotations(out);
     if (!hasStart && this.marksAbsentStart) boolAttribute(out, SPAN_ATTRIBUTE, ABSENT_START, true);
-    this.#writeAddress(out, this.local, HOST_IP, HOST_PORT);
+    this.#writeLocalAddress(out);
     const { remote } = this;
     if (remote.serviceEnd > remote.serviceStart)
       textAttribute(out, SPAN_ATTRIBUTE, PEER_SERVICE, this.texts.bytes, remote.serviceStart, remote.serviceEnd);
@@ -167,25 +172,22 @@ export class ZipkinSpan {
   }
 
   hasSpanId(): boolean {
-    for (let i = 0; i < 8; i++) if (this.spanId[i] !== 0) return true;
-    return false;
+    return (this.spanIdView.getInt32(0) | this.spanIdView.getInt32(4)) !== 0;
   }
 
   #hasParent(): boolean {
-    let same = true;
-    let zero = true;
-    for (let i = 0; i < 8; i++) {
-      if (this.parentId[i] !== this.spanId[i]) same = false;
-      if (this.parentId[i] !== 0) zero = false;
-    }
-    return !same && !zero;
+    const high = this.parentIdView.getInt32(0);
+    const low = this.parentIdView.getInt32(4);
+    if ((high | low) === 0) return false;
+    return high !== this.spanIdView.getInt32(0) || low !== this.spanIdView.getInt32(4);
   }
 
   /** The group of the span's service and library; what its tags say of either is taken out. */
   #group(groups: SpanGroups): number {
     const { tags, local } = this;
     const bytes = this.texts.bytes;
-    const service = this.#known.latin1(bytes, local.serviceStart, local.serviceEnd);
+    if (!this.localIsSame) this.#service = this.#known.latin1(bytes, local.serviceStart, local.serviceEnd);
+    const service = this.#service;
     const resourceKey = service === NO_SERVICE ? '' : service;
     const library = tags.take(LIBRARY_NAME);
     const version = tags.take(LIBRARY_VERSION);
@@ -198,6 +200,15 @@ export class ZipkinSpan {
     if (library >= 0) tags.writeText(scope, SCOPE_NAME, library);
     if (library >= 0 && version >= 0) tags.writeText(scope, SCOPE_VERSION, version);
     return groups.create(resourceKey, scopeKey, scope.finish());
+  }
+
+  /** That of the span before is copied. */
+  #writeLocalAddress(out: ProtoWriter): void {
+    const start = this.#addressStart;
+    this.#addressStart = out.length;
+    if (this.localIsSame) out.again(start, this.#addressEnd);
+    else this.#writeAddress(out, this.local, HOST_IP, HOST_PORT);
+    this.#addressEnd = out.length;
   }
 
   #writeAddress(out: ProtoWriter, endpoint: ZipkinEndpoint, ip: Name, port: Name): void {
@@ -234,17 +245,17 @@ export class ZipkinSpan {
 
 const BAR = 0x7c;
 const NO_SERVICE = 'OTLPResourceNoServiceName';
-const LIBRARY_NAME = nameOf('otel.library.name');
-const LIBRARY_VERSION = nameOf('otel.library.version');
-const TRACE_STATE = nameOf('w3c.tracestate');
-const KIND = nameOf('span.kind');
+const LIBRARY_NAME = knownKey('otel.library.name');
+const LIBRARY_VERSION = knownKey('otel.library.version');
+const TRACE_STATE = knownKey('w3c.tracestate');
+const KIND = knownKey('span.kind');
 const INTERNAL = nameOf('internal');
-const STATUS = nameOf('otel.status_code');
-const DESCRIPTION = nameOf('otel.status_description');
-const ERROR = nameOf('error');
+const STATUS = knownKey('otel.status_code');
+const DESCRIPTION = knownKey('otel.status_description');
+const ERROR = knownKey('error');
 const TRUE = nameOf('true');
 const SERVICE_NAME = nameOf('service.name');
-const SERVICE_NAME_SOURCE = nameOf('otlp.service.name.source');
+const SERVICE_NAME_SOURCE = knownKey('otlp.service.name.source');
 const ABSENT_START = nameOf('otel.zipkin.absentField.startTime');
 const HOST_IP = nameOf('net.host.ip');
 const HOST_PORT = nameOf('net.host.port');
@@ -281,7 +292,7 @@ function writeStatus(out: ProtoWriter, tags: TagTable): void {
   statusField(out, code, hasText ? (to) => tags.writeText(to, STATUS_MESSAGE, description) : undefined);
 }
 
-const LINKS = Array.from({ length: 128 }, (_, i) => nameOf(`otlp.link.${i}`));
+const LINKS = Array.from({ length: 128 }, (_, i) => (i === 0 ? knownKey : nameOf)(`otlp.link.${i}`));
 
 function writeLinks(out: ProtoWriter, tags: TagTable): void {
   for (const name of LINKS) {
@@ -351,7 +362,7 @@ function isResourceTag(tags: TagTable, tag: number): boolean {
 }
 
 /** Tags that describe the resource, whichever span has them. */
-const RESOURCE_TAGS = new NameSet(
+const RESOURCE_TAGS = new KeySet(
   [
     'cloud.{provider,account.id,region,availability_zone,platform}',
     'aws.ecs.{container.arn,cluster.arn,launchtype,task.arn,task.family,task.revision} aws.eks.cluster.arn',
@@ -366,7 +377,7 @@ const RESOURCE_TAGS = new NameSet(
     'process.runtime.{name,version,description} service.{name,namespace,instance.id,version}',
     'telemetry.sdk.{name,language,version} telemetry.auto.version webengine.{name,version,description}',
     'otlp.service.name.source opencensus.{starttime,exporterversion,resourcetype}',
-  ].flatMap((line) => line.split(' ').flatMap(unfold)),
+  ].flatMap((line) => line.split(' ').flatMap(unfold).map(knownKey)),
 );
 
 /** `a.{b,c}` → `a.b`, `a.c`. */

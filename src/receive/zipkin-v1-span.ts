@@ -34,7 +34,9 @@ import {
 } from './otlp-span.ts';
 import { parseTags } from './parse-tags.ts';
 import type { SpanGroups } from './span-groups.ts';
-import { boolAttribute, nameOf, TAG_INT, TAG_TEXT, TagTable, textAttribute } from './tag-table.ts';
+import { boolAttribute, textAttribute } from './attributes.ts';
+import { knownKey, nameOf } from './key-table.ts';
+import { TAG_INT, TAG_TEXT, TagTable } from './tag-table.ts';
 
 /** Where an annotation was made. */
 export interface V1Endpoint {
@@ -119,8 +121,8 @@ export class ZipkinV1Span {
     const before = out.length;
     const mark = out.begin(SCOPE_SPANS_SPAN, SPAN_LENGTH_BYTES);
     const head = spanHead(out);
-    putTraceId(out, head, this.traceId, 0, 16);
-    putSpanId(out, head, this.spanId, 0, 8);
+    putTraceId(out, head, new DataView(this.traceId.buffer), 0, 16);
+    putSpanId(out, head, new DataView(this.spanId.buffer), 0);
     const marked = this.#writeTimes(out, head, nowMs);
     if (this.parentId.some((byte) => byte !== 0)) out.bytesField(SPAN_PARENT_ID, this.parentId);
     if (this.nameEnd > this.nameStart) out.bytesField(SPAN_NAME, this.texts.bytes, this.nameStart, this.nameEnd);
@@ -194,16 +196,16 @@ const SERVICE_NAME = nameOf('service.name');
 const IPV4 = nameOf('ipv4');
 const IPV6 = nameOf('ipv6');
 const PORT = nameOf('port');
-const LOCAL_COMPONENT = nameOf('lc');
+const LOCAL_COMPONENT = knownKey('lc');
 const COMPONENT = nameOf('component');
 const ABSENT_START = nameOf('otel.zipkin.absentField.startTime');
-const CENSUS_CODE = nameOf('census.status_code');
-const CENSUS_MESSAGES = [nameOf('census.status_description'), nameOf('opencensus.status_description')];
-const OTEL_CODE = nameOf('otel.status_code');
-const OTEL_MESSAGE = nameOf('otel.status_description');
-const ERROR = nameOf('error');
-const HTTP_CODE = nameOf('http.status_code');
-const HTTP_MESSAGE = nameOf('http.status_message');
+const CENSUS_CODE = knownKey('census.status_code');
+const CENSUS_MESSAGES = [knownKey('census.status_description'), knownKey('opencensus.status_description')];
+const OTEL_CODE = knownKey('otel.status_code');
+const OTEL_MESSAGE = knownKey('otel.status_description');
+const ERROR = knownKey('error');
+const HTTP_CODE = knownKey('http.status_code');
+const HTTP_MESSAGE = knownKey('http.status_message');
 
 /** OpenCensus, OpenTelemetry, a tag `error`, HTTP: the first that is there decides. All but HTTP's are taken out. */
 function writeStatus(out: ProtoWriter, tags: TagTable): void {

@@ -20,7 +20,8 @@ import { type V1Endpoint, ZipkinV1Span } from './zipkin-v1-span.ts';
 /** A list of spans as an ExportTraceServiceRequest. Throws VivaceError 'undecodable' or 'invalid' (ids). */
 export function zipkinV1ThriftToOtlp(body: Uint8Array): Uint8Array<ArrayBuffer> {
   const thrift = new ThriftBinary(body);
-  const groups = new SpanGroups(body.length, ZIPKIN_REQUEST_BYTES_MAX);
+  const groups = new SpanGroups(ZIPKIN_REQUEST_BYTES_MAX);
+  groups.begin(body.length);
   const span = new ZipkinV1Span(thrift);
   const count = structs(thrift);
   for (let i = 0; i < count; i++) {

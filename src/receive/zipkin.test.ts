@@ -19,7 +19,7 @@ import { THRIFT_STRUCT } from '../wire/thrift.ts';
 import { otlpText } from './otlp-text.fixture.ts';
 import { vector } from './vectors.fixture.ts';
 import { zipkinJsonToOtlp } from './zipkin-json.ts';
-import { zipkinProtoToOtlp } from './zipkin-proto.ts';
+import { ZipkinProto } from './zipkin-proto.ts';
 import { zipkinV1JsonToOtlp } from './zipkin-v1-json.ts';
 import { zipkinV1ThriftToOtlp } from './zipkin-v1-thrift.ts';
 
@@ -38,7 +38,7 @@ const TIMES = '5000+7000';
 
 describe('golden vectors', () => {
   it('protobuf', () =>
-    assert.deepEqual(otlpText(zipkinProtoToOtlp(vector('zipkin-proto').bytes, PLAIN)), [
+    assert.deepEqual(otlpText(new ZipkinProto(PLAIN).convert(vector('zipkin-proto').bytes)), [
       'resource service.name="svc"',
       `span ${vector('zipkin-proto').traceId} 1112131415161718 "op" client 1700000000000000000+1000000`,
       '  k="v"',
@@ -234,7 +234,7 @@ describe('protobuf', () => {
     }
     write(out);
     out.end(mark, 2);
-    return otlpText(zipkinProtoToOtlp(out.finish(), PLAIN));
+    return otlpText(new ZipkinProto(PLAIN).convert(out.finish()));
   };
   const head = `span ${'ab'.repeat(16)} ${'cd'.repeat(8)}`;
   it('everything there is', () =>
@@ -274,7 +274,7 @@ describe('protobuf', () => {
   ];
   for (const [title, write] of refused) it(title, () => assert.throws(() => spanOf(write), isUndecodable));
   it('80: cut short', () =>
-    assert.throws(() => zipkinProtoToOtlp(vector('zipkin-proto').bytes.subarray(0, -1), PLAIN), isUndecodable));
+    assert.throws(() => new ZipkinProto(PLAIN).convert(vector('zipkin-proto').bytes.subarray(0, -1)), isUndecodable));
   it('without an id', () => assert.throws(() => spanOf(() => {}, false), isUndecodable));
 });
 
@@ -448,7 +448,7 @@ describe('bytes of strangers', () => {
       ),
       (b) => zipkinV1JsonToOtlp(b, PLAIN, NOW_MS),
     ],
-    ['protobuf', vector('zipkin-proto').bytes, (b) => zipkinProtoToOtlp(b, PLAIN)],
+    ['protobuf', vector('zipkin-proto').bytes, (b) => new ZipkinProto(PLAIN).convert(b)],
     ['Thrift', vector('zipkin-thrift').bytes, zipkinV1ThriftToOtlp],
   ];
   for (const [name, seed, decode] of decoders)

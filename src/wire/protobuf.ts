@@ -34,20 +34,23 @@ export class ProtoWriter {
   /** The buffer; valid up to `length`. Replaced when it grows, so never keep a reference over a call. */
   bytes: Uint8Array<ArrayBuffer>;
   length = 0;
-  #double: DataView;
+  /** The same buffer. */
+  view: DataView<ArrayBuffer>;
 
   constructor(capacityBytes = 256) {
-    this.bytes = new Uint8Array(capacityBytes);
-    this.#double = new DataView(this.bytes.buffer);
+    this.bytes = unfilled(capacityBytes);
+    this.view = new DataView(this.bytes.buffer);
   }
 
   /** Makes sure that `more` bytes fit behind `length`. */
   reserve(more: number): void {
     const need = this.length + more;
     if (need <= this.bytes.length) return;
+    const size = Math.max(need, this.bytes.length * 2, 64);
     // Moved, so that the smaller buffer is no garbage: memory outside the heap makes the engine collect all of the heap.
-    this.bytes = new Uint8Array(this.bytes.buffer.transfer(Math.max(need, this.bytes.length * 2, 64)));
-    this.#double = new DataView(this.bytes.buffer);
+    const moved = this.bytes.buffer.transfer(this.length === 0 ? 0 : size);
+    this.bytes = this.length === 0 ? unfilled(size) : new Uint8Array(moved);
+    this.view = new DataView(this.bytes.buffer);
   }
 
   /** An unsigned integer up to 2^53−1. */
@@ -104,7 +107,7 @@ export class ProtoWriter {
 
   double(value: number): void {
     this.reserve(8);
-    this.#double.setFloat64(this.length, value, true);
+    this.view.setFloat64(this.length, value, true);
     this.length += 8;
   }
 
@@ -119,6 +122,17 @@ export class ProtoWriter {
     this.length += size;
   }
 
+  /** What stands in the buffer at [start, end) once more. */
+  again(start: number, end: number): void {
+    const size = end - start;
+    this.reserve(size + 3);
+    const { view, length } = this;
+    if (size > 256) this.bytes.copyWithin(length, start, end);
+    // By words, up to three bytes too many, which are written over.
+    else for (let i = 0; i < size; i += 4) view.setInt32(length + i, view.getInt32(start + i));
+    this.length += size;
+  }
+
   /** A varint field. Nothing is left out: proto3's omission of zeros is the caller's choice. */
   varintField(tag: number, value: number): void {
     this.varint(tag);
@@ -129,6 +143,21 @@ export class ProtoWriter {
     this.varint(tag);
     this.varint(end - start);
     this.raw(source, start, end);
+  }
+
+  /** The same by words, for a short text of a long source: up to three bytes too many, which are written over. */
+  shortField(tag: number, source: DataView, start: number, end: number): void {
+    const size = end - start;
+    if (size > 127 || end + 3 > source.byteLength) {
+      this.bytesField(tag, new Uint8Array(source.buffer, source.byteOffset + start, size));
+      return;
+    }
+    this.varint(tag);
+    this.reserve(size + 4);
+    const { view, length } = this;
+    view.setInt8(length, size);
+    for (let i = 0; i < size; i += 4) view.setInt32(length + 1 + i, source.getInt32(start + i));
+    this.length = length + 1 + size;
   }
 
   stringField(tag: number, value: string): void {
@@ -168,6 +197,19 @@ export class ProtoWriter {
     bytes[at] = rest;
   }
 
+  /** Begins anew in the same buffer, which is given back if it is larger than `keptBytesMax`. */
+  reset(keptBytesMax: number): void {
+    if (this.bytes.length > keptBytesMax) this.clear();
+    this.length = 0;
+  }
+
+  /** The message in a buffer of its own and of exactly its size, and the writer keeps its own for the next. */
+  copy(): Uint8Array<ArrayBuffer> {
+    const copied = unfilled(this.length);
+    copied.set(this.bytes.subarray(0, this.length));
+    return copied;
+  }
+
   /** The message as a buffer of its own and of exactly its size, which may be transferred to another thread. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.length === this.bytes.length ? this.bytes : this.bytes.slice(0, this.length);
@@ -184,9 +226,14 @@ export class ProtoWriter {
   clear(): void {
     if (this.bytes.buffer.byteLength > 0) this.bytes.buffer.transfer(0);
     this.bytes = new Uint8Array(0);
-    this.#double = new DataView(this.bytes.buffer);
+    this.view = new DataView(this.bytes.buffer);
     this.length = 0;
   }
+}
+
+/** A new buffer; a large one is not filled with zeros, which nobody would see. */
+function unfilled(size: number): Uint8Array<ArrayBuffer> {
+  return size < 4096 ? new Uint8Array(size) : new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
 }
 
 /** Walks the fields of one message. Every method throws VivaceError 'undecodable' where the bytes break the format. */
@@ -216,8 +263,16 @@ export class ProtoReader {
 
   /** An unsigned integer; above 2^53 it loses low bits, which only a length or an enum out of range can be. */
   varint(): number {
-    const bytes = this.bytes;
-    if (this.pos < this.end && bytes[this.pos] < 0x80) return bytes[this.pos++];
+    const { bytes, pos } = this;
+    if (pos < this.end && bytes[pos] < 0x80) {
+      this.pos = pos + 1;
+      return bytes[pos];
+    }
+    // Lengths of up to two bytes without the arithmetic of doubles.
+    if (pos + 1 < this.end && bytes[pos + 1] < 0x80) {
+      this.pos = pos + 2;
+      return (bytes[pos] & 0x7f) | (bytes[pos + 1] << 7);
+    }
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 10; i++) {

@@ -16,11 +16,20 @@ export interface Words {
 export function readVarint64(bytes: Uint8Array, at: number, end: number, into: Words): number {
   let low = 0;
   let high = 0;
-  for (let shift = 0; shift < 70 && at < end; shift += 7) {
+  let shift = 0;
+  for (; shift < 28 && at < end; shift += 7) {
+    const byte = bytes[at++];
+    low |= (byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      into.low = low;
+      into.high = 0;
+      return at;
+    }
+  }
+  for (; shift < 70 && at < end; shift += 7) {
     const byte = bytes[at++];
     const bits = byte & 0x7f;
-    if (shift < 28) low |= bits << shift;
-    else if (shift === 28) {
+    if (shift === 28) {
       low |= bits << 28;
       high = bits >>> 4;
     } else high |= bits << (shift - 32);

@@ -3,7 +3,7 @@ import { Appender } from '../../src/cut/append.ts';
 import { LiveColumns } from '../../src/cut/columns.ts';
 import { protoRequest, thriftBatch } from '../../src/receive/jaeger.fixture.ts';
 import { jaegerJsonToOtlp } from '../../src/receive/jaeger-json.ts';
-import { jaegerRequestToOtlp } from '../../src/receive/jaeger-proto.ts';
+import { JaegerProto } from '../../src/receive/jaeger-proto.ts';
 import { JaegerThrift } from '../../src/receive/jaeger-thrift.ts';
 import { DatagramBatch } from '../../src/receive/jaeger-udp.ts';
 import { OpencensusStream } from '../../src/receive/opencensus.ts';
@@ -11,7 +11,7 @@ import { opencensusJsonMessages } from '../../src/receive/opencensus-json.ts';
 import { otlpJsonToProto } from '../../src/receive/otlp-json.ts';
 import { vector } from '../../src/receive/vectors.fixture.ts';
 import { zipkinJsonToOtlp } from '../../src/receive/zipkin-json.ts';
-import { zipkinProtoToOtlp } from '../../src/receive/zipkin-proto.ts';
+import { ZipkinProto } from '../../src/receive/zipkin-proto.ts';
 import { zipkinV1JsonToOtlp } from '../../src/receive/zipkin-v1-json.ts';
 import { zipkinV1ThriftToOtlp } from '../../src/receive/zipkin-v1-thrift.ts';
 import { ProtoWriter } from '../../src/wire/protobuf.ts';
@@ -166,9 +166,14 @@ function zipkinThrift(count: number): Buffer {
 
 function fromThrift(reader: ThriftBinary | ThriftCompact): Uint8Array {
   const out = new ProtoWriter();
-  new JaegerThrift().batch(reader, out);
+  jaegerThrift.batch(reader, out);
   return out.finish();
 }
+
+/** They keep what they know of earlier requests, broken ones included. */
+const jaegerProto = new JaegerProto();
+const jaegerThrift = new JaegerThrift();
+const zipkinProto = new ZipkinProto(plain);
 
 const columns = new LiveColumns(16 << 20, 1);
 const appender = new Appender(columns, { attributeBytesMax: 2048, traceBytesMax: 0 });
@@ -216,19 +221,19 @@ export const DECODERS: readonly Decoder[] = [
     name: 'Jaeger protobuf',
     seeds: [vector('jaeger-proto').bytes, protoRequest({ service: 's' }, [jaeger])],
     large: [protoRequest({ service: 's', tags: crowded.tags }, jaegerMany)],
-    decode: jaegerRequestToOtlp,
+    decode: (b) => jaegerProto.request(b),
   },
   {
     name: 'Jaeger JSON',
     seeds: [text(jaegerJson)],
     large: [text({ ...jaegerJson, tags: KEYS.map((key) => ({ key, vStr: 'x' })) }), withDeep(text(jaegerJson))],
-    decode: jaegerJsonToOtlp,
+    decode: (b) => jaegerJsonToOtlp(b, jaegerProto),
   },
   {
     name: 'Zipkin protobuf',
     seeds: [vector('zipkin-proto').bytes],
     large: [times(500, vector('zipkin-proto').bytes)],
-    decode: (b) => zipkinProtoToOtlp(b, plain),
+    decode: (b) => zipkinProto.convert(b),
   },
   {
     name: 'Zipkin JSON',
