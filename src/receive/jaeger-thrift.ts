@@ -157,7 +157,7 @@ export class JaegerThrift {
           break;
         case 5:
           thrift.text();
-          if (thrift.end > thrift.start) out.bytesField(SPAN_NAME, thrift.bytes, thrift.start, thrift.end);
+          if (thrift.end > thrift.start) out.shortField(SPAN_NAME, thrift.view, thrift.start, thrift.end);
           break;
         case 6:
           this.#readReferences(thrift);
@@ -319,41 +319,39 @@ function readTags(thrift: ThriftReader, tags: TagTable): void {
  *   0b 0001 length key · 08 0002 0000 00 type · 0b 0003 length text | 04 0004 double | 02 0005 bool | 0a 0006 long · 00
  */
 function readBinaryTag(thrift: ThriftBinary, tags: TagTable): boolean {
-  const { bytes, pos } = thrift;
-  const length = bytes.length;
-  if (pos + 7 > length || bytes[pos] !== 0x0b || bytes[pos + 1] !== 0 || bytes[pos + 2] !== 1) return false;
+  const { view, pos } = thrift;
+  const length = view.byteLength;
+  if (pos + 7 > length || view.getInt32(pos) !== 0x0b_0001_00) return false;
+  const keySize = view.getInt32(pos + 3);
   const keyStart = pos + 7;
-  const at = keyStart + size16(bytes, pos + 3);
-  // Up to the value: what is shorter has no value and no end.
-  if (at < keyStart || at + 14 > length) return false;
-  if (bytes[at] !== 0x08 || bytes[at + 1] !== 0 || bytes[at + 2] !== 2) return false;
-  if ((bytes[at + 3] | bytes[at + 4] | bytes[at + 5]) !== 0 || bytes[at + 8] !== 0) return false;
-  const field = (bytes[at + 7] << 8) | bytes[at + 9];
+  const at = keyStart + keySize;
+  // Up to the value: what is shorter has no value and no end. Large sizes are left to the reader that knows its bounds.
+  if (keySize < 0 || keySize > SIZE_MAX || at + 14 > length) return false;
+  if (view.getInt32(at) !== 0x08_0002_00 || view.getInt32(at + 2) !== 0x02_000000) return false;
   const value = at + 10;
-  switch (bytes[at + 6]) {
-    case VALUE_TEXT: {
-      if (field !== 0x0b03) return false;
+  // The type and the head of the value's field.
+  const head = view.getInt32(at + 6);
+  switch (head) {
+    case 0x00_0b_0003: {
       const start = value + 4;
-      const end = start + size16(bytes, value);
-      if (end < start || end >= length || bytes[end] !== 0) return false;
+      const size = view.getInt32(value);
+      const end = start + size;
+      if (size < 0 || size > SIZE_MAX || end >= length || view.getInt8(end) !== 0) return false;
       tags.text(tags.key(keyStart, at), start, end);
       thrift.pos = end + 1;
       return true;
     }
-    case VALUE_BOOL:
-      if (field !== 0x0205 || bytes[value + 1] !== 0) return false;
-      tags.bool(tags.key(keyStart, at), bytes[value] === 1);
+    case 0x02_02_0005:
+      if (view.getInt8(value + 1) !== 0) return false;
+      tags.bool(tags.key(keyStart, at), view.getInt8(value) === 1);
       thrift.pos = value + 2;
       return true;
-    case VALUE_LONG:
-    case VALUE_DOUBLE: {
-      const isLong = bytes[at + 6] === VALUE_LONG;
-      if (field !== (isLong ? 0x0a06 : 0x0404) || value + 8 >= length || bytes[value + 8] !== 0) return false;
-      const high = word(bytes, value);
-      const low = word(bytes, value + 4);
+    case 0x03_0a_0006:
+    case 0x01_04_0004: {
+      if (value + 8 >= length || view.getInt8(value + 8) !== 0) return false;
       const tag = tags.key(keyStart, at);
-      if (isLong) tags.int(tag, low, high);
-      else tags.double(tag, low, high);
+      if (head === 0x03_0a_0006) tags.int(tag, view.getInt32(value + 4), view.getInt32(value));
+      else tags.double(tag, view.getInt32(value + 4), view.getInt32(value));
       thrift.pos = value + 9;
       return true;
     }
@@ -362,14 +360,7 @@ function readBinaryTag(thrift: ThriftBinary, tags: TagTable): boolean {
   }
 }
 
-/** A size below 64 KiB; −1 for a larger one, which is left to the reader that knows its bounds. */
-function size16(bytes: Uint8Array, at: number): number {
-  return (bytes[at] | bytes[at + 1]) === 0 ? (bytes[at + 2] << 8) | bytes[at + 3] : -1;
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
-}
+const SIZE_MAX = 0xffff;
 
 /**
  * The same in the compact protocol, whose types are zigzag:

@@ -41,6 +41,8 @@ export const THRIFT_DEPTH_MAX = 64;
  */
 export interface ThriftReader {
   readonly bytes: Uint8Array;
+  /** The same bytes. */
+  readonly view: DataView;
   pos: number;
   /** Of the last `field()`. */
   readonly fieldId: number;
@@ -74,7 +76,7 @@ export interface ThriftReader {
 
 export class ThriftBinary implements ThriftReader {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly view: DataView;
   pos = 0;
   fieldId = 0;
   fieldType = 0;
@@ -86,7 +88,7 @@ export class ThriftBinary implements ThriftReader {
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   message(): void {
@@ -127,22 +129,22 @@ export class ThriftBinary implements ThriftReader {
 
   i16(): number {
     this.#need(2);
-    const value = this.#view.getInt16(this.pos);
+    const value = this.view.getInt16(this.pos);
     this.pos += 2;
     return value;
   }
 
   i32(): number {
     this.#need(4);
-    const value = this.#view.getInt32(this.pos);
+    const value = this.view.getInt32(this.pos);
     this.pos += 4;
     return value;
   }
 
   i64(): void {
     this.#need(8);
-    this.high = this.#view.getUint32(this.pos);
-    this.low = this.#view.getUint32(this.pos + 4);
+    this.high = this.view.getUint32(this.pos);
+    this.low = this.view.getUint32(this.pos + 4);
     this.pos += 8;
   }
 
@@ -227,6 +229,7 @@ function sizes(of: [type: number, bytes: number][]): Uint8Array {
 
 export class ThriftCompact implements ThriftReader {
   readonly bytes: Uint8Array;
+  readonly view: DataView;
   pos = 0;
   fieldId = 0;
   fieldType = 0;
@@ -242,6 +245,7 @@ export class ThriftCompact implements ThriftReader {
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   message(): void {
