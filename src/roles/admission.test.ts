@@ -82,8 +82,11 @@ it('others begin beside those that compute for long, and among many of these whe
   // It ends, and the place that it had is free for one.
   (await places[3]).leave();
   await isHere(5);
-  room = true;
   (await places[4]).becameLong();
+  await isHere(5);
+  // Nothing ends, but there is room again.
+  room = true;
+  await places[5];
   await isHere(6);
   for (const place of places) (await place).leave();
   assert.deepEqual([...admission.running()], []);

@@ -4,7 +4,8 @@
  * keep out another's single query; a tenant with nothing running gets in beyond the bound, until it is reached twice over.
  *
  * Those that run would only wait for one another if they were many, each with memory of its own. So a few ordinary ones begin, and
- * others when these have ended or have turned out to compute for long; and with many of both, only while there is room for more.
+ * others when these have ended or have turned out to compute for long; and with many of both, only while there is room for more, of
+ * which somebody who has waited is given more than others.
  */
 import { VivaceError } from '../runtime/errors.ts';
 
@@ -12,9 +13,9 @@ export interface AdmissionOptions {
   runningMax: number;
   /** Of those that run, so many have not computed for long; no bound unless given. */
   ordinaryMax?: number;
-  /** With so many running others begin only while there is room; no bound unless given. */
+  /** With so many running others begin only while there is room for who has waited so long; no bound unless given. */
   heldMax?: number;
-  hasRoom?(): boolean;
+  hasRoom?(waitedMs: number): boolean;
   /** Waiting of one tenant; more are refused. 0 for no bound. */
   waitingMax: number;
   /** Told of each refusal. */
@@ -29,11 +30,15 @@ export interface Place {
   leave(): void;
 }
 
+/** Room comes without a word. */
+const LOOK_AGAIN_MS = 100;
+
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #running = new Map<string, number>();
-  /** Only tenants with somebody waiting, who waited longest first. */
-  readonly #waiting = new Map<string, Set<() => void>>();
+  /** Only tenants with somebody waiting, who waited longest first, with the time since when. */
+  readonly #waiting = new Map<string, Map<() => void, number>>();
+  #lookingAgain: NodeJS.Timeout | undefined;
   #total = 0;
   #ordinary = 0;
 
@@ -57,7 +62,7 @@ export class Admission {
    */
   async enter(tenant: string, signal: AbortSignal): Promise<Place> {
     if (signal.aborted) throw gone();
-    if (!this.#mayRun(tenant)) await this.#queued(tenant, signal);
+    if (!this.#mayRun(tenant, 0)) await this.#queued(tenant, signal);
     else this.#begin(tenant);
     let isLong = false;
     let left = false;
@@ -80,7 +85,7 @@ export class Admission {
   }
 
   #queued(tenant: string, signal: AbortSignal): Promise<void> {
-    const queue = this.#waiting.get(tenant) ?? new Set();
+    const queue = this.#waiting.get(tenant) ?? new Map<() => void, number>();
     const { waitingMax, onRefused } = this.#options;
     if (waitingMax > 0 && queue.size >= waitingMax) {
       onRefused?.(tenant);
@@ -102,17 +107,18 @@ export class Admission {
         this.#begin(tenant);
         resolve();
       };
-      queue.add(enter);
+      queue.set(enter, performance.now());
       signal.addEventListener('abort', leave, { once: true });
+      this.#lookAgain();
     });
   }
 
-  #mayRun(tenant: string): boolean {
+  #mayRun(tenant: string, waitedMs: number): boolean {
     const { runningMax, ordinaryMax = runningMax, heldMax = runningMax, hasRoom } = this.#options;
     const total = this.#running.has(tenant) ? this.#total : this.#total / 2;
     if (total >= runningMax || this.#ordinary >= 2 * ordinaryMax) return false;
     if (this.#running.has(tenant) && this.#ordinary >= ordinaryMax) return false;
-    return total < heldMax || hasRoom?.() !== false;
+    return total < heldMax || hasRoom?.(waitedMs) !== false;
   }
 
   #next(): void {
@@ -120,10 +126,22 @@ export class Admission {
       let least: string | undefined;
       for (const tenant of this.#waiting.keys())
         if (least === undefined || (this.#running.get(tenant) ?? 0) < (this.#running.get(least) ?? 0)) least = tenant;
-      if (least === undefined || !this.#mayRun(least)) return;
-      const [enter] = this.#waiting.get(least)!;
+      if (least === undefined) return;
+      const [[enter, sinceMs]] = this.#waiting.get(least)!;
+      if (!this.#mayRun(least, performance.now() - sinceMs)) {
+        this.#lookAgain();
+        return;
+      }
       enter();
     }
+  }
+
+  #lookAgain(): void {
+    if (this.#options.hasRoom === undefined) return;
+    this.#lookingAgain ??= setTimeout(() => {
+      this.#lookingAgain = undefined;
+      this.#next();
+    }, LOOK_AGAIN_MS).unref();
   }
 
   #begin(tenant: string): void {

@@ -85,9 +85,13 @@ const PAGE_ROWS = 4096;
 const REBIND_MS = 5000;
 /** One computes while the other is brought and its answer is taken away. */
 const ORDINARY_A_READER = 2;
-/** So many queries may be at work whatever they hold; more of them while all hold less than this. */
+/**
+ * So many queries may be at work whatever they hold; more of them while all hold less than this. A few that compute for many seconds
+ * must not keep out all others: who has waited for a second begins while all hold less than twice as much.
+ */
 const HELD_A_READER = 4;
 const HELD_BYTES_A_READER_MAX = 80 * 1024 * 1024;
+const STARVED_MS = 1000;
 /** Whoever takes spans waits no longer for the first list of the bucket before it is ready. */
 const LISTED_MS_MAX = 5000;
 const TELL_SPANS_MS = 60_000;
@@ -229,7 +233,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     // What waits for a bucket keeps no thread busy.
     ...(!remote && { ordinaryMax: ORDINARY_A_READER * readerThreads }),
     heldMax: HELD_A_READER * readerThreads,
-    hasRoom: () => held.sum < HELD_BYTES_A_READER_MAX * readerThreads,
+    hasRoom: (waitedMs) => held.sum < (waitedMs < STARVED_MS ? 1 : 2) * HELD_BYTES_A_READER_MAX * readerThreads,
     waitingMax: config.queryFrontend.maxOutstandingPerTenant,
     onRefused: metrics.queryDiscarded,
   });
