@@ -51,13 +51,13 @@ export type TakeValues = (
   dictionary: Values | undefined,
 ) => boolean;
 
-/** How many entries there are at most. */
+/** How many entries there are at most: one a row, and those that lists of several have in the whole row group. */
 export function entriesMax({ slices, stored, rows, isList, levelsOf }: SourceColumn): number {
   if (!isList) return rows;
-  return slices.reduce((sum, { from, to }, index) => {
+  return slices.reduce((sum, { group }, index) => {
     const column = stored[index] ?? levelsOf?.[index];
-    return sum + Math.max(column?.chunk.numValues ?? 0, to - from);
-  }, 0);
+    return sum + (column === undefined ? 0 : Math.max(0, column.chunk.numValues - group.rows));
+  }, rows);
 }
 
 /** undefined when `take` wants no more. */

@@ -24,7 +24,7 @@ const TARGETS = new Set(['all', 'scalable-single-binary', 'compactor', 'backend-
 /** A disk fills faster than blocks grow old. */
 const DISK_CYCLE_MS = 10_000;
 /** A row group of a merged block: it, and not the blocks, is what a merge has in memory. */
-const ROW_GROUP_ROWS_MAX = 131_072;
+const ROW_GROUP_ROWS_MAX = 196_608;
 /** Where memory is short. */
 const ROW_GROUP_ROWS_MIN = 32_768;
 const ROW_BYTES_MAX = 256;
