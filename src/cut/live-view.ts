@@ -251,8 +251,8 @@ export class LiveView {
   }
 
   /**
-   * Puts the address of each value of a column at the place of its row: into[place[row]] = address in `words`. Rows whose
-   * place is negative are left out. Nothing is copied: a cut goes through every column once.
+   * Puts each value of a column at the place of its row, into[place[row]]: a value of two words by its address in `words`, others
+   * themselves, all of which are below 2^31. Rows whose place is negative are left out.
    */
   scatter(head: { at: number; space: Space; type: ValueType; key: number }, place: Int32Array, into: Int32Array): void {
     const u32 = this.#u32;
@@ -345,7 +345,7 @@ function scatterEntries(
     if (row >= limit || row <= previous) return -1;
     previous = row;
     const at = place[row];
-    if (at >= 0) into[at] = value;
+    if (at >= 0) into[at] = width === 1 ? u32[value] : value;
   }
   return previous;
 }

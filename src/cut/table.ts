@@ -209,12 +209,13 @@ function attributeColumns(source: Source, space: 0 | 1 | 2, place: Int32Array, r
 
 /** Arrays that every column of a table uses again: at 20 columns and 150,000 rows new ones would be 60 MB a block. */
 class GatherScratch {
-  readonly addressOf: Int32Array;
+  /** By row: its value, or where it is, or -1. */
+  readonly placed: Int32Array;
   readonly present: Uint8Array;
   readonly words: Int32Array;
 
   constructor(arrays: Arrays, rowsMax: number) {
-    this.addressOf = arrays.int32(rowsMax);
+    this.placed = arrays.int32(rowsMax);
     this.present = arrays.uint8(rowsMax);
     this.words = arrays.int32(2 * rowsMax + 2);
   }
@@ -222,9 +223,8 @@ class GatherScratch {
 
 /** The values of a column in the table's order: scattered by place, then read off row by row. */
 function gather({ view, strings, scratch }: Source, head: Head, place: Int32Array, rows: number): SparseValues {
-  const addressOf = scratch.addressOf.fill(-1, 0, rows);
-  view.scatter(head, place, addressOf);
-  const values = view.words;
+  const placed = scratch.placed.fill(-1, 0, rows);
+  view.scatter(head, place, placed);
   const present = scratch.present;
   const words = scratch.words;
   const levels = (count: number): Uint8Array | undefined => (count === rows ? undefined : present.subarray(0, rows));
@@ -232,18 +232,18 @@ function gather({ view, strings, scratch }: Source, head: Head, place: Int32Arra
   let count = 0;
   if (type === TYPE_INT || type === TYPE_DOUBLE) {
     for (let from = 0; from < rows; from += RUN_ROWS)
-      count = gatherWords(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, words, count);
+      count = gatherWords(from, Math.min(rows, from + RUN_ROWS), placed, view.words, present, words, count);
     return { present: levels(count), count, words: words.subarray(0, 2 * count) };
   }
   if (type === TYPE_BOOL) {
     const bits = new Uint8Array(words.buffer, words.byteOffset, rows + 1);
     for (let from = 0; from < rows; from += RUN_ROWS)
-      count = gatherBits(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, bits, count);
+      count = gatherBits(from, Math.min(rows, from + RUN_ROWS), placed, present, bits, count);
     return { present: levels(count), count, bits: bits.subarray(0, count) };
   }
   const codes = new Uint32Array(words.buffer, words.byteOffset, rows + 1);
   for (let from = 0; from < rows; from += RUN_ROWS)
-    count = gatherCodes(from, Math.min(rows, from + RUN_ROWS), addressOf, values, present, codes, count);
+    count = gatherCodes(from, Math.min(rows, from + RUN_ROWS), placed, present, codes, count);
   return { present: levels(count), count, codes: codes.subarray(0, count), strings };
 }
 
@@ -272,40 +272,37 @@ function gatherWords(
   return filled;
 }
 
-/** The same of one word a value, into bytes: a loop that met both kinds of array would be slower for each. */
+/** The same of values that are placed themselves. */
 function gatherBits(
   from: number,
   to: number,
-  addressOf: Int32Array,
-  values: Uint32Array,
+  placed: Int32Array,
   present: Uint8Array,
   bits: Uint8Array,
   filled: number,
 ): number {
   for (let row = from; row < to; row++) {
-    const address = addressOf[row];
-    const has = (address >>> 31) ^ 1;
+    const has = (placed[row] >>> 31) ^ 1;
     present[row] = has;
-    bits[filled] = values[address & -has];
+    bits[filled] = placed[row];
     filled += has;
   }
   return filled;
 }
 
+/** Again the same: a loop that met both kinds of array would be slower for each. */
 function gatherCodes(
   from: number,
   to: number,
-  addressOf: Int32Array,
-  values: Uint32Array,
+  placed: Int32Array,
   present: Uint8Array,
   codes: Uint32Array,
   filled: number,
 ): number {
   for (let row = from; row < to; row++) {
-    const address = addressOf[row];
-    const has = (address >>> 31) ^ 1;
+    const has = (placed[row] >>> 31) ^ 1;
     present[row] = has;
-    codes[filled] = values[address & -has];
+    codes[filled] = placed[row];
     filled += has;
   }
   return filled;
