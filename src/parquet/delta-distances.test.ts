@@ -4,14 +4,16 @@ import { test } from 'node:test';
 import fc from '../../tests/property.ts';
 import { decodeDeltaInt64, encodeDeltaInt64 } from './delta.ts';
 import { decodeDeltaDistances, decodeDeltaInt64At, DISTANCES_ROOM, WIDTH_MAX } from './delta-distances.ts';
-import { sumBits, sumOfBits } from './delta-sums.ts';
-import { generate } from './delta-sums-generate.ts';
+import { sumBits } from './delta-sums.ts';
+import { generate, generateTotals } from './delta-sums-generate.ts';
+import { sumOfBits } from './delta-totals.ts';
 import { createSink, written } from './sink.ts';
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-test('delta-sums.ts is what its generator prints', () => {
+test('delta-sums.ts and delta-totals.ts are what their generator prints', () => {
   assert.equal(readFileSync(new URL('./delta-sums.ts', import.meta.url), 'utf8'), generate());
+  assert.equal(readFileSync(new URL('./delta-totals.ts', import.meta.url), 'utf8'), generateTotals());
 });
 
 test('differences of every width are added up', () => {

@@ -5,7 +5,8 @@
  *   first value 1795289387004117000      distances 0 · 1200 · 3120 · −88000 · …
  */
 import { checkMiniblock, type DeltaInput, openDelta, startBlock } from './delta.ts';
-import { sumBits, sumOfBits } from './delta-sums.ts';
+import { sumBits } from './delta-sums.ts';
+import { sumOfBits } from './delta-totals.ts';
 
 /** Widest difference that is read in this way. */
 export const WIDTH_MAX = 44;
