@@ -74,18 +74,19 @@ export async function describeTraces(
   const listed = new Map<Segment, ListedRow[]>();
   for (let i = 0; i < chosen.length; i++) {
     if (i % STOP_EVERY === 0) stop();
-    const { spanSets } = summaries[i];
-    for (const { rows, attributes } of chosen[i].sets) {
-      const spans: FoundSpan[] = [];
+    summaries[i].spanSets = chosen[i].sets.map(({ rows, attributes }) => {
       let matched = 0;
+      for (const { rows: of } of rows) matched += of.length;
+      // Of its length at once: arrays that grow make room for 17.
+      const spans = new Array<FoundSpan>(Math.min(matched, spansMax));
+      let at = 0;
       for (const { segment, rows: of } of rows) {
-        const list = listed.get(segment) ?? [];
-        listed.set(segment, list);
-        for (let k = 0; k < of.length && matched + k < spansMax; k++) list.push({ row: of[k], spans });
-        matched += of.length;
+        let list = listed.get(segment);
+        if (list === undefined) listed.set(segment, (list = []));
+        for (let k = 0; k < of.length && at < spans.length; k++) list.push({ row: of[k], spans, at: at++ });
       }
-      spanSets!.push(attributes.length === 0 ? { spans, matched } : { spans, matched, attributes });
-    }
+      return attributes.length === 0 ? { spans, matched } : { spans, matched, attributes };
+    });
   }
   let spans = 0;
   for (const rows of listed.values()) spans += rows.length;
@@ -237,8 +238,9 @@ const STOP_EVERY = 4096;
 
 interface ListedRow {
   row: number;
-  /** The list of the span set that the row belongs to. */
+  /** The list of the span set that the row belongs to, and its place there. */
   spans: FoundSpan[];
+  at: number;
 }
 
 /** A limit may ask for millions of spans, which sort faster as numbers. */
@@ -268,16 +270,19 @@ async function addSpans(segment: Segment, listings: Listings, listed: ListedRow[
   }
   for (let slot = 0; slot < listed.length; slot++) {
     if ((slot & 4095) === 4095) stop();
+    // Mostly there is one attribute, and arrays that grow make room for 17.
+    const only = values.length === 1 ? values[0][slot] : undefined;
     const span: FoundSpan = {
       spanId: ids.slice(16 * slot, 16 * slot + 16),
       startUnixNano: starts[slot],
       durationNs: durations[slot],
-      attributes: [],
+      attributes: only === undefined ? [] : [only],
     };
     const name = names?.[slot]?.value;
     if (name?.type === 'string') span.name = name.value;
-    for (const of of values) if (of[slot] !== undefined) span.attributes.push(of[slot]!);
-    listed[slot].spans.push(span);
+    if (values.length > 1) for (const of of values) if (of[slot] !== undefined) span.attributes.push(of[slot]!);
+    const { spans, at } = listed[slot];
+    spans[at] = span;
   }
 }
 

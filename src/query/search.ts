@@ -151,7 +151,7 @@ class Found {
       starts[inRange] = lines.startHigh[number] * 4294967296 + lines.startLow[number];
       traces[inRange++] = trace;
     }
-    const sets = setsByTrace(state, layout);
+    const sets = setsByTrace(segment, state, layout);
     const newest = newestOf(starts.subarray(0, inRange), this.#options.limit);
     const ids = hexOfTraces(
       lines,
@@ -169,7 +169,7 @@ class Found {
           id,
           start: starts[index],
           places: [{ segment, trace }],
-          sets: sets(traces[index]).map(({ rows, attributes }) => ({ rows: [{ segment, rows }], attributes })),
+          sets: sets(traces[index]),
         };
         this.#candidates.set(id, candidate);
         this.#bytes += bytesOf(candidate);
@@ -241,10 +241,7 @@ function newestOf(starts: Float64Array, limit: number): number[] {
 }
 
 /** A function that gives the sets of a trace of the layout, their rows ascending. */
-function setsByTrace(
-  state: SetState,
-  layout: Layout,
-): (trace: number) => { rows: number[]; attributes: FoundAttribute[] }[] {
+function setsByTrace(segment: Segment, state: SetState, layout: Layout): (trace: number) => DescribedSet[] {
   const { bits, groups } = state;
   const { starts } = layout;
   const attributesOf = (set: number): FoundAttribute[] =>
@@ -252,7 +249,7 @@ function setsByTrace(
   if (groups === undefined)
     return (trace) => [
       {
-        rows: rowsAt(layout, positionsWithin(bits, starts[trace], starts[trace + 1])),
+        rows: [{ segment, rows: rowsAt(layout, positionsWithin(bits, starts[trace], starts[trace + 1])) }],
         attributes: attributesOf(trace),
       },
     ];
@@ -265,15 +262,18 @@ function setsByTrace(
       else list.push(positions[i]);
     }
     return [...bySet].map(([set, list]) => ({
-      rows: rowsAt(layout, list),
+      rows: [{ segment, rows: rowsAt(layout, list) }],
       attributes: attributesOf(set),
     }));
   };
 }
 
 function positionsWithin(bits: Bits, from: number, to: number): number[] {
-  const positions: number[] = [];
-  for (let at = nextOne(bits, from); at >= 0 && at < to; at = nextOne(bits, at + 1)) positions.push(at);
+  const first = nextOne(bits, from);
+  if (first < 0 || first >= to) return [];
+  // Mostly it is the only one, and an empty array would make room for 17 with the first that is put into it.
+  const positions = [first];
+  for (let at = nextOne(bits, first + 1); at >= 0 && at < to; at = nextOne(bits, at + 1)) positions.push(at);
   return positions;
 }
 
