@@ -9,7 +9,7 @@ import { ProtoWriter } from '../wire/protobuf.ts';
 import { ARRAY_TAG, ELEMENT_TAG, VALUE_TAGS } from './array-bytes.ts';
 import type { ElementType } from './schema.ts';
 import type { Dictionary, Part } from './segment.ts';
-import { StringTable } from './string-table.ts';
+import { WordLists } from './word-lists.ts';
 
 /** A part is ended after so many bytes of values: what is short in a dictionary may be long when it is made again. */
 const PART_BYTES = 1024 * 1024;
@@ -89,7 +89,7 @@ class Entries {
   readonly #values = new ProtoWriter();
   #ends = new Uint32Array(64);
   #count = 0;
-  #keys: StringTable | undefined;
+  #keys: WordLists | undefined;
   /** The entry of each key. */
   #entryOf = new Uint32Array(64);
 
@@ -98,11 +98,11 @@ class Entries {
   }
 
   codeOf(cursor: ArrayCursor): number {
-    const key = cursor.key();
-    if (key === undefined) return this.add(cursor);
-    this.#keys ??= new StringTable();
+    const length = cursor.findKey();
+    if (length === 0) return this.add(cursor);
+    this.#keys ??= new WordLists();
     const known = this.#keys.count;
-    const number = this.#keys.intern(key, 0, key.length);
+    const number = this.#keys.intern(cursor.key, length);
     if (number < known) return this.#entryOf[number];
     if (number === this.#entryOf.length) this.#entryOf = widened(this.#entryOf);
     return (this.#entryOf[number] = this.add(cursor));
@@ -134,7 +134,8 @@ class ArrayCursor {
   #entry = 0;
   #first = 0;
   #value = 0;
-  #key = new Uint32Array(16);
+  /** What `findKey` found. */
+  key = new Uint32Array(16);
 
   /** `column` is a number of its own. */
   constructor({ element, page, dictionary }: ArrayPage, column: number) {
@@ -178,15 +179,15 @@ class ArrayCursor {
     this.#value = value;
   }
 
-  /** Equal for equal values of a page, good until the next; undefined where that is not known without looking at bytes. */
-  key(): Uint8Array | undefined {
+  /** The length of a key that is equal for equal values of a page; 0 where there is none without looking at bytes. */
+  findKey(): number {
     const { codes, definition } = this.#page;
     const values = this.#values;
     const bits = values.type === 'boolean' ? values.values : undefined;
-    if (codes === undefined && bits === undefined) return undefined;
+    if (codes === undefined && bits === undefined) return 0;
     const length = 1 + this.#entry - this.#from;
-    if (this.#key.length < length) this.#key = new Uint32Array(2 * length);
-    const key = this.#key;
+    if (this.key.length < length) this.key = new Uint32Array(2 * length);
+    const { key } = this;
     // Behind the column, of each entry 0 to 2 where it has no value, else its code and 3.
     key[0] = this.#column;
     const valueLevel = this.#element === undefined ? 1 : 3;
@@ -194,7 +195,7 @@ class ArrayCursor {
       const level = definition === undefined ? valueLevel : definition[entry];
       key[at++] = level < valueLevel ? level : 3 + (codes === undefined ? bits![value++] : codes[value++]);
     }
-    return new Uint8Array(key.buffer, 0, 4 * length);
+    return length;
   }
 
   /** Puts the value of the row, which has one. */
