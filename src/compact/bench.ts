@@ -79,7 +79,7 @@ async function merge(blocksDirectory: string, idle: number): Promise<void> {
     createdBy: 'bench',
     fsync: 'never',
     nowMs: 0,
-    bounds: { columnsMax: 512, rowsMax: Number(process.argv[4] ?? 262_144), bytesMax: 64 << 20 },
+    bounds: { columnsMax: 512, rowsMax: Number(process.argv[4] ?? 196_608), bytesMax: 64 << 20 },
     async pause() {
       peak = Math.max(peak, process.memoryUsage.rss());
     },
