@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cutsDue } from './cut-pace.ts';
+import { cutsDue, slicesPerTurn } from './cut-pace.ts';
 
 test('tenants that began together are cut evenly, from a quarter of the log on', () => {
   const due = (age: number, left: number): number => cutsDue(new Array(left).fill(age), 8000);
@@ -41,4 +41,12 @@ test('of a log that goes on growing none is older than its deadline, however the
   }
   assert.ok(oldest <= 0.75 * max, `${oldest}`);
   assert.ok(most <= 2, `${most} at once`);
+});
+
+test('cuts give way to requests while they keep up', () => {
+  const slices = (due: number, logPart: number): number => slicesPerTurn(due, 10_000, logPart, 16);
+  assert.deepEqual(
+    [slices(0, 0.7), slices(100, 0.7), slices(1000, 0.7), slices(5000, 0.7), slices(0, 0.9)],
+    [1, 1, 7, 16, 16],
+  );
 });

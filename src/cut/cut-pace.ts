@@ -13,21 +13,15 @@
 import type { Held } from './held.ts';
 
 const DEADLINE_PART = 0.75;
+/** A log of this part of its bound has requests wait soon. */
+const URGENT_PART = 0.85;
+/** So much of all tenants behind their time takes all slices there are. */
+const BEHIND_PART = 0.25;
 const ALL_PART = 0.5;
 
 /** How many are to be cut now, the oldest first, of those that are open in the order in which they were begun. */
-export function cutsDueOf(
-  open: ReadonlyMap<string, Held>,
-  loggedBytes: number,
-  logBytes: number,
-  logBytesMax: number,
-): number {
-  const [oldest] = open.values();
-  // A short log has none that are old, however they began.
-  if (oldest === undefined || logBytes <= (DEADLINE_PART - ALL_PART) * logBytesMax) return 0;
-  // What is logged is padded to blocks of the disk.
-  const scale = logBytes / Math.max(1, loggedBytes - oldest.begunAtByte);
-  const ages = Float64Array.from(open.values(), (held) => (loggedBytes - held.begunAtByte) * scale);
+export function cutsDueOf(open: ReadonlyMap<string, Held>, writtenBytes: number, logBytesMax: number): number {
+  const ages = Float64Array.from(open.values(), (held) => writtenBytes - held.begunAtByte);
   return cutsDue(ages, logBytesMax);
 }
 
@@ -40,4 +34,13 @@ export function cutsDue(agesBytes: ArrayLike<number>, logBytesMax: number): numb
     due = Math.max(due, i + 1 - timeBytes * cutsPerByte);
   }
   return Math.floor(due);
+}
+
+/**
+ * How many of the cuts that are under way work between two turns of the thread (cut-slices.ts), of at most `most`: one, and the more the
+ * further they are behind. `due` of `open` tenants should be under way and are not; `logPart` of its bound is the log long.
+ */
+export function slicesPerTurn(due: number, open: number, logPart: number, most: number): number {
+  if (logPart > URGENT_PART) return most;
+  return Math.min(most, 1 + Math.floor((due * most) / (BEHIND_PART * Math.max(1, open))));
 }

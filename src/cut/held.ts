@@ -12,7 +12,7 @@ export interface Held {
   lastMs: number;
   /** Requests that wait for the log. */
   unanswered: number;
-  /** Bytes that had been logged when it was begun. */
+  /** Bytes that had been written to the log when it was begun. */
   begunAtByte: number;
 }
 

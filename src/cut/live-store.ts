@@ -25,7 +25,7 @@ import { reached } from '../runtime/reached.ts';
 import type { LiveSnapshot } from './layout.ts';
 import { LiveView } from './live-view.ts';
 import { HeldCutter } from './cut-held.ts';
-import { cutsDueOf } from './cut-pace.ts';
+import { cutsDueOf, slicesPerTurn } from './cut-pace.ts';
 import { CutSlices } from './cut-slices.ts';
 import { hasDurable, hasSpans, type Held, type Open, type Packed, type Segment } from './held.ts';
 import type { LiveStoreOptions } from './live-store-options.ts';
@@ -48,8 +48,6 @@ const CHECKED_BYTES_MAX = 4 * 1024 * 1024;
 const PACKED_SEALED_MAX = 32;
 /** And so many are cut at a time, of together no more than `PACK_BYTES_MAX`. */
 const PACKED_CUTS_MAX = 16;
-/** With a log longer than this part of its bound cuts no longer give way to requests, which would have to wait soon. */
-const LOG_URGENT_PART = 0.85;
 /** Waiting requests beyond this many bytes are refused. */
 const QUEUE_BYTES_MAX = 48 * 1024 * 1024;
 /** Memory of segments that were cut waits this long for new ones. */
@@ -73,8 +71,8 @@ export class LiveStore {
   readonly #sealed = new Sealed();
   #spare: LiveColumns[] = [];
   readonly #cutter: HeldCutter;
-  /** Bytes of all requests that were logged. */
-  #loggedBytes = 0;
+  /** Bytes of the log that are gone. */
+  #releasedBytes = 0;
   /** How many are still to be sealed for the length of the log, until the next tick. */
   #cutsDue = 0;
   /** When a segment was last begun. */
@@ -94,9 +92,10 @@ export class LiveStore {
       onRoom: () => this.#pump(),
       onFailed: options.onPackFailed,
     });
-    const slices = new CutSlices(() =>
-      options.log.bytes > LOG_URGENT_PART * options.logBytesMax ? PACKED_CUTS_MAX : 1,
-    );
+    const slices = new CutSlices(() => {
+      const part = options.log.bytes / options.logBytesMax;
+      return slicesPerTurn(this.#cutsDue, this.#open.size, part, PACKED_CUTS_MAX);
+    });
     this.#cutter = new HeldCutter(options, this.#packs, slices, this.#seed);
     this.#commits = new Commits(options.log, {
       answered: (request) => this.#answer(request),
@@ -107,6 +106,10 @@ export class LiveStore {
   /** Bytes of all live columns and of packed requests. */
   get bytes(): number {
     return this.#openBytes + this.#sealed.columnBytes + this.#packs.bytes;
+  }
+
+  get #writtenBytes(): number {
+    return this.#options.log.bytes + this.#releasedBytes;
   }
 
   get traces(): Map<string, number> {
@@ -208,8 +211,7 @@ export class LiveStore {
     for (const [tenant, limits] of this.#limits) if (limits.isIdle(now)) this.#limits.delete(tenant);
     if (now - this.#begunMs > SPARE_MS) this.#rest();
     this.#boundBytes();
-    const { log, logBytesMax } = this.#options;
-    this.#cutsDue = cutsDueOf(this.#open, this.#loggedBytes, log.bytes, logBytesMax);
+    this.#cutsDue = cutsDueOf(this.#open, this.#writtenBytes, this.#options.logBytesMax);
     this.#boundLog();
     this.#pump();
   }
@@ -306,7 +308,6 @@ export class LiveStore {
         }
         const sequence = this.#options.log.add(next.tenant, next.body);
         isLogged = true;
-        this.#loggedBytes += next.body.length;
         if (held.firstSequence === 0) held.firstSequence = sequence;
         held.lastSequence = sequence;
         held.unanswered++;
@@ -443,7 +444,7 @@ export class LiveStore {
       firstMs: 0,
       lastMs: 0,
       unanswered: 0,
-      begunAtByte: this.#loggedBytes,
+      begunAtByte: this.#writtenBytes,
     };
   }
 
@@ -575,7 +576,10 @@ export class LiveStore {
     let first = Number.POSITIVE_INFINITY;
     for (const held of this.#sealed) if (held.firstSequence > 0) first = Math.min(first, held.firstSequence);
     for (const held of this.#open.values()) if (held.firstSequence > 0) first = Math.min(first, held.firstSequence);
-    await this.#options.log.release(first - 1);
+    const { log } = this.#options;
+    const before = log.bytes;
+    await log.release(first - 1);
+    this.#releasedBytes += Math.max(0, before - log.bytes);
   }
 
   /** Gives back what only a steady stream of spans is worth keeping. */

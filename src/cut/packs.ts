@@ -31,6 +31,9 @@ const RETRY_MS = 1000;
 /** A trace that was noted within so many is not noted again. */
 const NOTED_AGAIN = 16;
 
+/** Of the many packs that have nothing in files. */
+const NO_PLACES = new Uint32Array(0);
+
 interface Chunk {
   pages: number[];
   bytes: number;
@@ -44,7 +47,7 @@ export class Pack {
   /** On its way to a file. */
   leaving: Chunk | undefined;
   /** Four words a chunk in a file: file, offset, bytes there, bytes when decompressed. */
-  places = new Uint32Array(0);
+  places: Uint32Array = NO_PLACES;
   placed = 0;
   dropped = false;
   /** Last words of trace ids, some more than once. */

@@ -53,7 +53,8 @@ export class TraceLimits {
   readonly #seed = randomBytes(4).readInt32LE();
   #table = new Uint32Array(SLOTS_MIN * SLOT_WORDS);
   #count = 0;
-  readonly #ended: Uint32Array;
+  /** A plain array: a typed one of six takes 300 bytes, and there are ten thousand. */
+  readonly #ended: number[];
   readonly #window: number;
   readonly #forgetSeconds: number;
   #second = 0;
@@ -69,7 +70,7 @@ export class TraceLimits {
     this.#isOff = this.#bytesMax <= 0 && this.#spansMax <= 0 && this.#liveMax <= 0;
     this.#window = Math.max(1, Math.ceil((limits.traceIdleMs ?? 5000) / 1000)) + 1;
     this.#forgetSeconds = Math.max(this.#window, Math.ceil((limits.traceForgetMs ?? 1_800_000) / 1000));
-    this.#ended = new Uint32Array(this.#isOff ? 0 : this.#window);
+    this.#ended = new Array<number>(this.#isOff ? 0 : this.#window).fill(0);
   }
 
   get live(): number {
