@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { ROOT, run, type Server, startServer, temporaryFolder, until } from '../process/server.fixture.ts';
+import { fsck } from '../process/fsck.fixture.ts';
+import { type Server, startServer, temporaryFolder, until } from '../process/server.fixture.ts';
 import { ask, makeBatch, post, random, spansOf } from '../process/spans.fixture.ts';
 
 const ROUNDS = 6 * Math.max(1, Number(process.env.VIVACE_FAULTS ?? 0));
@@ -33,17 +34,7 @@ test('two compactors race in one folder', async (t) => {
   }
   const spans = [...sent.values()].flat().length;
   const stored = async (): Promise<{ spans: number; blocks: number; problems: number }> => {
-    const ended = await run(path.join(ROOT, 'bin/vivace-cli'), [
-      'fsck',
-      '--json',
-      '--bucket',
-      path.join(directory, 'data'),
-    ]);
-    assert.ok(ended.code === 0 || ended.code === 4, `${ended.code}: ${ended.stderr}`);
-    const { tenants, problems } = JSON.parse(ended.stdout) as {
-      tenants: { spans: number; blocks: number }[];
-      problems: number;
-    };
+    const { tenants, problems } = await fsck('--bucket', path.join(directory, 'data'));
     return { ...tenants[0], problems };
   };
   await until('blocks are merged', async () => (await stored()).blocks < ROUNDS, 60_000, servers[0].stderr);

@@ -21,7 +21,7 @@ import {
 } from '../process/server.fixture.ts';
 import { ask, makeBatch, post, type Random, random, spansOf } from '../process/spans.fixture.ts';
 import { SEED } from '../property.ts';
-import { fsck } from './fsck.ts';
+import { fsck, storageOf } from '../process/fsck.fixture.ts';
 
 const LONG = Number(process.env.VIVACE_FAULTS ?? 0);
 const ROUNDS = 4 * Math.max(1, LONG);
@@ -222,8 +222,9 @@ async function outlast(t: Cleanup, day: Day, ack: 'local' | 'storage'): Promise<
   await reader.stop();
 
   const direct: StartOptions = { ...options, flags: s3Flags(s3 as S3Server, bucket) };
-  await fsck(direct, ['--repair', '--remove-uploads', '--min-age=0s']);
-  const { code, findings, tenants } = await fsck(direct, ['--min-age=0s']);
+  const repaired = await fsck('--repair', '--remove-uploads', '--min-age=0s', ...storageOf(direct));
+  assert.equal(repaired.left, 0, JSON.stringify(repaired.findings));
+  const { code, findings, tenants } = await fsck('--min-age=0s', ...storageOf(direct));
   assert.deepEqual([code, findings], [0, []]);
   const stored = tenants.filter(({ where }) => where.startsWith('S3')).reduce((sum, { spans }) => sum + spans, 0);
   assert.equal(stored, [...world.sent.values()].flat().length, 'spans in blocks');

@@ -21,6 +21,8 @@ const PACE = [
   '--backend-scheduler.provider.compaction.max-input-blocks=4',
   '--compactor.compaction.compacted-block-retention=3s',
 ];
+/** Looks without a pause took more of the machine than all that they look at. */
+const LOOK_EVERY_MS = 20;
 const over = (t: Cleanup, bucket: string, flags: string[] = [], endpoint?: string): StartOptions =>
   buckets.over(t, bucket, [...PACE, ...flags], endpoint);
 
@@ -101,7 +103,7 @@ async function fill(server: Server, seed: number, blocks: number, sent: Map<stri
   }
 }
 
-/** Asks all servers for all spans again and again; the answer is always the same. */
+/** Asks all servers for all spans again and again, and leaves them time to merge; the answer is always the same. */
 function look(servers: Server[], sent: Map<string, string[]>): { end: () => Promise<number> } {
   let looking = true;
   const loops = servers.map(async (server) => {
@@ -110,6 +112,7 @@ function look(servers: Server[], sent: Map<string, string[]>): { end: () => Prom
       assert.equal(await countOf(server), total(sent), `spans that ${server.url} counts at its look ${looks}`);
       const [trace, ids] = [...sent][looks % sent.size];
       assert.deepEqual((await spansOf(server.url, trace)).sort(), [...ids].sort());
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
   });
   const ends = Promise.all(loops);

@@ -5,26 +5,11 @@ import path from 'node:path';
 import { after, it } from 'node:test';
 import { s3Bucket } from '../../src/store/s3.ts';
 import { s3Program, s3Settings, startS3Server } from '../contract/s3-server.fixture.ts';
-import { type Cleanup, ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
+import { type Fsck, fsck } from './fsck.fixture.ts';
+import { type Cleanup, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
 import { ask, assertSpans, type Batch, makeBatch, post, random } from './spans.fixture.ts';
 
-const CLI = path.join(ROOT, 'bin/vivace-cli');
 const next = random(11);
-
-interface Fsck {
-  code: number | null;
-  problems: number;
-  left: number;
-  findings: { tenant: string; block?: string; text: string; repair?: string; repaired: boolean }[];
-  tenants: { tenant: string; blocks: number; spans: number; compacted: number }[];
-  logs: { records: number; damage: number; isLive: boolean }[];
-}
-
-async function fsck(...args: string[]): Promise<Fsck> {
-  const { code, stdout, stderr } = await run(CLI, ['fsck', '--json', ...args]);
-  assert.ok(code === 0 || code === 3 || code === 4, `${code}: ${stderr}`);
-  return { code, ...(JSON.parse(stdout) as Omit<Fsck, 'code'>) };
-}
 
 async function send(server: Server): Promise<Batch> {
   const batch = makeBatch(next, { traces: 2 });
