@@ -5,10 +5,12 @@
  * A server of its own is loaded and everything cut into blocks. Then the clients ask, each again as soon as it has its answer, the
  * questions of bench/query.mjs and traces by their ids in an order drawn by lot, while spans come at a rate. Printed: times of the
  * answers, of all and by question, times of the acknowledgements, the most memory the process had, while it was loaded
- * and while it was asked, and a verdict. Linux only.
+ * and while it was asked, CPU of the server and of the clients, and a verdict. Clients take compressed answers as they are, since on machines of
+ * their own they would not take the server's cores. Linux only.
  */
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { type Server, startServer, temporaryFolder } from '../tests/process/server.fixture.ts';
@@ -48,8 +50,13 @@ try {
     rate > 0
       ? send(server, ['--rate', `${rate}`, '--spans', `${rate * (seconds + LOAD_LASTS_LONGER_S)}`, '--seed', '2'])
       : undefined;
+  const [serverS, clientsS] = [cpuSeconds(server.pid), cpuSeconds('self')];
   const times = await ask(server, fs.readFileSync(ids, 'utf8').trim().split('\n'));
   const askedMiB = memory(server.pid, 'VmHWM');
+  const cpu = {
+    server_cpu_s: +(cpuSeconds(server.pid) - serverS).toFixed(1),
+    clients_cpu_s: +(cpuSeconds('self') - clientsS).toFixed(1),
+  };
   const sent = await sending;
   const all = [...times.values()].flat();
   const shown = (list: number[]) => ({ asked: list.length, p50_ms: share(list, 0.5), p99_ms: share(list, 0.99) });
@@ -61,6 +68,7 @@ try {
       peak_mib_loaded: loadedMiB,
       peak_mib_asked: askedMiB,
       rss_mib: memory(server.pid, 'VmRSS'),
+      ...cpu,
     }),
   );
   const p99Ms = share(all, 0.99);
@@ -100,6 +108,7 @@ async function ask(server: Server, ids: string[]): Promise<Map<string, number[]>
     ...paths.map(([name]): [string, number[]] => [name, []]),
   ]);
   const endMs = performance.now() + seconds * 1000;
+  const agent = new http.Agent({ keepAlive: true });
   const client = async (number: number): Promise<void> => {
     const random = rng(100 + number);
     while (performance.now() < endMs) {
@@ -107,14 +116,33 @@ async function ask(server: Server, ids: string[]): Promise<Map<string, number[]>
       const [name, question] =
         drawn < paths.length ? paths[drawn] : ['trace-by-id', `/api/traces/${ids[Math.floor(random() * ids.length)]}`];
       const began = performance.now();
-      const response = await fetch(server.url + question);
-      const body = await response.arrayBuffer();
-      if (!response.ok) throw new Error(`${question}: ${response.status} ${Buffer.from(body)}`);
+      await get(agent, server.url + question);
       times.get(name)!.push(performance.now() - began);
     }
   };
   await Promise.all(Array.from({ length: Number(values.clients) }, (_, number) => client(number)));
+  agent.destroy();
   return times;
+}
+
+/** Resolves when the whole answer has come; rejects unless it is one. */
+function get(agent: http.Agent, url: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = http.get(url, { agent, headers: { 'Accept-Encoding': 'gzip' } }, (response) => {
+      response.on('data', () => {}).on('error', reject);
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve();
+        else reject(new Error(`${url}: ${response.statusCode}`));
+      });
+    });
+    request.on('error', reject);
+  });
+}
+
+/** User and system time of a process so far. */
+function cpuSeconds(pid: number | 'self'): number {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function share(list: number[], part: number): number {
