@@ -41,6 +41,7 @@ import { type Datagrams, listenDatagrams } from './datagrams.ts';
 import { answerPeers, withPeers } from './peers.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { receiversAt } from './receivers.ts';
+import { invalidIds, isDiscarded } from './refusals.ts';
 import { forwarderSettings } from './forwarder-settings.ts';
 import { openGuard } from './guard.ts';
 import { QuestionCount } from './question-count.ts';
@@ -565,19 +566,6 @@ function readerSettings({
       },
     },
   };
-}
-
-/** A request whose spans count as discarded: not one that is to be sent again because there was no room. */
-function isDiscarded(error: unknown): boolean {
-  if (!(error instanceof VivaceError)) return false;
-  return error.message.startsWith('RATE_LIMITED') || invalidIds(error) !== undefined;
-}
-
-/** Tempo's word for spans whose request was refused for an id. */
-function invalidIds(error: unknown): string | undefined {
-  if (!(error instanceof VivaceError) || error.code !== 'invalid') return undefined;
-  if (error.message.startsWith('trace ids ')) return 'invalid_trace_id';
-  return error.message.startsWith('span ids ') ? 'invalid_span_id' : undefined;
 }
 
 function makeDirectory(directory: string): void {
