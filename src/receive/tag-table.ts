@@ -79,13 +79,6 @@ export class TagTable {
     }
   }
 
-  /** Lets go of the bytes. */
-  release(): void {
-    this.reset(NOTHING);
-    this.#bytes = NOTHING.bytes;
-    this.#view = new DataView(NOTHING.bytes.buffer);
-  }
-
   /** The tag of a key; its value is an empty text until it is set. */
   key(start: number, end: number): number {
     const keys = this.#keys;
