@@ -444,7 +444,7 @@ async function hide(tenant: string, traces: HiddenTraces['traces'], readMs: numb
   if (stopping.signal.aborted) return;
   const hidden: HiddenTraces = { type: 'hide', id: nextChange++, tenant, traces, readMs };
   const error = await told(hidden);
-  if (error !== undefined) throw new Error(error);
+  if (error !== undefined) throw new VivaceError('unavailable', error);
 }
 
 /** Resolves when the writer thread has taken it in, with what went wrong. */

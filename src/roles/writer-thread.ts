@@ -19,7 +19,7 @@ import { OWNER_MS } from '../log/object-ownership.ts';
 import { HEARTBEAT_MS, heartbeat, takeOverDeadLogs, writeOwner } from '../log/ownership.ts';
 import { RECORD_CUT } from '../log/record.ts';
 import { replayLog } from '../log/replay.ts';
-import { messageOf, VivaceError } from '../runtime/errors.ts';
+import { isDiskFull, messageOf, VivaceError } from '../runtime/errors.ts';
 import { reached } from '../runtime/reached.ts';
 import type { FolderWork } from './background.ts';
 import { HeldBytes } from './held-bytes.ts';
@@ -278,7 +278,8 @@ async function hide({ id, tenant, traces, readMs }: HiddenTraces): Promise<void>
     tellBucket({ type: 'known', id });
     tellHoldings();
   } catch (error) {
-    tellBucket({ type: 'known', id, error: `cannot note deleted traces: ${messageOf(error)}` });
+    const reason = isDiskFull(error) ? 'the disk is full; free some space' : messageOf(error);
+    tellBucket({ type: 'known', id, error: `cannot note deleted traces: ${reason}` });
   }
 }
 

@@ -76,6 +76,9 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
     // As if a minute had passed: the lock of who does not live any more is taken then.
     const lock = path.join(first.dataDirectory, 'blocks', LOCK_FILE);
     if (fs.existsSync(lock)) fs.utimesSync(lock, 1, 1);
+    // And ten: a cut that was interrupted by the way may hold what is to be erased, and is somebody's work until then.
+    for (const name of fs.globSync('blocks/*/.*{,/*}', { cwd: first.dataDirectory }))
+      fs.utimesSync(path.join(first.dataDirectory, name), 1, 1);
   } else {
     await until(`it has reached "${point.name}"`, isThere, 60_000, first.stderr);
     assert.ok(!gone, first.stderr());
