@@ -10,6 +10,7 @@ import { type S3Server, s3Flags } from '../contract/s3-server.fixture.ts';
 import {
   type Cleanup,
   later,
+  lockLapses,
   type Server,
   type StartOptions,
   startServer,
@@ -17,7 +18,6 @@ import {
   until,
 } from '../process/server.fixture.ts';
 import { ask, makeBatch, post, type Random, random, spansOf } from '../process/spans.fixture.ts';
-import { LOCK_FILE } from '../../src/compact/folder-lock.ts';
 import { fsck, storageOf } from '../process/fsck.fixture.ts';
 import type { Point } from './points.ts';
 
@@ -73,10 +73,8 @@ export async function atPoint(t: Cleanup, point: AtPoint, s3: S3Server | undefin
     await until(`it has reached "${point.name}"`, () => gone, 60_000, first.stderr);
     assert.equal((await first.exited).signal, 'SIGKILL', first.stderr());
     await loading;
-    // As if a minute had passed: the lock of who does not live any more is taken then.
-    const lock = path.join(first.dataDirectory, 'blocks', LOCK_FILE);
-    if (fs.existsSync(lock)) fs.utimesSync(lock, 1, 1);
-    // And ten: a cut that was interrupted by the way may hold what is to be erased, and is somebody's work until then.
+    lockLapses(first);
+    // As if ten had: a cut that was interrupted by the way may hold what is to be erased, and is somebody's work until then.
     for (const name of fs.globSync('blocks/*/.*{,/*}', { cwd: first.dataDirectory }))
       fs.utimesSync(path.join(first.dataDirectory, name), 1, 1);
   } else {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { MERGE_POINTS } from '../../src/compact/merge-blocks.ts';
 import { filesHolding } from '../held-bytes.fixture.ts';
 import { assertHidden, flush, remove, secretBatch, send, untilErased } from './deletions.fixture.ts';
-import { type Cleanup, ROOT, run, type Server, startServer, temporaryFolder } from './server.fixture.ts';
+import { type Cleanup, lockLapses, ROOT, run, type Server, startServer, temporaryFolder } from './server.fixture.ts';
 import { ask, assertSpans, makeBatch, random, randomId, spansOf } from './spans.fixture.ts';
 
 const FLAGS = ['--vivace.delete-traces=always', '--storage.trace.blocklist-poll=300ms'];
@@ -86,6 +86,7 @@ describe('whoever is killed meanwhile', () => {
     await send(first, batch);
     assert.equal((await remove(first, trace)).status, 202);
     await first.kill();
+    lockLapses(first);
     const second = await startServer(t, { directory, flags: ALONE });
     await assertHidden(second, trace, marker);
     await untilErased(second, trace);
@@ -103,8 +104,7 @@ describe('whoever is killed meanwhile', () => {
       await flush(first);
       await remove(first, trace).catch(() => {});
       assert.equal((await first.exited).signal, 'SIGKILL');
-      // As if a minute had passed: the lock of who does not live any more is taken then.
-      fs.utimesSync(path.join(first.dataDirectory, 'blocks', '.compacting'), 1, 1);
+      lockLapses(first);
       const second = await startServer(t, { directory, flags: ALONE });
       await assertHidden(second, trace, marker);
       await assertSpans(second.url, batch.traces);

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { it } from 'node:test';
 import { MERGE_POINTS } from '../../src/compact/merge-blocks.ts';
 import { filesHolding } from '../held-bytes.fixture.ts';
-import { ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
+import { lockLapses, ROOT, run, type Server, startServer, temporaryFolder, until } from './server.fixture.ts';
 import { ask, assertSpans, makeBatch, post, random, spansOf } from './spans.fixture.ts';
 
 const FLAGS = [
@@ -144,8 +144,7 @@ for (const point of MERGE_POINTS)
     const kept = await send(first, 'single-tenant', 'kept', 3);
     await flush(first).catch(() => {});
     assert.equal((await first.exited).signal, 'SIGKILL');
-    // As if a minute had passed: the lock of who does not live any more is taken then.
-    fs.utimesSync(path.join(first.dataDirectory, 'blocks', '.compacting'), 1, 1);
+    lockLapses(first);
     const second = await startServer(t, { directory, flags: [...FLAGS, config] });
     await assertSpans(second.url, kept);
     for (const trace of gone.keys())

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { LOCK_FILE } from '../../src/compact/folder-lock.ts';
 
 /** `TestContext` is one. */
 export interface Cleanup {
@@ -118,6 +119,12 @@ export async function becomesReady(server: Server): Promise<void> {
     START_MS_MAX,
     () => server.stderr(),
   );
+}
+
+/** As if a minute had passed since the process was killed: the lock of the blocks' folder, if it held that, may be taken by others then. */
+export function lockLapses(killed: Server): void {
+  const lock = path.join(killed.dataDirectory, 'blocks', LOCK_FILE);
+  if (fs.existsSync(lock)) fs.utimesSync(lock, 1, 1);
 }
 
 /** Runs a program to its end. */
