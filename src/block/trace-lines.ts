@@ -2,7 +2,7 @@
 import { inRuns } from '../runtime/runs.ts';
 import { attributesOf, bytesField, utf8 } from './any-value.ts';
 import type { SpanTable, Strings } from './table.ts';
-import type { TraceLines } from './traces-file.ts';
+import { emptyLines, numbering, type TraceLines } from './traces-file.ts';
 
 /** What lines of traces are made of. */
 export type LinedTable = Pick<
@@ -13,39 +13,16 @@ export type LinedTable = Pick<
 /** One line a trace: time, root, and spans and errors by service. */
 export function traceLines(table: LinedTable): TraceLines {
   const traces = table.traceIds.length / 16;
-  const lines: TraceLines = {
-    ids: table.traceIds,
-    firstRow: table.traceStarts,
-    startLow: new Uint32Array(traces),
-    startHigh: new Uint32Array(traces),
-    endLow: new Uint32Array(traces),
-    endHigh: new Uint32Array(traces),
-    rootService: new Uint32Array(traces),
-    rootName: new Uint32Array(traces),
-    firstStat: new Uint32Array(traces + 1),
-    statService: new Uint32Array(0),
-    statSpans: new Uint32Array(0),
-    statErrors: new Uint32Array(0),
-    strings: [],
-  };
-  const strings = new Map<string, number>();
-  const number = (text: string): number => {
-    let found = strings.get(text);
-    if (found === undefined) {
-      found = strings.size + 1;
-      strings.set(text, found);
-      lines.strings.push(text);
-    }
-    return found;
-  };
+  const lines = emptyLines(table.traceIds, table.traceStarts);
+  const number = numbering(lines.strings);
   const used = usedOf(table.resourceOf, table.resources.length);
   const serviceOf = Uint32Array.from(table.resources, (resource, index) =>
     used[index] === 1 ? number(serviceName(resource)) : 0,
   );
   const tally: Tally = {
-    spans: new Uint32Array(strings.size + 1),
-    errors: new Uint32Array(strings.size + 1),
-    seen: new Uint32Array(strings.size + 1),
+    spans: new Uint32Array(lines.strings.length + 1),
+    errors: new Uint32Array(lines.strings.length + 1),
+    seen: new Uint32Array(lines.strings.length + 1),
     services: 0,
     root: -1,
   };

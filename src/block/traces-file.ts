@@ -45,6 +45,39 @@ export interface TraceLines {
 /** Numbers below 2^32, mostly small ones. */
 export type Numbers = Uint8Array | Uint16Array | Uint32Array;
 
+/** Lines of these traces with nothing in them. */
+export function emptyLines(ids: Uint8Array, firstRow: Uint32Array): TraceLines {
+  const traces = firstRow.length - 1;
+  return {
+    ids,
+    firstRow,
+    startLow: new Uint32Array(traces),
+    startHigh: new Uint32Array(traces),
+    endLow: new Uint32Array(traces),
+    endHigh: new Uint32Array(traces),
+    rootService: new Uint32Array(traces),
+    rootName: new Uint32Array(traces),
+    firstStat: new Uint32Array(traces + 1),
+    statService: new Uint32Array(0),
+    statSpans: new Uint32Array(0),
+    statErrors: new Uint32Array(0),
+    strings: [],
+  };
+}
+
+/** Adds texts to `strings`, each once, and says their numbers, from 1 on: 0 stands for none. */
+export function numbering(strings: string[]): (text: string) => number {
+  const numbers = new Map<string, number>();
+  return (text) => {
+    let found = numbers.get(text);
+    if (found === undefined) {
+      found = strings.push(text);
+      numbers.set(text, found);
+    }
+    return found;
+  };
+}
+
 export function writeTraces(lines: TraceLines): Uint8Array {
   const traces = lines.ids.length / 16;
   const texts = lines.strings.map((text) => Buffer.from(text));

@@ -14,7 +14,7 @@ import type {
   Space,
   Want,
 } from '../block/segment.ts';
-import type { TraceLines } from '../block/traces-file.ts';
+import { emptyLines, numbering, type TraceLines } from '../block/traces-file.ts';
 import {
   EVENT_DROPPED,
   EVENT_NAME,
@@ -458,31 +458,10 @@ export class LiveSegment implements Segment {
   #makeLines(check: () => void = () => {}): TraceLines {
     const { view, rows } = this;
     const traces = view.snapshot.traces;
-    const strings = new Map<string, number>();
-    const lines: TraceLines = {
-      ids: new Uint8Array(view.traceWords().buffer),
-      firstRow: new Uint32Array(traces + 1),
-      startLow: new Uint32Array(traces).fill(0xffffffff),
-      startHigh: new Uint32Array(traces).fill(0xffffffff),
-      endLow: new Uint32Array(traces),
-      endHigh: new Uint32Array(traces),
-      rootService: new Uint32Array(traces),
-      rootName: new Uint32Array(traces),
-      firstStat: new Uint32Array(traces + 1),
-      statService: new Uint32Array(0),
-      statSpans: new Uint32Array(0),
-      statErrors: new Uint32Array(0),
-      strings: [],
-    };
-    const number = (text: string): number => {
-      let found = strings.get(text);
-      if (found === undefined) {
-        found = strings.size + 1;
-        strings.set(text, found);
-        lines.strings.push(text);
-      }
-      return found;
-    };
+    const lines = emptyLines(new Uint8Array(view.traceWords().buffer), new Uint32Array(traces + 1));
+    lines.startLow.fill(0xffffffff);
+    lines.startHigh.fill(0xffffffff);
+    const number = numbering(lines.strings);
     const serviceOf = this.#messages(view.resources()).map((message) => number(serviceName(message)));
     const traceOf = view.field(ROW_TRACE);
     const startLow = view.field(ROW_START);
