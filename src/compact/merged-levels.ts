@@ -9,8 +9,7 @@
  *  merged      definition 1 0 1 1     from 2 0 1:  c a b
  * ```
  */
-import type { SourceLevels } from './source-levels.ts';
-import { rowStarts } from './source-levels.ts';
+import { rowStarts, type SourceLevels } from './source-levels.ts';
 
 export interface MergedLevels {
   /** Of each entry; undefined: each is a value. */

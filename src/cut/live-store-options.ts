@@ -11,6 +11,8 @@ export interface LiveLog {
   gather(): Promise<void>;
   /** Bytes that it holds. */
   readonly bytes: number;
+  /** The same, and bytes of what was released: never less than before. */
+  readonly writtenBytes: number;
   /** Number of the file that what was added goes to, or an earlier one. */
   readonly file: number;
   add(tenant: string, body: Uint8Array): number;

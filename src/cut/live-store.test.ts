@@ -44,6 +44,10 @@ class GatedLog implements LiveLog {
     return this.log.file;
   }
 
+  get writtenBytes(): number {
+    return this.log.writtenBytes;
+  }
+
   get bytes(): number {
     return this.log.bytes;
   }

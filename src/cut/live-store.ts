@@ -71,8 +71,6 @@ export class LiveStore {
   readonly #sealed = new Sealed();
   #spare: LiveColumns[] = [];
   readonly #cutter: HeldCutter;
-  /** Bytes of the log that are gone. */
-  #releasedBytes = 0;
   /** How many are still to be sealed for the length of the log, until the next tick. */
   #cutsDue = 0;
   /** When a segment was last begun. */
@@ -106,10 +104,6 @@ export class LiveStore {
   /** Bytes of all live columns and of packed requests. */
   get bytes(): number {
     return this.#openBytes + this.#sealed.columnBytes + this.#packs.bytes;
-  }
-
-  get #writtenBytes(): number {
-    return this.#options.log.bytes + this.#releasedBytes;
   }
 
   get traces(): Map<string, number> {
@@ -211,7 +205,7 @@ export class LiveStore {
     for (const [tenant, limits] of this.#limits) if (limits.isIdle(now)) this.#limits.delete(tenant);
     if (now - this.#begunMs > SPARE_MS) this.#rest();
     this.#boundBytes();
-    this.#cutsDue = cutsDueOf(this.#open, this.#writtenBytes, this.#options.logBytesMax);
+    this.#cutsDue = cutsDueOf(this.#open, this.#options.log.writtenBytes, this.#options.logBytesMax);
     this.#boundLog();
     this.#pump();
   }
@@ -444,7 +438,7 @@ export class LiveStore {
       firstMs: 0,
       lastMs: 0,
       unanswered: 0,
-      begunAtByte: this.#writtenBytes,
+      begunAtByte: this.#options.log.writtenBytes,
     };
   }
 
@@ -500,9 +494,10 @@ export class LiveStore {
     if (held.columns !== undefined) {
       this.#segments.delete(held);
       this.#openBytes -= held.columns.bytes;
-      // Of many tenants others still wait for the same file.
-      if (this.#open.size < PACKED_SEALED_MAX) this.#options.log.rotate();
     }
+    // Of many tenants others still wait for the same file; when there are none it can go with what is cut now.
+    const isLast = this.#open.size === 0;
+    if (isLast || (held.columns !== undefined && this.#open.size < PACKED_SEALED_MAX)) this.#options.log.rotate();
     const { bytes } = held.columns ?? held.pack;
     if (bytes > this.#packBytesMax() / 2) this.#large.add(held.tenant);
     else this.#large.delete(held.tenant);
@@ -576,10 +571,7 @@ export class LiveStore {
     let first = Number.POSITIVE_INFINITY;
     for (const held of this.#sealed) if (held.firstSequence > 0) first = Math.min(first, held.firstSequence);
     for (const held of this.#open.values()) if (held.firstSequence > 0) first = Math.min(first, held.firstSequence);
-    const { log } = this.#options;
-    const before = log.bytes;
-    await log.release(first - 1);
-    this.#releasedBytes += Math.max(0, before - log.bytes);
+    await this.#options.log.release(first - 1);
   }
 
   /** Gives back what only a steady stream of spans is worth keeping. */

@@ -93,12 +93,16 @@ test('segments end by size and by order, and are released when all in them is cu
   await log.commit();
   assert.equal(log.segments, 4);
   assert.deepEqual(await sequencesOf(directory), [1, 2, 3, 4, 5, 6, 7]);
+  const written = log.writtenBytes;
+  assert.equal(written, log.bytes);
   await log.release(3);
   assert.deepEqual(files(directory), ['00000002.log', '00000003.log', '00000004.log']);
   await log.release(4);
   assert.deepEqual(files(directory), ['00000003.log', '00000004.log']);
   await log.release(100);
   assert.deepEqual(files(directory), ['00000004.log'], 'the segment that is written to stays');
+  assert.ok(log.bytes < written);
+  assert.equal(log.writtenBytes, written, 'what was released counts as written');
   log.add('t', Buffer.from('8'));
   await log.commit();
   assert.deepEqual(await sequencesOf(directory), [7, 8]);

@@ -42,6 +42,7 @@ export class LocalLog {
   #current: Segment;
   #closed: Segment[] = [];
   #closedBytes = 0;
+  #releasedBytes = 0;
   #sequence: number;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
@@ -66,6 +67,11 @@ export class LocalLog {
   /** Bytes in all segments that are still there. */
   get bytes(): number {
     return this.#closedBytes + this.#current.bytes;
+  }
+
+  /** The same, and bytes of those that were released. */
+  get writtenBytes(): number {
+    return this.bytes + this.#releasedBytes;
   }
 
   /** Number of the file that what was added goes to, or an earlier one. */
@@ -143,6 +149,7 @@ export class LocalLog {
     while (this.#closed.length > 0 && this.#closed[0].lastSequence <= sequence) {
       const segment = this.#closed.shift()!;
       this.#closedBytes -= segment.bytes;
+      this.#releasedBytes += segment.bytes;
       await fs.promises.rm(this.#path(segment.number), { force: true });
       this.#freeCheckedAfterBytes = 0;
     }

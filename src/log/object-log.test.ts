@@ -108,9 +108,12 @@ test('what comes after everything was released stays, and goes in its time, also
   await log.release(1);
   await turns();
   assert.deepEqual(await names(), ['a/00000002.log']);
+  const written = log.writtenBytes;
+  assert.ok(written > log.bytes, 'what was deleted counts as written');
   await log.release(2);
   await turns();
   assert.deepEqual(await names(), []);
+  assert.deepEqual([log.bytes, log.writtenBytes], [0, written]);
 });
 
 test('the log of a silent process has one heir, and the heir of a silent heir another', async () => {

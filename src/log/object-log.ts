@@ -56,6 +56,7 @@ export class ObjectLog {
   #beganMs = Number.NEGATIVE_INFINITY;
   #full: (() => void) | undefined;
   #written: Written[] = [];
+  #deletedBytes = 0;
   #deletableTo = 0;
   #deleting: Promise<void> | undefined;
 
@@ -66,6 +67,11 @@ export class ObjectLog {
   /** Bytes in all objects that are still there. */
   get bytes(): number {
     return this.#written.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** The same, and bytes of those that were deleted. */
+  get writtenBytes(): number {
+    return this.bytes + this.#deletedBytes;
   }
 
   /** Number of the object that what was added goes to. */
@@ -171,7 +177,7 @@ export class ObjectLog {
     try {
       while (this.#written.length > 0 && this.#written[0].lastSequence <= this.#deletableTo) {
         await this.#options.objects.delete(this.#written[0].name);
-        this.#written.shift();
+        this.#deletedBytes += this.#written.shift()!.bytes;
       }
     } catch (error) {
       this.#options.onProblem(

@@ -419,6 +419,7 @@ const NO_LOG: LiveLog = {
   // It goes as a whole.
   file: Number.MAX_SAFE_INTEGER,
   bytes: 0,
+  writtenBytes: 0,
   add: () => 0,
   addCut: () => {},
   commit: async () => {},
